@@ -1,0 +1,95 @@
+"""A job: one interaction's order of pictures, and the states it may go through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from bot.domain.prompt import Prompt
+
+
+class JobStatus(StrEnum):
+    """``queued -> running -> rendered -> posting -> posted``, with ``failed`` and ``cancelled`` beside them."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RENDERED = "rendered"
+    """Image files fsynced and rows committed; quota settled. Owed to Discord."""
+    POSTING = "posting"
+    """A send may be under way: a restart looks for the message before it sends again."""
+    POSTED = "posted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.QUEUED, JobStatus.RENDERED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.RENDERED: frozenset({JobStatus.POSTING}),
+    JobStatus.POSTING: frozenset({JobStatus.POSTED, JobStatus.RENDERED}),
+    JobStatus.POSTED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+UNFINISHED = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+
+
+class Action(StrEnum):
+    """What made the job."""
+
+    IMAGINE = "imagine"
+    UPSCALE = "upscale"
+    """U1-U4: one picture of the parent at full size; free."""
+    VARIATION = "variation"
+    """V1-V4: a grid around one picture of the parent."""
+    REROLL = "reroll"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the answer goes. ``guild_id`` is None in direct messages; ids are Discord snowflakes."""
+
+    guild_id: int | None
+    channel_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks and pays; facts are gathered by the caller at the moment of asking."""
+
+    user_id: int
+    role_ids: tuple[int, ...] = ()
+    is_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of the jobs table, as a value. Times are Unix seconds (UTC)."""
+
+    id: str
+    """uuid4 in hex; part of file names and custom ids."""
+    interaction_id: int
+    """UNIQUE: Discord may deliver an interaction twice, a job exists once."""
+    action: Action
+    requester: Requester
+    place: Place
+    prompt: Prompt
+    seeds: tuple[int, ...]
+    status: JobStatus
+    created_at: float
+    parent_id: str | None = None
+    index: int | None = None
+    """Zero-based picture of the parent that U and V refer to."""
+    attempts: int = 0
+    message_id: int | None = None
+    """The waiting/progress message while one stands."""
+    result_message_id: int | None = None
+    error: str | None = None
+
+    def moved(self, to: JobStatus) -> Job:
+        """The same job in another state; ValueError when the table of transitions forbids it."""
+        if to not in TRANSITIONS[self.status]:
+            raise ValueError(f"a {self.status} job cannot become {to}")
+        return replace(self, status=to)

@@ -1,0 +1,1 @@
+"""Tessera's in-process image engine. Importing this package loads neither torch nor discord."""

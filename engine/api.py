@@ -1,0 +1,207 @@
+"""The torch-free face of the engine: what the bot says to it and what it hears back.
+
+A generation is a function of its :class:`GenerationSpec`: the same spec gives the same pictures, whether it
+ran alone or beside others (fp32: max abs difference <= 1e-5 on [0, 1]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from PIL import Image
+
+
+class EngineError(Exception):
+    """Root of everything the engine raises or reports; ``str(error)`` is a sentence fit for a user."""
+
+
+class InvalidSpec(EngineError):
+    """No loaded model can do this spec; raised by ``check`` and ``submit`` before anything is queued."""
+
+
+class ModelUnavailable(EngineError):
+    """The model's files are missing, cut short or of another architecture; the message names the file."""
+
+
+class OutOfMemory(EngineError):
+    """The device ran out of memory and every smaller way was tried."""
+
+
+class EngineBroken(EngineError):
+    """The engine cannot go on without a restart (a CUDA assert, a dead thread); jobs are to be retried."""
+
+
+class Lane(StrEnum):
+    """Priority of a job: all fast work goes before relaxed work."""
+
+    FAST = "fast"
+    RELAX = "relax"
+
+
+@dataclass(frozen=True, slots=True)
+class InitImage:
+    """A picture to start from. ``strength`` in (0, 1]: 1 ignores the picture, near 0 returns it (SDEdit)."""
+
+    data: bytes = field(repr=False)
+    """An encoded picture (PNG, JPEG, WebP) that was already checked by the bot."""
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """Noise moved from each image's seed towards another: slerp(noise(seed), noise(variation seed), strength)."""
+
+    seed: int
+    strength: float
+    """In [0, 1]; 0 is the original noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSpec:
+    """Everything a job's pictures depend on, and who pays for them."""
+
+    job_id: str
+    model: str
+    prompt: str
+    seeds: tuple[int, ...]
+    """One seed in [0, 2**32) per image; image i is what this spec with ``seeds=(seeds[i],)`` gives alone."""
+    width: int
+    """Pixels of the denoised picture, a multiple of ``ModelInfo.size_multiple``; shown at ``ModelInfo.upscale`` times."""
+    height: int
+    steps: int
+    guidance_scale: float
+    sampler: str
+    negative_prompt: str = ""
+    init: InitImage | None = None
+    variation: Variation | None = None
+    stop: float = 1.0
+    """Share of the steps after which to stop and decode, in (0, 1] (Midjourney's --stop / 100)."""
+    tile: bool = False
+    """Circular padding, so that the picture's edges meet."""
+    user: str = ""
+    """Whose share of the device this is counted against."""
+    lane: Lane = Lane.FAST
+
+    @property
+    def count(self) -> int:
+        """Number of images = rows in a batch."""
+        return len(self.seeds)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the bot must know of a model to build valid specs for it."""
+
+    name: str
+    family: str
+    description: str
+    native_size: int
+    """Side of the square, in pixels, the model was trained on."""
+    size_multiple: int
+    min_size: int
+    max_size: int
+    upscale: int
+    """Factor of the engine's upscaler after decoding; 1 leaves the picture as it is."""
+    steps: int
+    """Default number of steps."""
+    max_steps: int
+    guidance_scale: float
+    sampler: str
+    samplers: tuple[str, ...]
+    """Samplers this model accepts, by the names people know."""
+    negative_prompt: bool = True
+    image_to_image: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first denoising step of the job is about to run (or its model is being loaded)."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``step`` of ``steps`` are done; ``preview`` is a small encoded JPEG grid, or None when not due."""
+
+    job_id: str
+    step: int
+    steps: int
+    preview: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All pictures of a job, RGB, in the order of ``spec.seeds``; device seconds this job was charged."""
+
+    job_id: str
+    images: tuple[Image.Image, ...] = field(repr=False)
+    gpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended in an error of its own; ``retryable`` says that a second attempt makes sense."""
+
+    job_id: str
+    error: EngineError
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The job was dropped on request; device seconds spent on it until then."""
+
+    job_id: str
+    gpu_seconds: float = 0.0
+
+
+Event = Started | Progress | Finished | Failed | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """A snapshot for readiness checks and /info; ``stalled_for`` counts seconds since the last tick while busy."""
+
+    device: str
+    running: int
+    waiting: int
+    stalled_for: float
+    alive: bool
+
+
+class Engine(Protocol):
+    """What stands behind the bot: the local torch engine or the scripted one of ``engine.fake``.
+
+    All methods are called from the event loop and none of them blocks it.
+    """
+
+    async def start(self) -> None:
+        """Start the GPU thread and load what must be loaded; raises EngineError when nothing can run."""
+
+    async def close(self) -> None:
+        """Stop after the step in flight; unfinished jobs are dropped without an event."""
+
+    def models(self) -> Mapping[str, ModelInfo]:
+        """Models by name, the default first; known before ``start`` (read from their folders, no weights)."""
+
+    def check(self, spec: GenerationSpec) -> None:
+        """Raise InvalidSpec (or ModelUnavailable) with a sentence if the spec cannot be done."""
+
+    def submit(self, spec: GenerationSpec) -> None:
+        """Check, then hand the job to the GPU thread; its events follow, exactly one of them final."""
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for the job to be dropped within one step; unknown or finished ids are ignored."""
+
+    def estimate(self, spec: GenerationSpec) -> float:
+        """Expected device seconds of the job alone, learned from what ran before."""
+
+    def health(self) -> EngineHealth:
+        """Never blocks."""
+
+    def events(self) -> AsyncIterator[Event]:
+        """The stream of events; exactly one consumer."""
