@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bot.domain.prompt import Prompt
@@ -87,6 +87,13 @@ class Job:
     """The waiting/progress message while one stands."""
     result_message_id: int | None = None
     error: str | None = None
+    model: str = ""
+    """Name of the model that paints it, settled at admission."""
+    token: str | None = field(default=None, repr=False)
+    """Webhook token of the interaction, for places that can be reached by no other way."""
+    token_expires_at: float | None = None
+    gpu_seconds: float = 0.0
+    """Device seconds it took, known once rendered."""
 
     def moved(self, to: JobStatus) -> Job:
         """The same job in another state; ValueError when the table of transitions forbids it."""
