@@ -1,0 +1,82 @@
+"""What makes a spec impossible, found before anything is queued; torch-free, shared by every engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+from engine.api import GenerationSpec, InvalidSpec, ModelInfo
+
+MAX_SEED = 2**32
+MAX_GUIDANCE = 100.0
+
+
+def check_spec(spec: GenerationSpec, models: Mapping[str, ModelInfo]) -> None:
+    """Raise InvalidSpec with one sentence per fault when no model in ``models`` can do ``spec``."""
+    info = models.get(spec.model)
+    if info is None:
+        raise InvalidSpec(f"There is no model {spec.model!r}; choose one of {_listed(models)}.")
+    faults = [fault for rule in _RULES for fault in rule(spec, info)]
+    if faults:
+        raise InvalidSpec(" ".join(faults))
+
+
+def _listed(names: Mapping[str, ModelInfo] | tuple[str, ...]) -> str:
+    return ", ".join(names)
+
+
+def _seeds(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if not spec.seeds:
+        yield "A job needs at least one seed, one for each picture."
+    if any(not 0 <= seed < MAX_SEED for seed in spec.seeds):
+        yield f"Seeds must lie between 0 and {MAX_SEED - 1}."
+    if spec.variation and not 0 <= spec.variation.seed < MAX_SEED:
+        yield f"The variation seed must lie between 0 and {MAX_SEED - 1}."
+
+
+def _size(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    for name, value in (("width", spec.width), ("height", spec.height)):
+        if not info.min_size <= value <= info.max_size:
+            yield (
+                f"The {name} must lie between {info.min_size} and {info.max_size} pixels for "
+                f"{info.name}, not {value}."
+            )
+        elif value % info.size_multiple:
+            yield f"The {name} must be a multiple of {info.size_multiple} for {info.name}, not {value}."
+
+
+def _steps(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if not 1 <= spec.steps <= info.max_steps:
+        yield (
+            f"The number of steps must lie between 1 and {info.max_steps} for {info.name}, not {spec.steps}."
+        )
+
+
+def _guidance(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if not (math.isfinite(spec.guidance_scale) and 0 <= spec.guidance_scale <= MAX_GUIDANCE):
+        yield f"The guidance scale must lie between 0 and {MAX_GUIDANCE:g}, not {spec.guidance_scale:g}."
+
+
+def _sampler(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if spec.sampler not in info.samplers:
+        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {_listed(info.samplers)}."
+
+
+def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if not 0 < spec.stop <= 1:
+        yield f"The share of steps to stop after must lie above 0 and at most 1, not {spec.stop:g}."
+    if spec.init and not 0 < spec.init.strength <= 1:
+        yield f"The strength of an image prompt must lie above 0 and at most 1, not {spec.init.strength:g}."
+    if spec.variation and not 0 <= spec.variation.strength <= 1:
+        yield f"The strength of a variation must lie between 0 and 1, not {spec.variation.strength:g}."
+
+
+def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if spec.init and not info.image_to_image:
+        yield f"{info.name} cannot start from a picture; leave the picture out."
+    if spec.negative_prompt and not info.negative_prompt:
+        yield f"{info.name} takes no negative prompt; leave --no out."
+
+
+_Rule = Callable[[GenerationSpec, ModelInfo], Iterator[str]]
+_RULES: tuple[_Rule, ...] = (_seeds, _size, _steps, _guidance, _sampler, _shares, _abilities)

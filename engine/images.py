@@ -1,0 +1,67 @@
+"""Pictures on their way out: grids, JPEG previews, text in PNG files. Pillow only."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+BLANK = (49, 51, 56)
+"""Colour of a cell without a picture: Discord's dark background, so that it reads as absent."""
+
+
+def columns_for(count: int) -> int:
+    """Columns of the grid for ``count`` pictures: as square as can be, never more than one row short."""
+    return math.ceil(math.sqrt(count))
+
+
+def grid(images: Sequence[Image.Image], columns: int | None = None, gap: int = 0) -> Image.Image:
+    """One RGB picture of all ``images`` in reading order; a last row that is not full is centred.
+
+    Four pictures make 2x2, three 2+1, five 3+2. All cells have the size of the first picture; others are fitted
+    into it. Raises ValueError without pictures.
+    """
+    if not images:
+        raise ValueError("a grid needs at least one picture")
+    columns = columns or columns_for(len(images))
+    rows = math.ceil(len(images) / columns)
+    width, height = images[0].size
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), BLANK)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        missing = columns - min(columns, len(images) - row * columns)
+        left = column * (width + gap) + missing * (width + gap) // 2
+        sheet.paste(_fitted(image, (width, height)), (left, row * (height + gap)))
+    return sheet
+
+
+def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    image = image.convert("RGB")
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def jpeg(image: Image.Image, quality: int = 70) -> bytes:
+    """``image`` as JPEG bytes; ``quality`` 1 to 95."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def png(image: Image.Image, text: Mapping[str, str] | None = None, compress_level: int = 6) -> bytes:
+    """``image`` as PNG bytes with ``text`` in iTXt chunks (any Unicode); ``compress_level`` 0 to 9."""
+    info = PngInfo()
+    for key, value in (text or {}).items():
+        info.add_itxt(key, value)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info, compress_level=compress_level)
+    return buffer.getvalue()
+
+
+def png_text(data: bytes) -> dict[str, str]:
+    """The text chunks of PNG bytes, as :func:`png` wrote them."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        image.load()
+        return {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
