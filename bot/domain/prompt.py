@@ -26,9 +26,7 @@ MAX_IMAGES = 5
 """Image links and uploads of one prompt: each is fetched before the job may start."""
 
 _DASHES = "—–―⸺"
-_START = re.compile(
-    rf"(?P<dash>-{{2}}|－{{2}}|﹣{{2}}|−{{2}}|[{_DASHES}]{{1,2}})(?P<name>[^\W\d_].*)", re.DOTALL
-)
+_START = re.compile(rf"(?P<dash>--|－－|﹣﹣|−−|[{_DASHES}]{{1,2}})(?P<name>[^\W\d_].*)")
 # Chinese is written without spaces, so a flag may touch the character before it.
 _GLUED = re.compile(
     r"(?<=[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff0c\uff0e-\uff60,;.!?])(?=(?:--|－－|——)[A-Za-z]+(?:=|\s|$))"
@@ -61,7 +59,7 @@ class Prompt:
         return (Prompt, (self.text, self.images, dict(self.values)))
 
     def get(self, name: str) -> FlagValue | None:
-        """The flag's value, or its default; None where the model or chance decides. KeyError if no such flag."""
+        """The flag's value, or its default; None where the model or chance decides. KeyError: no such flag."""
         return self.values.get(name, BY_NAME[name].default)
 
     def with_values(self, **values: FlagValue | None) -> Prompt:
@@ -79,8 +77,8 @@ def parse(
 ) -> Prompt:
     """Read what a user typed; PromptError names every fault.
 
-    ``attached`` are references to pictures that came beside the text: they stand first in ``images``, and with
-    one the text may be empty. ``highs`` lowers the upper ends of flags (by name) to what this server allows.
+    ``attached`` are references to pictures that came beside the text: they stand first in ``images``, and
+    with one the text may be empty. ``highs`` lowers the upper ends of flags (by name) to what the server allows.
     """
     shown = _printable(text)
     faults = [*_text_faults(text, max_length)]
@@ -152,7 +150,7 @@ def _is_foul(char: str) -> bool:
 
 def _text_faults(text: str, max_length: int) -> Iterator[str]:
     if len(text) > max_length:
-        yield f"The prompt has {len(text):,} characters; at most {max_length:,} are taken, so please shorten it."
+        yield f"The prompt has {len(text):,} characters; at most {max_length:,} are taken. Please shorten it."
     foul = next((place for place, char in enumerate(text) if _is_foul(char)), None)
     if foul is not None:
         yield (
@@ -167,7 +165,7 @@ def _words(text: str) -> list[str]:
 
 
 def _flag_name(word: str) -> str | None:
-    """What stands behind the dashes if the word is meant as a flag; None for ordinary text and prose dashes."""
+    """What stands behind the dashes if the word is meant as a flag; None for text and prose dashes."""
     found = _START.fullmatch(word)
     if not found:
         return None
