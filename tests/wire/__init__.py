@@ -1,0 +1,1 @@
+"""The real bot process against a Discord of our own, spoken over real sockets."""
