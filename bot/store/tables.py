@@ -52,6 +52,8 @@ jobs = Table(
     Column("told", Boolean, nullable=False, server_default="0"),
     Column("deleted", Boolean, nullable=False, server_default="0"),
     Column("sends", Integer, nullable=False, server_default="0"),
+    Column("strength", Float),
+    Column("price", Float, nullable=False),
     Column("cost", Float, nullable=False),
     Column("expected_s", Float, nullable=False),
     Column("gpu_seconds", Float, nullable=False, server_default="0"),

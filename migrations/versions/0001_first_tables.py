@@ -39,6 +39,8 @@ def upgrade() -> None:
         sa.Column("told", sa.Boolean(), server_default="0", nullable=False),
         sa.Column("deleted", sa.Boolean(), server_default="0", nullable=False),
         sa.Column("sends", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("strength", sa.Float(), nullable=True),
+        sa.Column("price", sa.Float(), nullable=False),
         sa.Column("cost", sa.Float(), nullable=False),
         sa.Column("expected_s", sa.Float(), nullable=False),
         sa.Column("gpu_seconds", sa.Float(), server_default="0", nullable=False),

@@ -1,0 +1,292 @@
+"""Image files: written so that a power cut leaves them whole or absent, read, and made to fit an upload."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import shutil
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from bot.domain.job import Job
+from bot.domain.prompt import render
+from bot.services.sink import Picture
+from bot.store.library import ImageRow
+from engine.api import GenerationSpec
+
+P = ParamSpec("P")
+T = TypeVar("T")
+SOFTWARE = "Tessera, AI generated"
+BLANK = (49, 51, 56)
+"""Colour of a cell without a picture: Discord's dark background, so that it reads as absent."""
+INPUTS = "inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file to upload, within the limit that was asked for; its name ends in ``_<job uuid>.<type>``."""
+
+    filename: str
+    data: bytes = field(repr=False)
+
+
+class Library:
+    """The folder ``images``. All work on pixels and disks happens in a small pool of threads."""
+
+    def __init__(self, folder: Path, threads: int = 2) -> None:
+        self.folder = folder
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+
+    def close(self) -> None:
+        """Wait for writes under way."""
+        self._pool.shutdown(wait=True)
+
+    async def keep(
+        self, job: Job, spec: GenerationSpec, pictures: Sequence[Image.Image]
+    ) -> tuple[ImageRow, ...]:
+        """Write one PNG per picture, fsynced; OSError when the disk refuses. The rows are not committed here."""
+        return await self._run(self._keep, job, spec, tuple(pictures))
+
+    async def restore(self, row: ImageRow, job: Job, spec: GenerationSpec, picture: Image.Image) -> None:
+        """Write a picture again whose file is gone; ``spec`` is its job's."""
+        await self._run(self._write, row.file, _png(picture, _text(job, spec, row.index)))
+
+    async def link(self, row: ImageRow, job_id: str) -> ImageRow:
+        """Give a picture to another job as a file of its own (a hard link where possible); OSError if gone."""
+        return await self._run(self._link, row, job_id)
+
+    async def keep_input(self, png: bytes) -> str:
+        """Keep a picture that a job starts from; the name is its content's."""
+        name = f"{INPUTS}/{hashlib.sha256(png).hexdigest()[:32]}.png"
+        if not (self.folder / name).exists():
+            await self._run(self._write, name, png)
+        return name
+
+    async def starting_picture(self, files: Sequence[str], width: int, height: int) -> bytes:
+        """The files fitted to ``width`` x ``height`` and averaged, as PNG bytes; OSError when one is gone."""
+        return await self._run(_blend, [self.folder / file for file in files], width, height)
+
+    async def remove(self, files: Iterable[str]) -> None:
+        """Delete files; absent ones are fine."""
+        await self._run(self._remove, tuple(files))
+
+    async def attachment(self, job: Job, pictures: Sequence[Picture], limit: int) -> Attachment:
+        """One picture as it is, several as a grid, in the best form that fits ``limit`` bytes; never too large."""
+        return await self._run(_attachment, job, tuple(pictures), limit)
+
+    async def sweep(self, known: frozenset[str]) -> int:
+        """Delete files that no row names (a crash between files and rows leaves some); how many they were."""
+        return await self._run(self._sweep, known)
+
+    def exists(self, file: str) -> bool:
+        """Whether a row's file is still there."""
+        return (self.folder / file).is_file()
+
+    def picture(self, row: ImageRow) -> Picture:
+        """A row as front ends know it."""
+        path = self.folder / row.file
+        return Picture(row.id, row.job_id, row.index, path, row.width, row.height, row.seed)
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    def _keep(
+        self, job: Job, spec: GenerationSpec, pictures: tuple[Image.Image, ...]
+    ) -> tuple[ImageRow, ...]:
+        rows = []
+        for index, picture in enumerate(pictures):
+            data = _png(picture, _text(job, spec, index))
+            file = _file(index, job.id)
+            self._write(file, data)
+            digest = hashlib.sha256(data).hexdigest()
+            rows.append(
+                ImageRow(
+                    uuid.uuid4().hex, job.id, index, file, spec.seeds[index], *picture.size, digest
+                )
+            )
+        return tuple(rows)
+
+    def _link(self, row: ImageRow, job_id: str) -> ImageRow:
+        file = _file(0, job_id)
+        target = self.folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(self.folder / row.file, target)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            shutil.copyfile(self.folder / row.file, target)
+        _sync(target.parent)
+        return ImageRow(
+            uuid.uuid4().hex, job_id, 0, file, row.seed, row.width, row.height, row.sha256
+        )
+
+    def _write(self, file: str, data: bytes) -> None:
+        target = self.folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with part.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        _sync(target.parent)
+
+    def _remove(self, files: tuple[str, ...]) -> None:
+        for file in files:
+            (self.folder / file).unlink(missing_ok=True)
+
+    def _sweep(self, known: frozenset[str]) -> int:
+        stray = [path for path in _files(self.folder) if str(path.relative_to(self.folder)) not in known]
+        for path in stray:
+            path.unlink(missing_ok=True)
+        return len(stray)
+
+
+def compose(pictures: Sequence[Image.Image]) -> Image.Image:
+    """One picture of all, in reading order, as square as can be; a last row that is not full is centred.
+
+    Four make 2x2, three 2+1, five 3+2: the layout of the engine's previews.
+    """
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    width, height = pictures[0].size
+    sheet = Image.new("RGB", (columns * width, rows * height), BLANK)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        missing = columns - min(columns, len(pictures) - row * columns)
+        cell = picture if picture.size == (width, height) else ImageOps.fit(picture, (width, height))
+        sheet.paste(cell, (column * width + missing * width // 2, row * height))
+    return sheet
+
+
+def parameters(job: Job, spec: GenerationSpec, index: int) -> str:
+    """Generation parameters in the form that stable-diffusion-webui writes and many programs read."""
+    negative = f"\nNegative prompt: {spec.negative_prompt}" if spec.negative_prompt else ""
+    facts = {
+        "Steps": spec.steps,
+        "Sampler": spec.sampler,
+        "CFG scale": f"{spec.guidance_scale:g}",
+        "Seed": spec.seeds[index],
+        "Size": f"{spec.width}x{spec.height}",
+        "Model": spec.model,
+        **({"Denoising strength": f"{spec.init.strength:g}"} if spec.init else {}),
+        **({"Tiling": "True"} if spec.tile else {}),
+    }
+    return f"{spec.prompt}{negative}\n" + ", ".join(f"{name}: {value}" for name, value in facts.items())
+
+
+def _text(job: Job, spec: GenerationSpec, index: int) -> dict[str, str]:
+    own = {
+        "job": job.id,
+        "action": job.action,
+        "index": index,
+        "prompt": render(job.prompt),
+        "seed": spec.seeds[index],
+        "parent": job.parent_id,
+        "parent_index": job.index,
+        "model": spec.model,
+        "ai_generated": True,
+    }
+    return {
+        "parameters": parameters(job, spec, index),
+        "tessera": json.dumps(own, ensure_ascii=False),
+        "Software": SOFTWARE,
+    }
+
+
+def _file(index: int, job_id: str) -> str:
+    return f"{job_id[:2]}/{index}_{job_id}.png"
+
+
+def _png(picture: Image.Image, text: dict[str, str]) -> bytes:
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "PNG", pnginfo=info, compress_level=4)
+    return buffer.getvalue()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _blend(paths: list[Path], width: int, height: int) -> bytes:
+    blended: Image.Image | None = None
+    for count, path in enumerate(paths, start=1):
+        with Image.open(path, formats=["PNG"]) as opened:
+            fitted = ImageOps.fit(opened.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+        blended = fitted if blended is None else Image.blend(blended, fitted, 1 / count)
+    if blended is None:
+        raise ValueError("no picture to start from")
+    buffer = io.BytesIO()
+    blended.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _attachment(job: Job, pictures: tuple[Picture, ...], limit: int) -> Attachment:
+    stem = f"{_slug(job.prompt.text)}_{job.id}"
+    if len(pictures) == 1 and pictures[0].path.stat().st_size <= limit:
+        return Attachment(f"{stem}.png", pictures[0].path.read_bytes())
+    opened = [Image.open(picture.path, formats=["PNG"]) for picture in pictures]
+    text = {key: value for key, value in opened[0].info.items() if isinstance(value, str)}
+    sheet = compose([picture.convert("RGB") for picture in opened])
+    for picture in opened:
+        picture.close()
+    for suffix, data in _ever_smaller(sheet, text):
+        if len(data) <= limit:
+            return Attachment(f"{stem}.{suffix}", data)
+    raise ValueError(f"no picture fits {limit} bytes")
+
+
+def _ever_smaller(sheet: Image.Image, text: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """PNG, then WebP without loss, then with, then fewer pixels."""
+    yield "png", _png(sheet, text)
+    if max(sheet.size) > 16383:
+        sheet.thumbnail((16383, 16383))
+    yield "webp", _webp(sheet, quality=0, lossless=True)
+    for quality in (95, 85, 70):
+        yield "webp", _webp(sheet, quality=quality)
+    while min(sheet.size) > 1:
+        sheet = sheet.resize(tuple(max(1, side * 2 // 3) for side in sheet.size), Image.Resampling.LANCZOS)
+        yield "webp", _webp(sheet, quality=80)
+
+
+def _webp(sheet: Image.Image, *, quality: int, lossless: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    sheet.save(buffer, "WEBP", quality=quality, lossless=lossless, method=0)
+    return buffer.getvalue()
+
+
+def _slug(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
+    return words[:48].strip("_") or "picture"
