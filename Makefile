@@ -36,6 +36,7 @@ check: .venv/.dev  ## format, lint, types, import rules, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m docs.generate --check
 
 format: .venv/.dev  ## mend what ruff can mend
