@@ -9,7 +9,7 @@ from bot.domain.prompt import Prompt
 
 
 class JobStatus(StrEnum):
-    """``queued -> running -> rendered -> posting -> posted``, with ``failed`` and ``cancelled`` beside them."""
+    """``queued -> running -> rendered -> posting -> posted``, or ``failed`` or ``cancelled``."""
 
     QUEUED = "queued"
     RUNNING = "running"

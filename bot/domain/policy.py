@@ -63,7 +63,7 @@ class Bucket:
 
 
 def resolve(default: Limits, guild: Limits | None, roles: Iterable[Limits], user: Limits | None) -> Limits:
-    """Per window the first layer that says something: user, most generous role, server, default (0 at last)."""
+    """Per window the first word of user, most generous role, server, default; unlimited without any."""
     layers = [user or Limits(), most_generous(roles), guild or Limits(), default]
     return merge(*layers, Limits(0, 0, 0))
 
@@ -127,7 +127,7 @@ def short_of(state: Iterable[Bucket], cost: float) -> Bucket | None:
 def cost(
     action: Action, count: int, *, relaxed: bool, unit: Unit, gpu_seconds: float, relax_factor: float
 ) -> float:
-    """Credits that a job of ``count`` pictures costs; U is free. ``gpu_seconds`` are estimated or measured."""
+    """Credits for a job of ``count`` pictures; U is free. ``gpu_seconds`` are estimated or measured."""
     if action is Action.UPSCALE:
         return 0.0
     full = float(count) if unit is Unit.IMAGES else gpu_seconds
@@ -172,7 +172,7 @@ def amount(credits: float, unit: Unit) -> str:
 
 
 def too_many_jobs(unfinished: int, running: int, waiting: int) -> str | None:
-    """The sentence for a user who has as many jobs as allowed (``running`` at work, ``waiting`` behind them)."""
+    """The sentence for a user who has as many jobs as allowed; None for one who may add another."""
     if unfinished < running + waiting:
         return None
     return (
@@ -226,4 +226,4 @@ def _folded(text: str) -> str:
 
 def blocked_sentence(word: str) -> str:
     """The sentence for a prompt that is not painted here."""
-    return f"Prompts with {word!r} are not painted on this server; leave it out and try again. Nothing was taken."
+    return f"Prompts with {word!r} are not painted here; leave it out and try again. Nothing was taken."

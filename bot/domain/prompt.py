@@ -59,7 +59,7 @@ class Prompt:
         return (Prompt, (self.text, self.images, dict(self.values)))
 
     def get(self, name: str) -> FlagValue | None:
-        """The flag's value, or its default; None where the model or chance decides. KeyError: no such flag."""
+        """The value, or the flag's default; None where the model or chance decides. KeyError: no flag."""
         return self.values.get(name, BY_NAME[name].default)
 
     def with_values(self, **values: FlagValue | None) -> Prompt:
@@ -78,7 +78,7 @@ def parse(
     """Read what a user typed; PromptError names every fault.
 
     ``attached`` are references to pictures that came beside the text: they stand first in ``images``, and
-    with one the text may be empty. ``highs`` lowers the upper ends of flags (by name) to what the server allows.
+    with one the text may be empty. ``highs`` lowers the upper ends of flags (by name) to what may be had.
     """
     shown = _printable(text)
     faults = [*_text_faults(text, max_length)]

@@ -1,0 +1,364 @@
+"""The prompt language: every fault by its sentence, and rendering as the inverse of parsing."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.domain.flags import BY_NAME, BY_SPELLING, FLAGS, Flag, FlagValue, Kind, read_value, write_value
+from bot.domain.prompt import (
+    MAX_IMAGES,
+    MAX_LENGTH,
+    Prompt,
+    dumps,
+    loads,
+    nearest,
+    out_of_range,
+    parse,
+    render,
+    unknown_model,
+)
+from bot.errors import PromptError
+
+EMPTY = "The prompt is empty; say what to paint, for example `a red apple --ar 3:2`."
+
+
+def faults(text: str) -> tuple[str, ...]:
+    with pytest.raises(PromptError) as caught:
+        parse(text)
+    return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("typed", "text", "values"),
+    [
+        ("a red apple", "a red apple", {}),
+        ("  a \n red\tapple ", "a red apple", {}),
+        ("一只猫\u3000蓝色背景", "一只猫 蓝色背景", {}),
+        ("cat --ar 3:2 --seed 7", "cat", {"ar": (3, 2), "seed": 7}),
+        ("--ar 3:2 cat", "cat", {"ar": (3, 2)}),
+        ("a cat --seed 7 on a mat", "a cat on a mat", {"seed": 7}),
+        ("cat --ar 1920:1080", "cat", {"ar": (16, 9)}),
+        ("cat --ar 3x2", "cat", {"ar": (3, 2)}),
+        ("cat --ar 3/2", "cat", {"ar": (3, 2)}),
+        ("cat --ar=3:2", "cat", {"ar": (3, 2)}),
+        ("cat —ar 3:2", "cat", {"ar": (3, 2)}),
+        ("cat ——ar 3:2", "cat", {"ar": (3, 2)}),
+        ("cat –ar 3:2", "cat", {"ar": (3, 2)}),
+        ("猫 －－ａｒ ３：２", "猫", {"ar": (3, 2)}),
+        ("猫，--ar 3：2", "猫，", {"ar": (3, 2)}),
+        ("红苹果--tile", "红苹果", {"tile": True}),
+        ("cat --ar 3:2, --seed 7.", "cat", {"ar": (3, 2), "seed": 7}),
+        ("cat --no fog, two  people", "cat", {"no": ("fog", "two people")}),
+        ("cat --no 雾，人、狗 --tile", "cat", {"no": ("雾", "人", "狗"), "tile": True}),
+        ("cat --no fog --no fog, rain", "cat", {"no": ("fog", "rain")}),
+        ("cat --seed 7 --seed 8", "cat", {"seed": 8}),
+        ("cat --fast --relax", "cat", {"speed": "relax"}),
+        (
+            "cat --c 5 --s 10 --q .5 --v sd1.5",
+            "cat",
+            {"chaos": 5, "stylize": 10, "quality": 0.5, "model": "sd1.5"},
+        ),
+        ("cat --iw 1.25 --n 9 --steps 150 --stop 10", "cat", {"iw": 1.25, "n": 9, "steps": 150, "stop": 10}),
+        (
+            "cat --seed 4294967295 --quality 2 --chaos 0",
+            "cat",
+            {"seed": 2**32 - 1, "quality": 2.0, "chaos": 0},
+        ),
+    ],
+)
+def test_what_people_type(typed: str, text: str, values: dict[str, FlagValue]) -> None:
+    assert parse(typed) == Prompt(text, (), values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "well--known rock--n--roll",
+        "a -- b",
+        "a --- b",
+        "up — and down",
+        "minus --5 degrees",
+        "arrow --> here",
+        "一只猫——在雨中",
+        "苹果 ——红色",
+        "-ar 3:2",
+        "a `b` **c** @everyone <@1> ||d||",
+        "👩‍👩‍👧 \u202eright to left\u202c",
+        "e\u0301 Ａ １ ½ \ufffe \ue000 \U0010fffd",
+        "library:0123 attachment:0",
+    ],
+)
+def test_text_that_only_looks_like_more_is_kept(text: str) -> None:
+    assert parse(text) == Prompt(text)
+    assert parse(render(parse(text))) == parse(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("", EMPTY),
+        (" \n\t ", EMPTY),
+        ("\u200b\u200d", EMPTY),
+        ("--tile", EMPTY),
+        ("cat --AR 3:2", "`--AR`: flags are written in lowercase; write `--ar`."),
+        ("cat --sedd 4", "`--sedd`: there is no such flag; did you mean `--seed`?"),
+        ("cat --seed", "`--seed`: a value is missing; it must be a whole number from 0 to 4294967295."),
+        (
+            "cat --seed --tile",
+            "`--seed`: a value is missing; it must be a whole number from 0 to 4294967295.",
+        ),
+        ("cat --seed=", "`--seed`: a value is missing; it must be a whole number from 0 to 4294967295."),
+        ("cat --seed -1", "`--seed -1`: the value must be a whole number from 0 to 4294967295."),
+        ("cat --seed 1.5", "`--seed 1.5`: the value must be a whole number from 0 to 4294967295."),
+        (
+            "cat --seed 4294967296",
+            "`--seed 4294967296`: the value must be a whole number from 0 to 4294967295.",
+        ),
+        ("cat --seed dog", "`--seed dog`: the value must be a whole number from 0 to 4294967295."),
+        ("cat --chaos 101", "`--chaos 101`: the value must be a whole number from 0 to 100."),
+        ("cat --c 101", "`--c 101`: the value must be a whole number from 0 to 100."),
+        ("cat --stylize 1001", "`--stylize 1001`: the value must be a whole number from 0 to 1000."),
+        ("cat --quality 3", "`--quality 3`: the value must be one of 0.25, 0.5, 1, 2."),
+        ("cat --steps 0", "`--steps 0`: the value must be a whole number from 1 to 150."),
+        ("cat --stop 9", "`--stop 9`: the value must be a whole number from 10 to 100."),
+        ("cat --iw 3.01", "`--iw 3.01`: the value must be a number from 0 to 3."),
+        ("cat --iw nan", "`--iw nan`: the value must be a number from 0 to 3."),
+        ("cat --n 10", "`--n 10`: the value must be a whole number from 1 to 9."),
+        ("cat --ar 3", "`--ar 3`: the value must be two whole numbers like `3:2`, from 1:4 to 4:1."),
+        ("cat --ar 0:2", "`--ar 0:2`: the value must be two whole numbers like `3:2`, from 1:4 to 4:1."),
+        ("cat --ar 9:2", "`--ar 9:2`: the value must be two whole numbers like `3:2`, from 1:4 to 4:1."),
+        ("cat --model ../x", "`--model ../x`: the value must be a model's name, like `sketch`."),
+        ("cat --no , ,", "`--no , ,`: the value must be a list of words with commas, like `fog, people`."),
+        ("cat --tile=yes", "`--tile=yes`: `--tile` takes no value; write it alone."),
+        (
+            "cat https://x.org/a.png",
+            "`https://x.org/a.png`: image links go before the text; move it to the front.",
+        ),
+        ("file:///etc/passwd cat", "`file:///etc/passwd`: only http and https links to pictures are taken."),
+        ("https:// cat", "`https://` is not a complete link; copy it again from the picture."),
+        ("http://[::1 cat", "`http://[::1` is not a complete link; copy it again from the picture."),
+        ("ca\0t", "Character 3 of the prompt (U+0000) is a control code, not text; please leave it out."),
+        ("cat\ud83d", "Character 4 of the prompt (U+D83D) is a control code, not text; please leave it out."),
+        ("x" * 6012, "The prompt has 6,012 characters; at most 6,000 are taken. Please shorten it."),
+        ("cat --seed `1`", "`--seed ʻ1ʻ`: the value must be a whole number from 0 to 4294967295."),
+    ],
+)
+def test_each_fault_has_its_sentence(typed: str, sentence: str) -> None:
+    assert faults(typed) == (sentence,)
+
+
+def test_an_unknown_flag_like_no_other_lists_what_there_is() -> None:
+    (fault,) = faults("cat --xyzzy")
+    assert fault.startswith("`--xyzzy`: there is no such flag. Flags are --ar, --seed, ")
+
+
+def test_all_faults_come_at_once_and_the_prompt_with_them() -> None:
+    typed = "http://[ cat --seed x --chaos 200 --AR 3:2 --stop"
+    with pytest.raises(PromptError) as caught:
+        parse(typed)
+    assert len(caught.value.faults) == 5
+    assert caught.value.prompt == typed
+    assert str(caught.value) == "\n".join(caught.value.faults)
+
+
+def test_the_repeated_prompt_can_be_written_anywhere() -> None:
+    with pytest.raises(PromptError) as caught:
+        parse("a\ud800\0b")
+    assert caught.value.prompt == "a\ufffd\ufffdb"
+
+
+def test_thousands_of_digits_are_out_of_range_not_a_crash() -> None:
+    (fault,) = faults("cat --seed " + "9" * 5000)
+    assert fault.endswith("…`: the value must be a whole number from 0 to 4294967295.")
+    assert len(fault) < 140
+
+
+def test_links_come_first_wrapped_or_with_a_query() -> None:
+    cdn = "https://cdn.discordapp.com/attachments/1/2/a.png?ex=6&is=5&hm=ab--tile"
+    prompt = parse(f"<{cdn}> http://x.org/b.jpg a cat --iw 2")
+    assert prompt == Prompt("a cat", (cdn, "http://x.org/b.jpg"), {"iw": 2.0})
+
+
+def test_pictures_that_came_beside_the_text_stand_first_and_suffice() -> None:
+    assert parse("", attached=("attachment:0",)) == Prompt("", ("attachment:0",))
+    prompt = parse("http://x.org/b.jpg cat", attached=("attachment:0",))
+    assert prompt.images == ("attachment:0", "http://x.org/b.jpg")
+    assert parse(render(prompt), attached=("attachment:0",)) == prompt
+
+
+def test_a_link_alone_suffices() -> None:
+    assert parse("https://x.org/a.png").images == ("https://x.org/a.png",)
+
+
+def test_more_links_than_are_fetched_are_refused() -> None:
+    links = " ".join(f"http://x.org/{number}.png" for number in range(12))
+    assert faults(links + " cat") == (f"12 image prompts were given; at most {MAX_IMAGES} are taken.",)
+
+
+def test_a_server_may_allow_less() -> None:
+    with pytest.raises(PromptError) as caught:
+        parse("cat --n 5 --steps 40 --iw 3", highs={"n": 4, "steps": 30, "iw": 2.5})
+    assert caught.value.faults == (
+        "`--n 5`: the value must be a whole number from 1 to 4.",
+        "`--steps 40`: the value must be a whole number from 1 to 30.",
+        "`--iw 3`: the value must be a number from 0 to 2.5.",
+    )
+    with pytest.raises(PromptError, match="has 5 characters; at most 4 are"):
+        parse("a cat", max_length=4)
+
+
+def test_sentences_for_what_only_the_model_knows() -> None:
+    assert out_of_range("steps", 80, 50) == "`--steps 80`: the value must be a whole number from 1 to 50."
+    assert unknown_model("6", ("sketch", "sd15")) == (
+        "`--model` `6`: there is no such model here; choose one of sketch, sd15."
+    )
+    assert nearest("Skech", ("sketch", "sd15")) == "sketch"
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    prompt = parse("cat")
+    assert [prompt.get(flag.name) for flag in FLAGS] == [flag.default for flag in FLAGS]
+    with pytest.raises(KeyError):
+        prompt.get("wings")
+
+
+def test_a_changed_copy() -> None:
+    prompt = parse("cat --seed 7 --tile")
+    assert prompt.with_values(seed=8, tile=None) == parse("cat --seed 8")
+    assert prompt.get("seed") == 7
+    with pytest.raises(ValueError, match="no such flag: wings"):
+        prompt.with_values(wings=2)
+
+
+def test_prompts_are_values() -> None:
+    prompt = parse("cat --seed 7 --no a, b")
+    twin = parse("--no a,b --seed 7 cat")
+    assert prompt == twin and hash(prompt) == hash(twin)
+    assert pickle.loads(pickle.dumps(prompt)) == prompt == copy.deepcopy(prompt)
+    with pytest.raises(TypeError):
+        prompt.values["seed"] = 8  # type: ignore[index]
+
+
+def test_json_drops_flags_the_table_has_lost() -> None:
+    assert loads('{"text": "cat", "images": [], "values": {"seed": 7, "wings": 2}}') == parse("cat --seed 7")
+
+
+def test_every_row_of_the_table_is_sound() -> None:
+    assert len(BY_SPELLING) == sum(len(flag.spellings) for flag in FLAGS)
+    for flag in FLAGS:
+        assert flag.help.endswith(".")
+        assert bool(flag.example) == (flag.kind not in (Kind.SWITCH, Kind.MODE))
+        if flag.example:
+            assert read_value(flag, flag.example) is not None
+
+
+def test_switches_have_no_value_to_read() -> None:
+    with pytest.raises(ValueError, match="--tile takes no value"):
+        read_value(BY_NAME["tile"], "yes")
+
+
+PIECES = st.sampled_from(
+    [f"--{spelling}" for spelling in BY_SPELLING]
+    + [
+        "--",
+        "—",
+        "——ar",
+        "–no",
+        "－－ar",
+        "--AR",
+        "--x",
+        "=",
+        "3:2",
+        "７",
+        ",",
+        "，",
+        "猫",
+        "cat",
+        "http://x.org/a",
+    ]
+    + [
+        "<https://x.org/b?c=--tile>",
+        "attachment:0",
+        "`",
+        "\\",
+        "-",
+        "\u200b",
+        "0.5",
+        "-1",
+        "1e9",
+        "library:1",
+    ]
+)
+WORD = st.one_of(PIECES, st.text(max_size=8), st.lists(PIECES, min_size=2, max_size=3).map("".join))
+NASTY = st.one_of(st.text(), st.lists(WORD, max_size=12).map(" ".join))
+
+
+@settings(max_examples=400, deadline=None)
+@given(NASTY, st.sampled_from([(), ("attachment:0",)]))
+def test_rendering_is_the_inverse_of_parsing(typed: str, attached: tuple[str, ...]) -> None:
+    try:
+        prompt = parse(typed, attached=attached)
+    except PromptError as error:
+        assert error.faults and all(fault.encode() for fault in error.faults)
+        error.prompt.encode()
+        return
+    again = parse(render(prompt), attached=attached, max_length=2 * MAX_LENGTH)
+    assert again == prompt
+    assert render(again) == render(prompt)
+    assert loads(dumps(prompt)) == prompt
+    hash(prompt)
+
+
+def _values(flag: Flag) -> st.SearchStrategy[FlagValue]:
+    if flag.choices:
+        return st.sampled_from(flag.choices)
+    match flag.kind:
+        case Kind.INTEGER:
+            return st.integers(int(flag.low), int(flag.high))
+        case Kind.NUMBER:
+            return st.decimals(flag.low, flag.high, places=3).map(float)
+        case Kind.RATIO:
+            return st.sampled_from([(1, 1), (3, 2), (9, 16), (4, 1), (1, 4), (1999, 1000)])
+        case Kind.WORDS:
+            return st.lists(st.sampled_from(["fog", "two people", "雾"]), min_size=1, unique=True).map(tuple)
+        case Kind.NAME:
+            return st.from_regex(r"[A-Za-z0-9][a-z0-9._+-]{0,20}[a-z0-9]", fullmatch=True)
+        case Kind.SWITCH | Kind.MODE:
+            return st.just(True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_every_value_of_every_flag_survives(data: st.DataObject) -> None:
+    flags = data.draw(st.lists(st.sampled_from(FLAGS), unique=True))
+    prompt = Prompt("a cat", (), {flag.name: data.draw(_values(flag)) for flag in flags})
+    assert parse(render(prompt)) == prompt
+
+
+@given(
+    st.sampled_from([flag for flag in FLAGS if flag.kind is Kind.RATIO]),
+    st.integers(1, 99999),
+    st.integers(1, 99999),
+)
+def test_ratios_are_reduced_and_bounded(flag: Flag, width: int, height: int) -> None:
+    value = read_value(flag, f"{width}:{height}")
+    if flag.low <= width / height <= flag.high:
+        assert isinstance(value, tuple) and read_value(flag, write_value(flag, value)) == value
+    else:
+        assert value is None
+
+
+def test_every_block_of_unicode_is_painted_or_refused_with_a_sentence() -> None:
+    for start in range(0, 0x110000, 0x80):
+        text = "".join(chr(point) for point in range(start, min(start + 0x80, 0x110000)))
+        try:
+            prompt = parse(f"cat {text}")
+        except PromptError as error:
+            assert error.faults
+        else:
+            assert parse(render(prompt)) == prompt
