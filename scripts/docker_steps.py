@@ -1,8 +1,8 @@
-"""Perform the Dockerfile's steps without a Docker engine: the same files, the same commands, a scratch folder.
+"""Perform the Dockerfile's steps without a Docker engine: same files, same commands, a scratch folder.
 
 ``python scripts/docker_steps.py`` copies what COPY copies (through .dockerignore), runs every ``RUN pip``
-in a fresh virtual environment that stands for the image's Python, and ends with the ENTRYPOINT's ``--version``
-and one painted picture, far from the checkout. RUN steps that need root are listed, not run.
+in a fresh virtual environment that stands for the image's Python, and ends with the entry point's
+``--version`` and one painted picture, far from the checkout. RUN steps that need root are named, not run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def ignored(name: str) -> bool:
-    """Whether .dockerignore (everything but the lines with ``!``) keeps a top-level name out of the context."""
+    """Whether .dockerignore (all but its lines with ``!``) keeps a top-level name out of the context."""
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     return Path(name).parts[0] not in allowed
 
