@@ -1,0 +1,120 @@
+"""Where the bot is made to die: at boundaries of what survives a death, found without a hook in its code.
+
+What survives is what SQLite committed and what the file system was told to keep. So a crash point is a commit
+(known by what it writes to the jobs table) or a file being moved into place, just before or just after it:
+
+    after insert            the job's row has just been committed
+    before status=rendered  the files are written, the row does not say so yet
+    after write 7           the seventh commit that writes anything
+    before replace 2        the second file is about to get its name
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SET = re.compile(r"UPDATE jobs SET (?P<columns>.*?) WHERE")
+WRITE = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
+
+
+def die() -> None:
+    """As kill -9 does it: no handler, no flush."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Crash:
+    """Counts boundaries as they are passed, and dies at the one it was given."""
+
+    def __init__(self, point: str, end: Callable[[], None] = die) -> None:
+        when, what, *times = point.split()
+        self._wanted = (when, what, int(times[0]) if times else 1)
+        self._passed: Counter[tuple[str, str]] = Counter()
+        self._pending: list[str] = []
+        self._end = end
+
+    def reach(self, when: str, what: str) -> None:
+        self._passed[when, what] += 1
+        if self._wanted == (when, what, self._passed[when, what]):
+            self._end()
+
+    def statement(self, text: str, parameters: Any) -> None:
+        """Remember what the transaction under way writes."""
+        if not WRITE.match(text) or "alembic_version" in text:
+            return
+        if not self._pending:
+            self._pending.append("write")
+        if text.startswith("INSERT INTO jobs"):
+            self._pending.append("insert")
+        self._pending += written(text, parameters)
+
+    def commit(self, work: Callable[[], None]) -> None:
+        """Run the commit ``work`` between its two boundaries."""
+        written, self._pending = self._pending, []
+        for what in written:
+            self.reach("before", what)
+        work()
+        for what in written:
+            self.reach("after", what)
+
+    def rollback(self) -> None:
+        self._pending = []
+
+
+def written(text: str, parameters: Any) -> list[str]:
+    """``column=value`` for what an UPDATE of jobs sets by parameters."""
+    found = SET.match(text)
+    if found is None or not isinstance(parameters, tuple):
+        return []
+    columns = [part.split("=")[0].strip('" ') for part in found["columns"].split(", ") if part.endswith("?")]
+    return [f"{column}={value}" for column, value in zip(columns, parameters, strict=False)]
+
+
+def install(crash: Crash) -> None:
+    """Listen to every SQLAlchemy engine and to file moves of this process."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine.default import DefaultDialect
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def _statement(
+        connection: object, cursor: object, text: str, parameters: Any, context: object, many: bool
+    ) -> None:
+        crash.statement(text, parameters)
+
+    do_commit, do_rollback = DefaultDialect.do_commit, DefaultDialect.do_rollback
+
+    def commit(self: DefaultDialect, connection: Any) -> None:
+        crash.commit(lambda: do_commit(self, connection))
+
+    def rollback(self: DefaultDialect, connection: Any) -> None:
+        crash.rollback()
+        do_rollback(self, connection)
+
+    DefaultDialect.do_commit = commit  # type: ignore[method-assign]
+    DefaultDialect.do_rollback = rollback  # type: ignore[method-assign]
+    _watch_moves(crash)
+
+
+def _watch_moves(crash: Crash) -> None:
+    replace = os.replace
+    path_replace = Path.replace
+
+    def moved(source: Any, target: Any, **where: Any) -> None:
+        crash.reach("before", "replace")
+        replace(source, target, **where)
+        crash.reach("after", "replace")
+
+    def path_moved(self: Path, target: Any) -> Path:
+        crash.reach("before", "replace")
+        result = path_replace(self, target)
+        crash.reach("after", "replace")
+        return result
+
+    os.replace = moved
+    Path.replace = path_moved  # type: ignore[method-assign,assignment]
