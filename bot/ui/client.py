@@ -1,0 +1,152 @@
+"""The bot's connection to Discord, and its life from login to the last message."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import discord
+
+from bot.config import Settings
+from bot.errors import DiscordLoginError
+from bot.services.app import Services, open_services
+from bot.ui.components import BUTTONS
+from bot.ui.desk import Desk
+from bot.ui.presenter import DiscordSink
+from bot.ui.tree import Tree
+from bot.ui.welcome import Welcomes
+from engine.api import Engine
+
+log = logging.getLogger(__name__)
+CLOSE_S = 28.0
+"""From SIGTERM to the end of the process, with a margin to the 30 s that service managers give."""
+NO_TOKEN = (
+    "There is no Discord token. Put it into DISCORD_TOKEN or into token under [discord] in the config file; "
+    "or try the bot without one: tessera demo."
+)
+WRONG_TOKEN = (
+    "Discord refused the token. Copy it anew from https://discord.com/developers/applications "
+    "(Bot, Reset Token) into DISCORD_TOKEN or into token under [discord] in the config file."
+)
+
+
+class TesseraClient(discord.Client):
+    """Slash commands and buttons only: no message content is read, so no privileged intent is needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+        )
+        self.settings = settings
+        self.welcomes = Welcomes()
+        self.tree = Tree(self)
+        self._services: Services | None = None
+        self._desk: Desk | None = None
+
+    @property
+    def services(self) -> Services:
+        """Set by :meth:`serve`; the client is useless before."""
+        assert self._services is not None, "serve() comes before the first interaction"
+        return self._services
+
+    @property
+    def desk(self) -> Desk:
+        """The verbs behind commands and buttons."""
+        assert self._desk is not None, "serve() comes before the first interaction"
+        return self._desk
+
+    @property
+    def bot_id(self) -> int:
+        """The bot's own user id; known after login."""
+        return self.user.id if self.user else 0
+
+    def serve(self, services: Services) -> None:
+        """Hand over the opened services."""
+        self._services = services
+        self._desk = Desk(services, self.welcomes)
+
+    async def setup_hook(self) -> None:
+        """Buttons on messages of any age work from here on; commands are synced if they changed."""
+        self.add_dynamic_items(*BUTTONS)
+        folder, guild_ids = Path(self.settings.data.dir), tuple(self.settings.discord.guild_ids)
+        try:
+            await self.tree.sync_if_changed(folder, self.application_id or 0, guild_ids)
+        except discord.HTTPException as error:
+            # Old commands still work, and a crash here would burn one of the day's logins.
+            log.error("Discord did not take the commands: %s", error)
+
+
+async def run_bot(settings: Settings, engine: Engine) -> None:
+    """Serve Discord until SIGTERM or SIGINT; raises OperatorError where an operator must mend something."""
+    token = settings.discord.token
+    if token is None:
+        raise DiscordLoginError(NO_TOKEN)
+    client = TesseraClient(settings)
+    services = await open_services(settings, engine, DiscordSink(client))
+    client.serve(services)
+    try:
+        async with _stop_signal() as stop:
+            await _login(client, token.get_secret_value())
+            await _serve(client, services, stop)
+    finally:
+        await _close(client, services)
+
+
+async def _login(client: TesseraClient, token: str) -> None:
+    try:
+        await client.login(token)
+    except discord.LoginFailure as error:
+        raise DiscordLoginError(WRONG_TOKEN) from error
+    except (aiohttp.ClientConnectionError, OSError) as error:
+        raise DiscordLoginError(f"Discord cannot be reached ({error}); check the network.") from error
+
+
+async def _serve(client: TesseraClient, services: Services, stop: asyncio.Event) -> None:
+    """Until asked to stop, or until one part ends by itself, whose error is then ours."""
+    work = asyncio.create_task(services.run(), name="services")
+    gateway = asyncio.create_task(client.connect(reconnect=True), name="gateway")
+    asked = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({work, gateway, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            log.info("stopping: nothing new is taken, what is being posted is finished")
+            await services.drain(CLOSE_S - 5)
+            await asyncio.wait({work}, timeout=CLOSE_S)
+    finally:
+        for task in (asked, gateway, work):
+            task.cancel()
+        ended = await asyncio.gather(work, gateway, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
+
+
+async def _close(client: TesseraClient, services: Services) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            await client.close()
+    await services.close()
+
+
+@contextlib.asynccontextmanager
+async def _stop_signal() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                loop.remove_signal_handler(number)

@@ -1,0 +1,27 @@
+"""/info: one's own credit and jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+
+from bot.ui import caller
+from bot.ui.accounts import info_text
+from bot.ui.funnel import tell
+from bot.ui.park import park
+
+if TYPE_CHECKING:
+    from bot.ui.client import TesseraClient
+
+
+@app_commands.command(name="info", description="Your credit, your jobs, and what you have painted so far.")
+@app_commands.allowed_installs(guilds=True, users=True)
+@app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+async def info(interaction: discord.Interaction[TesseraClient]) -> None:
+    """For the asking user's eyes only."""
+    await interaction.response.defer(ephemeral=True)
+    client = interaction.client
+    who, where = client.desk.requester(interaction), caller.place(interaction)
+    await tell(interaction, info_text(await park(client.services.quotas.info(who, where), "read quotas")))

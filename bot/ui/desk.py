@@ -1,0 +1,170 @@
+"""Where interactions become orders: acknowledge at once, admit, leave a waiting message behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import discord
+
+from bot.domain.custom_id import CustomId
+from bot.domain.job import Action, Job, Requester
+from bot.domain.prompt import Prompt
+from bot.errors import NotAllowed, PictureRefused, UserError
+from bot.services.admission import Admitted, Order, Upload
+from bot.services.app import Services
+from bot.ui import caller, wording
+from bot.ui.components import result_view, used_buttons, waiting_view
+from bot.ui.funnel import mark_answered, tell
+from bot.ui.history import result_of
+from bot.ui.park import park
+from bot.ui.welcome import Welcomes
+
+log = logging.getLogger(__name__)
+TOKEN_LIFE_S = 15 * 60
+GONE = (
+    "I no longer have this job: it was deleted, or belongs to another copy of me. "
+    "Use /imagine with the prompt above to paint it again."
+)
+ELSEWHERE = "This button belongs to another server; use /imagine to paint it here."
+UNFINISHED = "This job has not finished yet; press the button again when its pictures are there."
+
+
+class Desk:
+    """The verbs behind commands and buttons. ``services`` must be open before the first interaction."""
+
+    def __init__(self, services: Services, welcomes: Welcomes) -> None:
+        self._services = services
+        self._welcomes = welcomes
+
+    def requester(self, interaction: discord.Interaction[Any]) -> Requester:
+        """Who asks, as of now."""
+        return caller.requester(interaction, tuple(self._services.settings.discord.admin_role_ids))
+
+    async def imagine(
+        self, interaction: discord.Interaction[Any], prompt: Prompt, uploads: tuple[Upload, ...] = ()
+    ) -> None:
+        """/imagine: the "thinking" answer becomes the waiting message."""
+        caller.require_delivery(interaction)
+        await interaction.response.defer(thinking=True)
+        order = self._order(interaction, Action.IMAGINE, prompt=prompt, uploads=uploads)
+        with self._welcomes.expect(interaction.id) as welcome:
+            admitted = await self._admit(order)
+            if admitted.fresh:
+                mark_answered(interaction)
+                await self._greet(interaction, admitted.job, welcome)
+
+    async def derive(self, interaction: discord.Interaction[Any], pressed: CustomId, action: Action) -> None:
+        """U, V, re-roll: a job made from another one, for whoever pressed."""
+        caller.require_delivery(interaction)
+        await interaction.response.defer()
+        await self._parent(interaction, pressed)
+        order = self._order(interaction, action, parent_id=pressed.job_id, index=pressed.index)
+        with self._welcomes.expect(interaction.id) as welcome:
+            admitted = await self._admit(order)
+            if admitted.fresh:
+                await self._greet(interaction, admitted.job, welcome)
+        await self._colour(interaction)
+
+    async def cancel(self, interaction: discord.Interaction[Any], pressed: CustomId) -> None:
+        """Ends a job of one's own; the waiting message will say so."""
+        await interaction.response.defer()
+        await self._job(interaction, pressed)
+        await park(self._services.cancel(pressed.job_id, self.requester(interaction)), "cancel a job")
+
+    async def delete(self, interaction: discord.Interaction[Any], pressed: CustomId) -> None:
+        """Removes a result of one's own: pictures first, then the message."""
+        await interaction.response.defer()
+        await self._job(interaction, pressed)
+        await park(self._services.delete(pressed.job_id, self.requester(interaction)), "delete a job")
+        await interaction.delete_original_response()
+        await tell(interaction, "Deleted: the pictures and what I stored of them are gone.")
+
+    def _order(self, interaction: discord.Interaction[Any], action: Action, **details: Any) -> Order:
+        """A token is stored only where the bot has no other way, so that the rows hold as few as can be."""
+        token_only = caller.token_only(interaction)
+        return Order(
+            interaction_id=interaction.id,
+            requester=self.requester(interaction),
+            place=caller.place(interaction),
+            action=action,
+            token=interaction.token if token_only else None,
+            token_expires_at=time.time() + TOKEN_LIFE_S if token_only else None,
+            token_only=token_only,
+            **details,
+        )
+
+    async def _admit(self, order: Order) -> Admitted:
+        return await park(self._services.admission.admit(order), "admission")
+
+    async def _job(self, interaction: discord.Interaction[Any], pressed: CustomId) -> Job:
+        """The job a button belongs to; UserError for buttons of unknown jobs and of other places."""
+        job = await park(self._services.job(pressed.job_id), "look up a job")
+        if job is None:
+            raise UserError(GONE)
+        here = caller.place(interaction)
+        same = here.channel_id == job.place.channel_id if here.guild_id is None else True
+        if here.guild_id != job.place.guild_id or not same:
+            raise NotAllowed(ELSEWHERE)
+        return job
+
+    async def _parent(self, interaction: discord.Interaction[Any], pressed: CustomId) -> Job:
+        job = await self._job(interaction, pressed)
+        if pressed.index is not None and pressed.index >= len(job.seeds):
+            raise UserError(GONE)
+        if job.result_message_id is None and job.error is None and job.status.value in ("queued", "running"):
+            raise UserError(UNFINISHED)
+        return job
+
+    async def _greet(
+        self, interaction: discord.Interaction[Any], job: Job, welcome: asyncio.Future[int | None]
+    ) -> None:
+        """Show the waiting message. The job is owed from now on, so a failure here is only logged."""
+        try:
+            message = await self._send_waiting(interaction, job)
+        except discord.HTTPException as error:
+            log.warning("job %s has no waiting message: %s", job.id, error)
+            return
+        await park(self._services.attach_message(job.id, message.id), "remember the waiting message")
+        welcome.set_result(message.id)
+
+    async def _send_waiting(self, interaction: discord.Interaction[Any], job: Job) -> discord.Message:
+        content, view, nobody = wording.waiting(job), waiting_view(job.id), discord.AllowedMentions.none()
+        if interaction.type is discord.InteractionType.component:
+            return await interaction.followup.send(content, view=view, allowed_mentions=nobody, wait=True)
+        return await interaction.edit_original_response(content=content, view=view, allowed_mentions=nobody)
+
+    async def _colour(self, interaction: discord.Interaction[Any]) -> None:
+        """Colour the pressed button. Only decoration, so a message that is gone meanwhile is no error."""
+        message, data = interaction.message, interaction.data
+        if message is None or data is None:
+            return
+        owner = await park(self._services.job(_job_id_of(message)), "look up a job")
+        used = used_buttons(message) | {str(data.get("custom_id"))}
+        if owner is None or used == used_buttons(message):
+            return
+        try:
+            await interaction.edit_original_response(view=result_view(owner, used))
+        except discord.HTTPException as error:
+            log.info("could not colour a button: %s", error)
+
+
+def _job_id_of(message: discord.Message) -> str:
+    """The job whose result a message is, by its delete button."""
+    return result_of(message) or ""
+
+
+def upload_of(attachment: discord.Attachment) -> Upload:
+    """An attached picture, read when admission wants it."""
+
+    async def read() -> bytes:
+        try:
+            return await attachment.read()
+        except discord.HTTPException as error:
+            raise PictureRefused(
+                "Discord did not hand over the attached picture; please attach it again."
+            ) from error
+
+    return Upload(attachment.filename, attachment.content_type, attachment.size, read)

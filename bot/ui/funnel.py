@@ -1,0 +1,91 @@
+"""Where every error of a command or button ends: a sentence to the user, and our own in the log too."""
+
+from __future__ import annotations
+
+import io
+import logging
+import secrets
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.errors import PromptError, UserError
+from bot.ui.echo import CONTENT_LIMIT, quoted_block
+
+log = logging.getLogger(__name__)
+ALREADY_ACKNOWLEDGED = 40060
+"""Discord's code: another delivery of the same interaction was faster."""
+
+
+async def tell(
+    interaction: discord.Interaction[Any], sentence: str, file: discord.File | None = None
+) -> None:
+    """Answer so that only the asking user sees it, whatever was answered before."""
+    options: dict[str, Any] = {"ephemeral": True, "allowed_mentions": discord.AllowedMentions.none()}
+    if file is not None:
+        options["file"] = file
+    if not interaction.response.is_done():
+        await interaction.response.send_message(sentence, **options)
+        return
+    if _is_thinking(interaction):
+        # The first follow-up inherits the visibility of a "thinking" answer, so that must go first.
+        await interaction.delete_original_response()
+    await interaction.followup.send(sentence, **options)
+
+
+def mark_answered(interaction: discord.Interaction[Any]) -> None:
+    """The "thinking" answer has become a message that must stay when something fails later."""
+    interaction.extras["answered"] = True
+
+
+def _is_thinking(interaction: discord.Interaction[Any]) -> bool:
+    deferred = interaction.response.type is discord.InteractionResponseType.deferred_channel_message
+    return deferred and not interaction.extras.get("answered", False)
+
+
+async def answer_error(interaction: discord.Interaction[Any], error: Exception) -> None:
+    """Tell the user what went wrong; never raises."""
+    error = getattr(error, "original", error)
+    if isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED:
+        return
+    try:
+        await tell(interaction, *_words_for(interaction, error))
+    except discord.HTTPException as failure:
+        log.warning("could not tell the user of an error: %s", failure)
+
+
+def _words_for(
+    interaction: discord.Interaction[Any], error: Exception
+) -> tuple[str] | tuple[str, discord.File]:
+    if isinstance(error, PromptError):
+        return _with_prompt(error)
+    if isinstance(error, UserError):
+        return (str(error)[:CONTENT_LIMIT],)
+    if isinstance(error, app_commands.TransformerError):
+        return (f"I could not read {error.value!r}; please choose from what Discord offers.",)
+    if isinstance(error, app_commands.CheckFailure):
+        return ("You may not use this command here.",)
+    return (_apology(interaction, error),)
+
+
+def _with_prompt(error: PromptError) -> tuple[str] | tuple[str, discord.File]:
+    """The faults, and the prompt to copy and mend: as text, or as a file where it is too long."""
+    faults = "\n".join(f"- {fault}" for fault in error.faults)[: CONTENT_LIMIT - 100]
+    if not error.prompt.strip():
+        return (faults,)
+    head = f"{faults}\nYour prompt was:"
+    if block := quoted_block(error.prompt, CONTENT_LIMIT - len(head) - 1):
+        return (f"{head}\n{block}",)
+    file = discord.File(io.BytesIO(error.prompt.encode("utf-8", "replace")), "prompt.txt")
+    return (f"{faults}\nYour prompt is attached.", file)
+
+
+def _apology(interaction: discord.Interaction[Any], error: Exception) -> str:
+    reference = secrets.token_hex(4)
+    name = interaction.command.qualified_name if interaction.command else "button"
+    log.error("error %s in %s of interaction %s", reference, name, interaction.id, exc_info=error)
+    return (
+        "Sorry, something went wrong on my side; nothing was charged that was not painted. Please try again, "
+        f"and if it happens again, give the operator this reference: `{reference}`."
+    )

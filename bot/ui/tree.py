@@ -1,0 +1,65 @@
+"""The command tree: which commands there are, and when Discord must be told of a change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+
+from bot.ui.commands import COMMANDS
+from bot.ui.funnel import answer_error
+
+if TYPE_CHECKING:
+    from bot.ui.client import TesseraClient
+
+log = logging.getLogger(__name__)
+STAMP = "commands.sha256"
+"""File in the data folder that remembers which commands Discord was told of."""
+
+
+class Tree(app_commands.CommandTree["TesseraClient"]):
+    """All commands; every error of any of them ends in :func:`answer_error`."""
+
+    def __init__(self, client: TesseraClient) -> None:
+        super().__init__(client)
+        for command in COMMANDS:
+            self.add_command(command)
+
+    async def on_error(
+        self, interaction: discord.Interaction[TesseraClient], error: app_commands.AppCommandError, /
+    ) -> None:
+        """The funnel."""
+        await answer_error(interaction, error)
+
+    def fingerprint(self, application_id: int, guild_ids: tuple[int, ...]) -> str:
+        """Changes whenever Discord must be told anew."""
+        commands = [command.to_dict(self) for command in self.get_commands()]
+        told = json.dumps([application_id, sorted(guild_ids), commands], sort_keys=True, default=str)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    async def sync_if_changed(self, folder: Path, application_id: int, guild_ids: tuple[int, ...]) -> bool:
+        """Tell Discord only of changes: it takes 200 command creations a day and guild. True when told."""
+        stamp, fingerprint = folder / STAMP, self.fingerprint(application_id, guild_ids)
+        if _read(stamp) == fingerprint:
+            return False
+        for guild_id in guild_ids:
+            guild = discord.Object(guild_id)
+            self.copy_global_to(guild=guild)
+            await self.sync(guild=guild)
+        if not guild_ids:
+            await self.sync()
+        stamp.write_text(fingerprint)
+        log.info("told Discord of %d commands", len(self.get_commands()))
+        return True
+
+
+def _read(stamp: Path) -> str:
+    try:
+        return stamp.read_text()
+    except OSError:
+        return ""

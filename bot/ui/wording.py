@@ -1,0 +1,53 @@
+"""The contents of a job's messages, in the formats that clients of Midjourney's bot already parse."""
+
+from __future__ import annotations
+
+from bot.domain.job import Action, Job
+from bot.ui.echo import CONTENT_LIMIT, prompt_echo, units
+
+_SPEEDS = {"fast": "fast", "relax": "relaxed"}
+
+
+def mention(user_id: int) -> str:
+    """The markdown that names a user."""
+    return f"<@{user_id}>"
+
+
+def speed(job: Job) -> str:
+    """``fast`` or ``relaxed``, as it stands in the messages."""
+    return _SPEEDS[str(job.prompt.get("speed"))]
+
+
+def waiting(job: Job) -> str:
+    """Before the first step: ``**prompt** - <@uid> (Waiting to start)``."""
+    return _message(job, f"{_owner(job)} (Waiting to start)")
+
+
+def progress(job: Job, percent: int) -> str:
+    """While it is painted: ``**prompt** - <@uid> (31%) (fast)``."""
+    return _message(job, f"{_owner(job)} ({percent}%) ({speed(job)})")
+
+
+def done(job: Job) -> str:
+    """The result's content; U names the picture, everything else the speed."""
+    if job.action is Action.UPSCALE:
+        return _message(job, _owner(job))
+    return _message(job, f"{_owner(job)} ({speed(job)})")
+
+
+def ended(job: Job, sentence: str) -> str:
+    """A job that failed or was cancelled: whose it was, what was asked for, and what happened."""
+    return _message(job, f"{mention(job.requester.user_id)}\n{sentence}")
+
+
+def _owner(job: Job) -> str:
+    who = mention(job.requester.user_id)
+    if job.action is Action.UPSCALE:
+        return f"Image #{(job.index or 0) + 1} {who}"
+    return f"Variations (Strong) by {who}" if job.action is Action.VARIATION else who
+
+
+def _message(job: Job, rest: str) -> str:
+    rest = rest[: CONTENT_LIMIT // 2]
+    room = CONTENT_LIMIT - units(rest) - len("**** - ")
+    return f"**{prompt_echo(job.prompt, room)}** - {rest}"
