@@ -4,6 +4,7 @@ What survives is what SQLite committed and what the file system was told to keep
 (known by what it writes to the jobs table) or a file being moved into place, just before or just after it:
 
     after insert            the job's row has just been committed
+    before message_id       the waiting message stands, its id is about to be committed
     before status=rendered  the files are written, the row does not say so yet
     after write 7           the seventh commit that writes anything
     before replace 2        the second file is about to get its name
@@ -67,12 +68,12 @@ class Crash:
 
 
 def written(text: str, parameters: Any) -> list[str]:
-    """``column=value`` for what an UPDATE of jobs sets by parameters."""
+    """``column`` and ``column=value`` for what an UPDATE of jobs sets by parameters."""
     found = SET.match(text)
     if found is None or not isinstance(parameters, tuple):
         return []
     columns = [part.split("=")[0].strip('" ') for part in found["columns"].split(", ") if part.endswith("?")]
-    return [f"{column}={value}" for column, value in zip(columns, parameters, strict=False)]
+    return columns + [f"{column}={value}" for column, value in zip(columns, parameters, strict=False)]
 
 
 def install(crash: Crash) -> None:
