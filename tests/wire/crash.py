@@ -8,10 +8,12 @@ What survives is what SQLite committed and what the file system was told to keep
     before status=rendered  the files are written, the row does not say so yet
     after write 7           the seventh commit that writes anything
     before replace 2        the second file is about to get its name
+    at posting              the bot's own trace (logger ``bot.steps``) says so
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -100,6 +102,19 @@ def install(crash: Crash) -> None:
     DefaultDialect.do_commit = commit  # type: ignore[method-assign]
     DefaultDialect.do_rollback = rollback  # type: ignore[method-assign]
     _watch_moves(crash)
+    _watch_trace(crash)
+
+
+def _watch_trace(crash: Crash) -> None:
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if isinstance(record.args, tuple) and record.args:
+                crash.reach("at", str(record.args[0]))
+
+    trace = logging.getLogger("bot.steps")
+    trace.setLevel(logging.DEBUG)
+    trace.propagate = False
+    trace.addHandler(Listener())
 
 
 def _watch_moves(crash: Crash) -> None:

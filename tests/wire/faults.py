@@ -31,7 +31,7 @@ class Way(StrEnum):
 
 @dataclass(eq=False)
 class Fault:
-    """One rule: the next ``times`` requests that match go wrong in this ``way``."""
+    """One rule: of the requests that match, each ``every``-th goes wrong in this ``way``, ``times`` times."""
 
     way: Way
     method: str
@@ -40,12 +40,19 @@ class Fault:
     status: int = 500
     body: dict[str, object] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    every: int = 1
+    seen: int = 0
     met: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def matches(self, request: web.Request) -> bool:
-        named = self.method in ("*", request.method) and self.path.search(request.path)
-        return self.met < self.times and bool(named)
+    def strikes(self, request: web.Request) -> bool:
+        """Whether this request is one that goes wrong; counts it."""
+        if self.method not in ("*", request.method) or not self.path.search(request.path):
+            return False
+        self.seen += 1
+        due = self.met < self.times and self.seen % self.every == 0
+        self.met += due
+        return due
 
 
 class Faults:
@@ -55,12 +62,8 @@ class Faults:
         self._rules: list[Fault] = []
 
     def take(self, request: web.Request) -> Fault | None:
-        """The rule this request runs into, if any; counts it."""
-        for rule in self._rules:
-            if rule.matches(request):
-                rule.met += 1
-                return rule
-        return None
+        """The rule this request runs into, if any."""
+        return next((rule for rule in self._rules if rule.strikes(request)), None)
 
     def clear(self) -> None:
         for rule in self._rules:

@@ -1,4 +1,4 @@
-"""kill -9 at each named step, then a second process: everything is painted and posted once, quota is right."""
+"""kill -9 at each named step, then a second process: all is painted and posted once, the quota is right."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ class Step:
     painted: bool = True
 
 
+FAILING = "FAIL a red apple"
 STEPS = (
     Step("admission not committed", "before insert", admitted=False),
-    Step("admitted", "after insert"),
+    Step("admitted", "at admitted"),
     Step("waiting message stands, not remembered", "before message_id"),
     Step("not yet dispatched", "before status=running"),
-    Step("dispatched", "after status=running"),
-    Step("finished, first file not in place", "before replace 1"),
+    Step("dispatched", "at dispatched"),
+    Step("finished", "at finished"),
+    Step("first file not in place", "before replace 1"),
     Step("some files in place", "after replace 2"),
-    Step("files written", "before status=rendered"),
-    Step("rendered", "after status=rendered"),
+    Step("files written", "at files_written"),
+    Step("rendered", "at rendered"),
     Step("not yet posting", "before status=posting"),
-    Step("posting", "after status=posting"),
-    Step("sent", "before status=posted"),
-    Step("posted", "after status=posted"),
-    Step("failed, not yet refunded", "before status=failed", "FAIL a red apple", painted=False),
-    Step("refunded, not yet told", "after status=failed", "FAIL a red apple", painted=False),
+    Step("posting", "at posting"),
+    Step("sent", "at sent"),
+    Step("posted", "at posted"),
+    Step("failed, not yet refunded", "before status=failed", FAILING, painted=False),
+    Step("refunded", "at refunded", FAILING, painted=False),
+    Step("told, not remembered", "before told=1", FAILING, painted=False),
 )
 
 

@@ -288,6 +288,8 @@ class World:
         self.by_token: dict[str, Interaction] = {}
         self.global_commands: list[Json] = []
         self.guild_commands: dict[int, list[Json]] = {}
+        self.keeps_nonces = True
+        """False: as if the window of every nonce ended before the next request."""
         self._nonces: dict[tuple[int, str], Message] = {}
         self._changed = asyncio.Event()
 
@@ -323,7 +325,7 @@ class World:
     def add_message(self, message: Message) -> Message:
         message.stages.append(message.content)
         self.messages.append(message)
-        if message.nonce is not None:
+        if message.nonce is not None and self.keeps_nonces:
             self._nonces[message.author.id, message.nonce] = message
         self.touch()
         return message

@@ -1,0 +1,125 @@
+"""The process as an operator meets it: stopping, wrong tokens, second copies, what the log gives away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.wire.books import Books
+from tests.wire.process import BotProcess
+from tests.wire.standin import TOKEN, StandIn
+from tests.wire.test_kills import grids, leftovers
+
+
+async def test_sigterm_drains_and_the_next_process_goes_on(discord: StandIn, tmp_path: Path) -> None:
+    async with BotProcess(discord, tmp_path, environ={"WIRE_HELD": "1"}) as bot:
+        for name in ("ann", "ben"):
+            for number in range(3):
+                await discord.slash(discord.user(name), "imagine", prompt=f"{name} {number}.")
+        books = Books(bot.data)
+        await discord.wait_for(lambda: any(job.status == "running" for job in books.jobs()))
+        bot.terminate()
+        asked = time.monotonic()
+        assert await bot.ended() == 0
+        assert time.monotonic() - asked <= 30
+        assert {job.status for job in books.jobs()} == {"queued"}
+        assert {job.attempts for job in books.jobs()} == {0}
+    async with BotProcess(discord, tmp_path):
+        await discord.wait_for(lambda: books.settled(6))
+    assert [len(grids(discord)), leftovers(discord), books.faults()] == [6, [], []]
+
+
+async def test_sigterm_lets_a_send_under_way_end(discord: StandIn, tmp_path: Path) -> None:
+    held = discord.faults.hold("POST", r"/channels/\d+/messages$")
+    async with BotProcess(discord, tmp_path) as bot:
+        await discord.slash(discord.user("ann"), "imagine", prompt="a boat")
+        await discord.wait_for(lambda: grids(discord))
+        bot.terminate()
+        ended = asyncio.ensure_future(bot.ended())
+        done, _ = await asyncio.wait({ended}, timeout=1.0)
+        assert not done, "it did not wait for the reply"
+        held.released.set()
+        assert await ended == 0
+    assert [job.status for job in Books(bot.data).jobs()] == ["posted"]
+    assert len(grids(discord)) == 1
+
+
+async def test_nothing_new_is_taken_after_sigterm(discord: StandIn, tmp_path: Path) -> None:
+    held = discord.faults.hold("POST", r"/channels/\d+/messages$")
+    async with BotProcess(discord, tmp_path) as bot:
+        await discord.slash(discord.user("ann"), "imagine", prompt="a boat")
+        await discord.wait_for(lambda: grids(discord))
+        bot.terminate()
+        await discord.wait_for(lambda: "stopping" in bot.log)
+        late = await discord.slash(discord.user("ben"), "imagine", prompt="too late", wait=False)
+        if discord.gateway.connected:
+            await discord.wait_for(lambda: late.said or not discord.gateway.connected)
+        held.released.set()
+        assert await bot.ended() == 0
+    assert [job.user_id for job in Books(bot.data).jobs()] == [discord.user("ann").id]
+
+
+async def test_a_wrong_token_ends_in_one_sentence_and_code_4(discord: StandIn, tmp_path: Path) -> None:
+    async with BotProcess(discord, tmp_path, token="wrong-canary-token", ready=False) as bot:
+        assert await bot.ended() == 4
+        assert "Discord refused the token." in bot.log
+        assert "Traceback" not in bot.log
+        assert "wrong-canary-token" not in bot.log
+    assert discord.traffic.identifies == []
+    assert discord.traffic.invalid == 1
+
+
+async def test_a_second_process_on_the_same_folder_says_so(discord: StandIn, tmp_path: Path) -> None:
+    async with BotProcess(discord, tmp_path) as first:
+        async with BotProcess(discord, tmp_path, ready=False) as second:
+            assert await second.ended() == 3
+            assert str(first.data) in second.log
+            assert "Traceback" not in second.log
+        await discord.slash(discord.user("ann"), "imagine", prompt="a boat")
+        await discord.wait_for(lambda: discord.results_for("a boat"))
+    assert len(discord.traffic.identifies) == 1
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_no_secret_is_logged_at_debug_level(discord: StandIn, tmp_path: Path, form: str) -> None:
+    """The bot's token, and the interactions' tokens, which let anyone answer in the bot's name."""
+    environ = {"TESSERA_LOG__LEVEL": "debug", "TESSERA_LOG__FORMAT": form}
+    async with BotProcess(discord, tmp_path, environ=environ) as bot:
+        ann = discord.user("ann")
+        await discord.slash(ann, "imagine", prompt="a boat")
+        await discord.slash(ann, "imagine", prompt="FAIL a boat")
+        [result] = await discord.wait_for(lambda: discord.results_for("a boat"))
+        await discord.click(ann, result, "U1")
+        discord.faults.refuse("*", "/webhooks/", 500, times=1)
+        await discord.slash(ann, "info")
+        await discord.gateway.drop()
+        books = Books(bot.data)
+        await discord.wait_for(lambda: books.settled(3) and discord.gateway.connected)
+        bot.terminate()
+        await bot.ended()
+    assert "DEBUG" in bot.log.upper()
+    assert TOKEN not in bot.log
+    leaked = [i.data for i in discord.world.interactions if i.token in bot.log]
+    assert leaked == []
+
+
+async def test_a_broken_line_is_resumed_not_identified_anew(discord: StandIn, tmp_path: Path) -> None:
+    async with BotProcess(discord, tmp_path):
+        for _ in range(5):
+            await discord.gateway.drop()
+            await discord.wait_for(lambda: discord.gateway.connected)
+        await discord.gateway.drop(code=4000)
+        await discord.wait_for(lambda: discord.gateway.connected)
+        await discord.slash(discord.user("ann"), "imagine", prompt="a boat")
+        await discord.wait_for(lambda: discord.results_for("a boat"))
+    assert [len(discord.traffic.identifies), discord.traffic.resumes] == [1, 6]
+
+
+async def test_commands_are_synced_once_for_all_starts(discord: StandIn, tmp_path: Path) -> None:
+    for _ in range(3):
+        async with BotProcess(discord, tmp_path):
+            pass
+    assert discord.traffic.syncs == 1
