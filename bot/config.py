@@ -99,7 +99,7 @@ class Engine(Section):
 
 
 class Model(Section):
-    """A model of one's own, in diffusers' folder format; ``[models.<name>]``, the name is for ``--model``."""
+    """A model of one's own, in diffusers' folder format; its name in the brackets is what --model takes."""
 
     path: Folder = Field(description="Folder with model_index.json.")
     description: str = Field("", max_length=100, description="A line for the list of models.")

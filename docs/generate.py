@@ -1,0 +1,206 @@
+"""Writes what would drift from the code if kept by hand; ``--check`` fails when it has drifted.
+
+``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/config.md``, ``docs/cli.md`` and
+``config.example.toml`` from the flag table, the settings and the command line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import typer
+from pydantic.fields import FieldInfo
+from typer.cli import get_docs_for_click
+
+from bot.config import SHORT_VARIABLES, Model, Section, Settings
+from bot.domain import flags
+from bot.domain.flags import FLAGS, Flag, Kind
+from bot.domain.prompt import MAX_IMAGES, MAX_LENGTH
+
+ROOT = Path(__file__).parent.parent
+MARK = "<!-- Written by `make docs` from the code; changes here are overwritten. -->\n\n"
+SAMPLE_ID = "123456789012345678"
+
+
+def prompts() -> str:
+    """The prompt language, from the flag table."""
+    rows = "\n".join(_flag_row(flag) for flag in FLAGS)
+    return f"""{MARK}# What to type after /imagine
+
+`[image links] text [--flags]`, for example `a red apple on a blue plate --ar 3:2 --seed 7`.
+
+| flag | values | left out | what it does |
+|---|---|---|---|
+{rows}
+
+- Flags are lowercase and may stand anywhere behind the links; what is not a flag or its value is text.
+- `—ar`, `–ar` and `－－ar` count as `--ar`, `--ar=3:2` as `--ar 3:2`. Full-width digits and punctuation are
+  fine, and behind Chinese no space is needed: `一只猫，--ar 3：2`. A dash with spaces around it is text.
+- A flag that is given twice counts as written last; the lists of `--no` add up.
+- Up to {MAX_IMAGES} pictures may come first: http or https links, or an upload; then text is optional.
+- At most {MAX_LENGTH:,} characters.
+- When something is wrong, one answer that only you see names every fault, the value and what is allowed, and
+  repeats the prompt, so that nothing is lost.
+"""
+
+
+def _flag_row(flag: Flag) -> str:
+    names = " ".join(f"`--{spelling}`" for spelling in flag.spellings)
+    values = "" if flag.kind in (Kind.SWITCH, Kind.MODE) else flags.allowed(flag)
+    return f"| {names} | {values} | {_left_out(flag)} | {flag.help} |"
+
+
+def _left_out(flag: Flag) -> str:
+    if flag.default is None or flag.default is False or flag.default == ():
+        return {"seed": "random", "steps": "the model's", "model": "the server's"}.get(flag.name, "")
+    return f"`{flags.write_value(flag, flag.default)}`"
+
+
+def config() -> str:
+    """Every key of the configuration."""
+    parts = "\n".join("".join(_section(name, section)) for name, section in sections())
+    short = ", ".join(f"`{variable}` for `{'.'.join(keys)}`" for variable, keys in SHORT_VARIABLES.items())
+    return f"""{MARK}# Configuration
+
+`tessera run --config config.toml`. Without a file everything has the default below. `config.example.toml`
+holds all keys to begin with. Each key can be set by the environment, which wins: `TESSERA_<SECTION>__<KEY>`,
+so `TESSERA_QUOTA__DAY=50`, `TESSERA_MODELS__SD15__PATH=/models/sd15`; also {short}.
+Lists are written `a,b` or as in TOML. Relative folders begin at the folder the command runs in. Faults are
+reported all at once, with key and line or variable.
+
+{parts}"""
+
+
+def sections() -> Iterator[tuple[str, type[Section]]]:
+    """Tables of the file by name, in the order of the settings."""
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        yield ("models.<name>", Model) if name == "models" else (name, typing.cast(type[Section], kind))
+
+
+def _section(name: str, section: type[Section]) -> Iterator[str]:
+    yield f"## [{name}]\n\n{section.__doc__}\n\n| key | type | default | |\n|---|---|---|---|\n"
+    for key, field in section.model_fields.items():
+        yield f"| `{key}` | {_type(field)} | {_default(field)} | {field.description} |\n"
+
+
+def _type(field: FieldInfo) -> str:
+    kind: object = field.annotation
+    if isinstance(kind, types.UnionType):
+        kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+    if typing.get_origin(kind) is typing.Literal:
+        return "text"
+    if typing.get_origin(kind) is tuple:
+        inner = str(typing.get_args(kind)[0])
+        return "list of texts" if "str" in inner else "list of ids"
+    names = {int: "whole number", float: "number", bool: "true/false", str: "text", Path: "path"}
+    return names.get(typing.cast(type, kind), "secret" if "Secret" in str(kind) else "sections")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return "" if field.default in (None, "", {}) else f"`{_toml(field.default)}`"
+
+
+def _toml(value: object) -> str:
+    match value:
+        case None:
+            return '""'
+        case bool():
+            return str(value).lower()
+        case int() if value >= 1_000_000:
+            return f"{value:_}"
+        case int() | float():
+            return str(value)
+        case tuple():
+            return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+        case _:
+            return f'"{value}"'
+
+
+def example() -> str:
+    """A file with every key at its default; what has none is shown in a comment."""
+    parts = ["# Every key of Tessera with its default: change what you need, drop the rest.\n"]
+    parts.append("# Written by `make docs` from bot/config.py. Explained in docs/config.md.\n")
+    for name, section in sections():
+        parts.append("\n" + "".join(_example_section(name, section)))
+    return "".join(parts)
+
+
+def _example_section(name: str, section: type[Section]) -> Iterator[str]:
+    mark = "# " if "<" in name else ""
+    yield f"# {section.__doc__}\n{mark}[{name.replace('<name>', 'sd15')}]\n"
+    later: list[str] = []
+    for key, field in section.model_fields.items():
+        if _type(field) == "sections":
+            later.append(f"# {field.description}\n# [{name}.{key}.{SAMPLE_ID}]\n# day = 500\n")
+        else:
+            value = _sample(key, field) if mark else _toml(field.default)
+            yield f"# {field.description}\n{mark}{key} = {value}\n"
+    yield from later
+
+
+def _sample(key: str, field: FieldInfo) -> str:
+    samples = {
+        "path": '"/models/stable-diffusion-v1-5"',
+        "description": '"Photographs and paintings"',
+        "native_size": "512",
+        "steps": "25",
+        "guidance_scale": "7.5",
+        "sampler": '"dpm++ 2m"',
+        "max_size": "1024",
+        "negative_prompt": '"blurry"',
+    }
+    return samples.get(key) or _toml(field.default)
+
+
+def cli() -> str:
+    """Every command with its options, from the command line itself."""
+    from bot.__main__ import CODES, app
+
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="tessera")
+    text = get_docs_for_click(obj=command, ctx=context, name="tessera", title="The command line")
+    once, *rest = text.split(CODES)
+    return MARK + (once + CODES + "".join(rest)).strip().replace("\n\n\n", "\n") + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/prompts.md": prompts,
+    "docs/config.md": config,
+    "docs/cli.md": cli,
+    "config.example.toml": example,
+}
+
+
+def stale(root: Path = ROOT) -> list[str]:
+    """The pages that no longer say what the code says."""
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (root / name).exists() or (root / name).read_text() != page()
+    ]
+
+
+def main() -> int:
+    """Write the pages, or only look at them with ``--check``."""
+    os.environ["NO_COLOR"] = "1"
+    old = stale()
+    if "--check" in sys.argv:
+        for name in old:
+            print(f"{name} is stale; type `make docs`.", file=sys.stderr)
+        return bool(old)
+    for name in old:
+        (ROOT / name).write_text(PAGES[name]())
+        print(f"wrote {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
