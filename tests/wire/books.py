@@ -46,7 +46,7 @@ class Books:
         """All jobs in the order of their admission."""
         columns = "id, interaction_id, user_id, action, status, told, cost, attempts, result_message_id"
         rows = self.query(f"SELECT {columns} FROM jobs ORDER BY seq")
-        return [JobRow(*row[:5], bool(row[5]), *row[6:]) for row in rows]
+        return [JobRow(**{**dict(row), "told": bool(row["told"])}) for row in rows]
 
     def settled(self, count: int) -> bool:
         """Whether ``count`` jobs were admitted and all of them have ended and been told."""

@@ -90,7 +90,8 @@ def install(crash: Crash) -> None:
     ) -> None:
         crash.statement(text, parameters)
 
-    do_commit, do_rollback = DefaultDialect.do_commit, DefaultDialect.do_rollback
+    do_commit: Any = DefaultDialect.do_commit
+    do_rollback: Any = DefaultDialect.do_rollback
 
     def commit(self: DefaultDialect, connection: Any) -> None:
         crash.commit(lambda: do_commit(self, connection))
@@ -132,5 +133,5 @@ def _watch_moves(crash: Crash) -> None:
         crash.reach("after", "replace")
         return result
 
-    os.replace = moved
+    os.replace = moved  # type: ignore[assignment]
     Path.replace = path_moved  # type: ignore[method-assign,assignment]

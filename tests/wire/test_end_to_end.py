@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from tests.wire.books import Books
 from tests.wire.process import BotProcess
@@ -15,13 +16,13 @@ from tests.wire.world import Interaction, Message
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def discord() -> AsyncIterator[StandIn]:
     async with StandIn() as made:
         yield made
 
 
-@pytest.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bot(discord: StandIn, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BotProcess]:
     environ = {"WIRE_PAUSE": "0.03", "TESSERA_QUOTA__DAY": "0"}
     async with BotProcess(discord, tmp_path_factory.mktemp("bot"), environ=environ) as made:

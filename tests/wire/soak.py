@@ -1,0 +1,180 @@
+"""Many jobs, many random kills: ``python -m tests.wire.soak --jobs 1000 --kills 50``.
+
+Users order, press U and V and re-roll; the process is killed at random moments; one send in seven loses its
+reply; at every other restart no nonce is remembered any more. In the end nothing may be lost, posted twice
+or charged twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.wire.books import Books
+from tests.wire.faults import Fault, Way
+from tests.wire.process import BotProcess
+from tests.wire.standin import StandIn, is_progress
+from tests.wire.world import Interaction, Message, User
+
+PER_USER = 6
+"""Jobs of one user under way at a time, within the limits of 3 running and 10 waiting."""
+ENVIRON = {"TESSERA_QUOTA__DAY": "0", "TESSERA_LIMITS__ATTEMPTS": "10"}
+
+
+@dataclass
+class Report:
+    """What came of it; ``faults`` is empty when all is well."""
+
+    admitted: int = 0
+    posted: int = 0
+    unposted: int = 0
+    duplicates: int = 0
+    kills: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    leftovers: int = 0
+    """Waiting messages that nobody will ever edit: no loss, but untidy."""
+    killed_at: Counter[str] = field(default_factory=Counter)
+    """Statuses of jobs at the moments of the kills."""
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        states = ", ".join(f"{count} {status}" for status, count in self.killed_at.most_common())
+        return (
+            f"{self.admitted} jobs admitted, {self.kills} kills (-9), {self.dropped} replies dropped, "
+            f"{self.seconds:.0f} s\nposted once {self.posted}, lost {self.unposted}, twice {self.duplicates}, "
+            f"orphaned waiting messages {self.leftovers}\nat the kills, jobs were: {states}\n"
+            + "\n".join(self.faults or ["the books balance"])
+        )
+
+
+class Crowd:
+    """Users who order until ``wanted`` jobs have been admitted, whatever happens to the bot meanwhile."""
+
+    def __init__(self, discord: StandIn, books: Books, wanted: int, dice: random.Random) -> None:
+        self._discord = discord
+        self._books = books
+        self._dice = dice
+        self._wanted = wanted
+        self._users = [discord.user(f"user{number}") for number in range(max(3, min(20, wanted // 10)))]
+        self._number = 0
+
+    async def order(self) -> None:
+        """Until enough rows are there; orders that a kill swallowed are simply made again."""
+        while (jobs := self._books.jobs()) is not None and len(jobs) < self._wanted:
+            await self._discord.connected()
+            open_jobs = Counter(job.user_id for job in jobs if not job.told)
+            free = [user for user in self._users if open_jobs[user.id] < PER_USER]
+            sent = [await self._one(user) for user in free[: self._wanted - len(jobs)]]
+            await self._answered(sent)
+
+    async def _one(self, user: User) -> Interaction:
+        results = self._discord.results()
+        if results and self._dice.random() < 0.4:
+            message = self._dice.choice(results[-30:])
+            buttons = [b for b in message.buttons if b["custom_id"].split(":")[1] in ("u", "v", "reroll")]
+            if buttons:
+                wanted = self._dice.choice(buttons)["custom_id"]
+                return await self._discord.press(user, message, wanted, wait=False)
+        self._number += 1
+        return await self._discord.slash(user, "imagine", prompt=f"soak {self._number}", wait=False)
+
+    async def _answered(self, sent: list[Interaction]) -> None:
+        """Until the bot has acknowledged, or is gone."""
+        gateway = self._discord.gateway
+        await self._discord.wait_for(
+            lambda: not gateway.connected or all(one.callback for one in sent), 20.0, "acknowledgements"
+        )
+
+
+async def soak(folder: Path, jobs: int, kills: int, seed: int) -> Report:
+    """Run it; the report says what went wrong, nothing is raised for it."""
+    dice, began = random.Random(seed), time.monotonic()
+    report = Report()
+    async with StandIn() as discord:
+        books = Books(folder / "data")
+        drop = Fault(Way.DROP, "POST", re.compile(r"/channels/\d+/messages$"), times=jobs, every=7)
+        discord.faults.add(drop)
+        crowd = asyncio.create_task(Crowd(discord, books, jobs, dice).order())
+        for _ in range(kills):
+            await _killed_once(discord, folder, books, dice, report)
+        async with BotProcess(discord, folder, environ=ENVIRON) as bot:
+            await crowd
+            try:
+                await discord.wait_for(lambda: books.settled(jobs), 120.0 + jobs, "everything told")
+            except AssertionError as error:
+                report.faults.append(str(error))
+            bot.terminate()
+            code = await bot.ended()
+            report.faults += [f"it ended with {code}"] if code else []
+        report.dropped = drop.met
+        _count(report, discord, books)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+async def _killed_once(
+    discord: StandIn, folder: Path, books: Books, dice: random.Random, report: Report
+) -> None:
+    async with BotProcess(discord, folder, environ=ENVIRON) as bot:
+        ended = asyncio.ensure_future(bot.process.wait())
+        await asyncio.wait({ended}, timeout=dice.uniform(0.05, 2.5))
+        if ended.done():
+            report.faults.append(f"it ended by itself with {ended.result()}: {bot.log[-2000:]}")
+            return
+        bot.kill()
+        await bot.killed()
+        ended.cancel()
+        report.kills += 1
+    report.killed_at.update(job.status for job in books.jobs() if not job.told)
+    if dice.random() < 0.5:
+        discord.end_nonce_window()
+
+
+def _count(report: Report, discord: StandIn, books: Books) -> None:
+    results = Counter(job_of(message) for message in discord.world.messages)
+    rows = books.jobs()
+    report.admitted = len(rows)
+    report.posted = sum(results[job.id] == 1 for job in rows)
+    report.duplicates = sum(results[job.id] > 1 for job in rows)
+    unposted = [job for job in rows if not results[job.id]]
+    report.unposted = len(unposted)
+    report.leftovers = sum(is_progress(m) or m.loading for m in discord.world.standing())
+    report.faults += [f"job {job.id} ended as {job.status} after {job.attempts} attempts" for job in unposted]
+    report.faults += books.faults()
+    if discord.traffic.peak > 45:
+        report.faults.append(f"{discord.traffic.peak} requests in one second")
+
+
+def job_of(message: Message) -> str | None:
+    """The job whose result this message is: only results can be deleted."""
+    for button in message.buttons:
+        parts = button["custom_id"].split(":")
+        if parts[1] == "delete":
+            return str(parts[2])
+    return None
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.wire.soak", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tessera-soak-") as folder:
+        report = asyncio.run(soak(Path(folder), asked.jobs, asked.kills, asked.seed))
+    print(report)
+    sys.exit(1 if report.faults or report.duplicates or report.unposted else 0)
+
+
+if __name__ == "__main__":
+    main()

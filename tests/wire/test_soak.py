@@ -1,0 +1,16 @@
+"""A small soak; ``python -m tests.wire.soak`` is the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.wire.soak import soak
+
+
+@pytest.mark.timeout(180)
+async def test_forty_jobs_and_five_random_kills(tmp_path: Path) -> None:
+    report = await soak(tmp_path, jobs=40, kills=5, seed=7)
+    assert [report.faults, report.duplicates, report.unposted] == [[], 0, 0], str(report)
+    assert report.admitted == report.posted >= 40
