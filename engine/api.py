@@ -52,7 +52,7 @@ class InitImage:
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """Noise moved from each image's seed towards another: slerp(noise(seed), noise(variation seed), strength)."""
+    """Noise moved from each image's seed towards another: slerp(noise(seed), noise(other), strength)."""
 
     seed: int
     strength: float
@@ -69,7 +69,7 @@ class GenerationSpec:
     seeds: tuple[int, ...]
     """One seed in [0, 2**32) per image; image i is what this spec with ``seeds=(seeds[i],)`` gives alone."""
     width: int
-    """Pixels of the denoised picture, a multiple of ``ModelInfo.size_multiple``; shown at ``ModelInfo.upscale`` times."""
+    """Pixels of the denoised picture, a multiple of ``size_multiple``; shown at ``upscale`` times."""
     height: int
     steps: int
     guidance_scale: float
@@ -164,7 +164,7 @@ Event = Started | Progress | Finished | Failed | Cancelled
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
-    """A snapshot for readiness checks and /info; ``stalled_for`` counts seconds since the last tick while busy."""
+    """A snapshot for readiness checks; ``stalled_for`` counts seconds since the last tick while busy."""
 
     device: str
     running: int

@@ -1,4 +1,4 @@
-"""A scripted Engine without torch: for tests of everything in front of the engine, and for work on the front end.
+"""A scripted Engine without torch: for tests of what stands in front of the engine, and front-end work.
 
 By itself it steps all running jobs as fast as the loop allows. With ``manual=True`` nothing moves until
 :meth:`FakeEngine.step` or :meth:`FakeEngine.finish` is called, so tests need no sleeps. Its pictures are

@@ -21,8 +21,8 @@ def columns_for(count: int) -> int:
 def grid(images: Sequence[Image.Image], columns: int | None = None, gap: int = 0) -> Image.Image:
     """One RGB picture of all ``images`` in reading order; a last row that is not full is centred.
 
-    Four pictures make 2x2, three 2+1, five 3+2. All cells have the size of the first picture; others are fitted
-    into it. Raises ValueError without pictures.
+    Four pictures make 2x2, three 2+1, five 3+2. All cells have the size of the first picture; others are
+    fitted into it. Raises ValueError without pictures.
     """
     if not images:
         raise ValueError("a grid needs at least one picture")
