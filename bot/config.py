@@ -44,7 +44,9 @@ Credit = Annotated[int, Field(ge=0, lt=2**53)]
 class Section(BaseModel):
     """A table of the file: unknown keys are faults, types are not guessed, nothing changes after loading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 class Discord(Section):
@@ -222,6 +224,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         if _put(raw, keys, value):
             places = {key: place for key, place in places.items() if key[: len(keys)] != keys}
             places[keys] = variable
+            for end in range(1, len(keys)):
+                places.setdefault(keys[:end], variable)
         else:
             faults.append(f"{variable}: {'.'.join(keys)} is inside a key that holds a plain value")
     faults += [f"{variable}: {sentence}" for variable, sentence in _misspelt(environ)]
@@ -252,18 +256,18 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[Keys, str]]:
     except UnicodeDecodeError as error:
         raise ConfigError((f"{path}: byte {error.start} is not UTF-8; save it as UTF-8 text.",)) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError((_syntax_fault(path, str(error)),)) from None
+        raise ConfigError((_syntax_fault(path, text, str(error)),)) from None
     return raw, {keys: f"{path} line {line}" for keys, line in key_lines(text).items()}
 
 
-def _syntax_fault(path: Path, message: str) -> str:
+def _syntax_fault(path: Path, text: str, message: str) -> str:
     found = re.fullmatch(r"(?P<what>.*?) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", message)
     if not found:
         return f"{path}: not TOML: {message}."
     what = found["what"]
     if what == "Cannot overwrite a value":
         what = "this key is given twice"
-    return f"{path} line {found['line'] or 'last'}: not TOML: {what}."
+    return f"{path} line {found['line'] or len(text.splitlines())}: not TOML: {what}."
 
 
 def key_lines(text: str) -> dict[Keys, int]:
@@ -443,7 +447,8 @@ def _wanted(kind: str, context: Mapping[str, Any], message: str) -> str:
         return "auto, cpu, cuda, cuda:N or mps"
     if kind == "string_pattern_mismatch":
         return "a name of letters, digits, dots and dashes"
-    return _WANTED[kind].format(**context) if kind in _WANTED else message
+    plain = {name: int(edge) if isinstance(edge, float) else edge for name, edge in context.items()}
+    return _WANTED[kind].format(**plain) if kind in _WANTED else message
 
 
 def _short(value: object) -> str:
