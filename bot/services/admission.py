@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
 
-from bot.domain.job import Action, Job, Place, Requester
+from sqlalchemy import Connection
+
+from bot.config import Settings
+from bot.domain import policy
+from bot.domain.job import UNFINISHED, Action, Job, JobStatus, Place, Requester
+from bot.domain.policy import Unit
 from bot.domain.prompt import Prompt
+from bot.errors import TooManyJobs, UserError
+from bot.services import specs
+from bot.services.backlog import Backlog
+from bot.services.fetcher import Fetcher
+from bot.services.library import INPUTS, Library
+from bot.services.quotas import Quotas
+from bot.services.steps import Step, reached
+from bot.store import jobs, library
+from bot.store.accounts import Amounts
+from bot.store.database import Database
+from bot.store.jobs import Intake
+from bot.store.library import ImageRow
+from engine.api import Engine, EngineError, InitImage, ModelInfo
+
+TOKEN_LASTS = 12 * 60
+"""Seconds that a job may be expected to take where only the 15-minute token can answer."""
+MAX_SEED = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +77,282 @@ class Admitted:
     wait_s: float
     fresh: bool
     """False: this interaction was admitted before, ``job`` is the one made then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    job: Job
+    intake: Intake
+    image: ImageRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """Everything of a job that is settled before the transaction."""
+
+    job: Job
+    intake: Intake
+    linked: ImageRow | None = None
+    """The picture of a U whose file is at hand: the job is born rendered."""
+
+
+class Admission:
+    """Moderation, pictures and the spec's check come first; then limits, quota and row in one transaction."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        database: Database,
+        files: Library,
+        fetcher: Fetcher,
+        quotas: Quotas,
+        backlog: Backlog,
+        *,
+        wake: Callable[[Job], None] = lambda job: None,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[int], int] = secrets.randbelow,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._database = database
+        self._files = files
+        self._fetcher = fetcher
+        self._quotas = quotas
+        self._backlog = backlog
+        self._wake = wake
+        self._clock = clock
+        self._chance = chance
+        self._open = True
+
+    def close(self) -> None:
+        """Refuse everything from now on, with a sentence."""
+        self._open = False
+
+    async def admit(self, order: Order) -> Admitted:
+        """Make the job, or find the one this interaction made before; UserError says why not."""
+        if not self._open:
+            raise UserError("The bot is about to restart; try again in a minute. Nothing was taken.")
+        seen = await self._database.read(
+            lambda connection: jobs.find_interaction(connection, order.interaction_id)
+        )
+        if seen is not None:
+            return self._admitted(seen, fresh=False)
+        draft = await self._draft(order)
+        job, fresh = await self._commit(draft)
+        if fresh:
+            reached(Step.ADMITTED, job.id)
+            if job.status is JobStatus.QUEUED:
+                self._backlog.queued(draft.intake.lane, job.requester.user_id, draft.intake.expected_s)
+            admitted = self._admitted(job, fresh=True, own_s=draft.intake.expected_s, lane=draft.intake.lane)
+            self._wake(job)
+            return admitted
+        return self._admitted(job, fresh=False)
+
+    async def _commit(self, draft: _Draft) -> tuple[Job, bool]:
+        try:
+            job, fresh = await self._database.write(lambda connection: self._enter(connection, draft))
+        except BaseException:
+            await self._unlink(draft)
+            raise
+        if not fresh:
+            await self._unlink(draft)
+        return job, fresh
+
+    async def _unlink(self, draft: _Draft) -> None:
+        if draft.linked is not None:
+            await self._files.remove([draft.linked.file])
+
+    def _enter(self, connection: Connection, draft: _Draft) -> tuple[Job, bool]:
+        """The transaction."""
+        job, intake = draft.job, draft.intake
+        if (seen := jobs.find_interaction(connection, job.interaction_id)) is not None:
+            return seen, False
+        if draft.linked is None:
+            limits = self._settings.limits
+            count = jobs.unfinished(connection, job.requester.user_id)
+            if sentence := policy.too_many_jobs(count, limits.running, limits.waiting):
+                raise TooManyJobs(sentence)
+        amounts = Amounts(intake.cost, intake.expected_s * intake.price)
+        self._quotas.charge(connection, job.id, job.requester, job.place, amounts, job.created_at)
+        jobs.add(connection, job, intake)
+        if draft.linked is not None:
+            library.add(connection, (draft.linked,))
+        return job, True
+
+    async def _draft(self, order: Order) -> _Draft:
+        parent = await self._parent(order)
+        prompt = self._prompt(order, parent)
+        model = self._model(prompt, order, parent)
+        job = self._job(order, prompt, model, parent)
+        if order.action is Action.UPSCALE and (linked := await self._link(job, parent)):
+            born = replace(job, status=JobStatus.RENDERED)
+            return _Draft(born, Intake(str(prompt.get("speed")), 0.0, 0.0, 0.0), linked)
+        prompt, inputs = await self._inputs(order, prompt, parent)
+        job = replace(job, prompt=prompt)
+        return _Draft(job, self._intake(order, job, model, inputs, parent))
+
+    def _prompt(self, order: Order, parent: _Parent | None) -> Prompt:
+        prompt = order.prompt or (parent.job.prompt if parent else None)
+        if prompt is None:
+            raise ValueError("an order needs a prompt or a parent")
+        if order.action in (Action.REROLL, Action.VARIATION) and order.prompt is None:
+            # The same seed would only give the same pictures again.
+            prompt = prompt.with_values(seed=None)
+        if word := policy.blocked_word(prompt.text, self._settings.moderation.blocked_words):
+            raise UserError(policy.blocked_sentence(word))
+        return prompt
+
+    def _model(self, prompt: Prompt, order: Order, parent: _Parent | None) -> ModelInfo:
+        models = self._engine.models()
+        if parent and prompt.get("model") is None and parent.job.model in models:
+            return models[parent.job.model]
+        model = specs.model_of(prompt, models, self._settings.engine.default_model)
+        starts = order.action is Action.VARIATION or (prompt.images and specs.uses_pictures(prompt))
+        specs.check(prompt, model, self._settings, pictures=bool(starts))
+        return model
+
+    def _job(self, order: Order, prompt: Prompt, model: ModelInfo, parent: _Parent | None) -> Job:
+        return Job(
+            id=uuid.uuid4().hex,
+            interaction_id=order.interaction_id,
+            action=order.action,
+            requester=order.requester,
+            place=order.place,
+            prompt=prompt,
+            seeds=self._seeds(order, prompt, parent),
+            status=JobStatus.QUEUED,
+            created_at=self._clock(),
+            parent_id=order.parent_id,
+            index=order.index,
+            model=model.name,
+            token=order.token,
+            token_expires_at=order.token_expires_at,
+        )
+
+    def _seeds(self, order: Order, prompt: Prompt, parent: _Parent | None) -> tuple[int, ...]:
+        if order.action is Action.UPSCALE:
+            assert parent is not None and order.index is not None
+            return (parent.job.seeds[order.index],)
+        given = prompt.get("seed")
+        base = self._chance(MAX_SEED) if given is None else int(str(given))
+        return tuple((base + offset) % MAX_SEED for offset in range(specs.count_of(prompt)))
+
+    def _intake(
+        self, order: Order, job: Job, model: ModelInfo, inputs: tuple[str, ...], parent: _Parent | None
+    ) -> Intake:
+        lane = str(job.prompt.get("speed"))
+        strength = specs.input_strength(job.prompt, job.action) if inputs else None
+        if order.action is Action.UPSCALE and parent is not None:
+            strength = parent.intake.strength
+        seconds = self._estimate(job, model, lane, strength)
+        if order.token_only:
+            self._refuse_long_waits(order.requester, lane, seconds)
+        price = policy.cost(
+            job.action,
+            1,
+            relaxed=lane == "relax",
+            unit=Unit.IMAGES,
+            gpu_seconds=0.0,
+            relax_factor=self._settings.quota.relax_factor,
+        )
+        return Intake(lane, price, price * len(job.seeds), seconds, inputs, strength)
+
+    def _estimate(self, job: Job, model: ModelInfo, lane: str, strength: float | None) -> float:
+        init = None if strength is None else InitImage(b"", strength)
+        spec = specs.build(job, model, self._settings, lane=lane, init=init)
+        try:
+            self._engine.check(spec)
+            return self._engine.estimate(spec)
+        except EngineError as error:
+            raise UserError(str(error)) from error
+
+    def _refuse_long_waits(self, requester: Requester, lane: str, seconds: float) -> None:
+        rank = self._backlog.own(lane, requester.user_id) + 1
+        wait = self._backlog.ahead(lane, requester.user_id, rank)[1] + seconds
+        if wait > TOKEN_LASTS:
+            raise UserError(
+                f"This would take about {wait / 60:.0f} minutes, and here Discord lets me answer for 15 only; "
+                "ask in a server that I am a member of. Nothing was taken."
+            )
+
+    async def _parent(self, order: Order) -> _Parent | None:
+        if order.parent_id is None:
+            return None
+        parent_id, index = order.parent_id, order.index
+        found = await self._database.read(lambda connection: _find_parent(connection, parent_id, index))
+        if found is None:
+            raise UserError("The picture this button belongs to was deleted; start anew with /imagine.")
+        if order.action in (Action.UPSCALE, Action.VARIATION):
+            _check_choice(order, found)
+        return found
+
+    async def _link(self, job: Job, parent: _Parent | None) -> ImageRow | None:
+        if parent is None or parent.image is None:
+            return None
+        try:
+            return await self._files.link(parent.image, job.id)
+        except OSError:
+            return None
+
+    async def _inputs(
+        self, order: Order, prompt: Prompt, parent: _Parent | None
+    ) -> tuple[Prompt, tuple[str, ...]]:
+        """The pictures a job starts from, kept as files; uploads in the prompt become references to them."""
+        if order.action is Action.VARIATION and parent is not None and parent.image is not None:
+            return prompt, (f"image:{parent.image.id}",)
+        if order.action is Action.UPSCALE and parent is not None:
+            return prompt, parent.intake.inputs
+        if not prompt.images or not specs.uses_pictures(prompt):
+            return prompt, ()
+        if parent and prompt.images == parent.job.prompt.images and self._at_hand(parent.intake.inputs):
+            return prompt, parent.intake.inputs
+        return await self._gather(order, prompt)
+
+    def _at_hand(self, inputs: Iterable[str]) -> bool:
+        return all(
+            name.startswith("input:") and self._files.exists(name.removeprefix("input:")) for name in inputs
+        )
+
+    async def _gather(self, order: Order, prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
+        names, images = [], []
+        for image in prompt.images:
+            file = await self._gather_one(order, image)
+            names.append(f"input:{file}")
+            attached = image.startswith("attachment:")
+            images.append(f"library:{file.removeprefix(f'{INPUTS}/')}" if attached else image)
+        return replace(prompt, images=tuple(images)), tuple(names)
+
+    async def _gather_one(self, order: Order, image: str) -> str:
+        kind, _, rest = image.partition(":")
+        if kind == "library":
+            file = f"{INPUTS}/{rest}"
+            if "/" in rest or not self._files.exists(file):
+                raise UserError("The picture you attached is no longer kept; attach it again.")
+            return file
+        if kind == "attachment":
+            return await self._files.keep_input(await self._fetcher.upload(order.uploads[int(rest)]))
+        return await self._files.keep_input(await self._fetcher.link(image))
+
+    def _admitted(self, job: Job, *, fresh: bool, own_s: float = 0.0, lane: str | None = None) -> Admitted:
+        if job.status is not JobStatus.QUEUED:
+            return Admitted(job, 0, 0.0, fresh)
+        lane = lane or str(job.prompt.get("speed"))
+        user = job.requester.user_id
+        ahead, seconds = self._backlog.ahead(lane, user, max(1, self._backlog.own(lane, user)))
+        return Admitted(job, ahead, seconds + own_s, fresh)
+
+
+def _find_parent(connection: Connection, parent_id: str, index: int | None) -> _Parent | None:
+    job = jobs.find(connection, parent_id)
+    if job is None:
+        return None
+    rows = {row.index: row for row in library.of_job(connection, parent_id)}
+    return _Parent(job, jobs.intake(connection, parent_id), None if index is None else rows.get(index))
+
+
+def _check_choice(order: Order, parent: _Parent) -> None:
+    if parent.job.status in UNFINISHED:
+        raise UserError("That picture is still being painted; press the button again when it is done.")
+    if parent.image is None or order.index is None or order.index >= len(parent.job.seeds):
+        raise UserError("There is no such picture; choose one of the grid's.")

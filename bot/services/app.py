@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from bot.config import Settings
-from bot.domain.job import Job, Requester
+from bot.domain import policy
+from bot.domain.job import UNFINISHED, Job, JobStatus, Requester
+from bot.errors import EngineStartError, NotAllowed, UserError
 from bot.services.admission import Admission
+from bot.services.backlog import Backlog
 from bot.services.dispatcher import Dispatcher
+from bot.services.fetcher import Fetcher
 from bot.services.library import Library
-from bot.services.outbox import Outbox
+from bot.services.outbox import Outbox, exponential
+from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
 from bot.services.recorder import Recorder
 from bot.services.sink import MessageSink, Picture
+from bot.store import jobs, library
 from bot.store.database import Database
-from engine.api import Engine
+from engine.api import Engine, EngineError
+
+GONE = "That picture no longer exists; start anew with /imagine."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +53,192 @@ class Services:
     recorder: Recorder
     outbox: Outbox
     quotas: Quotas
+    feeds: ProgressFeeds
+    backlog: Backlog
+    drained: asyncio.Event
 
     async def run(self) -> None:
         """Start the engine and work until drained; raises EngineStartError, or EngineError when it broke."""
+        self.drained.clear()
+        try:
+            try:
+                await self.engine.start()
+            except EngineError as error:
+                raise EngineStartError(str(error)) from error
+            await self._work()
+        finally:
+            self.drained.set()
+
+    async def _work(self) -> None:
+        outbox = asyncio.create_task(self.outbox.run(), name="outbox")
+        dispatcher = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
+        try:
+            await asyncio.wait((outbox, dispatcher), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Whichever ended, the other must leave its rows in order; neither is cancelled inside the sink.
+            self._stop()
+            results = await asyncio.gather(outbox, dispatcher, return_exceptions=True)
+            await self.feeds.close()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _stop(self) -> None:
+        self.admission.close()
+        self.dispatcher.stop()
+        self.outbox.stop()
 
     async def drain(self, timeout: float = 25.0) -> None:
-        """Admit nothing new, let posts under way end, leave the rows; ``run`` returns within ``timeout`` seconds."""
+        """Admit nothing new, let posts under way end, leave the rows; returns within ``timeout`` seconds."""
+        self._stop()
+        try:
+            async with asyncio.timeout(timeout):
+                await self.drained.wait()
+        except TimeoutError:
+            return
 
     async def close(self) -> None:
         """Close the engine and the database; safe to call twice."""
+        self._stop()
+        await self.engine.close()
+        await asyncio.to_thread(self.library.close)
+        await self.database.close()
 
     async def job(self, job_id: str) -> Job | None:
         """The job as its row says now, or None."""
+        return await self.database.read(lambda connection: jobs.find(connection, job_id))
+
+    async def job_of_message(self, message_id: int) -> Job | None:
+        """The job whose result this message is, or None."""
+        return await self.database.read(lambda connection: jobs.find_message(connection, message_id))
 
     async def pictures(self, job_id: str) -> tuple[Picture, ...]:
         """The stored pictures by index; files that are gone are left out."""
+        rows = await self.database.read(lambda connection: library.of_job(connection, job_id))
+        return tuple(self.library.picture(row) for row in rows if self.library.exists(row.file))
 
     async def cancel(self, job_id: str, requester: Requester) -> Job:
         """Owner or admin: drop a queued or running job, quota given back; UserError when it is too late."""
+        job = await self._commanded(job_id, requester, "cancel")
+        lane, seconds = await self._place_of(job)
+        if not await self.recorder.end(job_id, JobStatus.CANCELLED, "Cancelled. It cost you nothing."):
+            raise UserError("It is too late to cancel this one: it is already done.")
+        if job.status is JobStatus.QUEUED:
+            self.backlog.left(lane, job.requester.user_id, seconds)
+        self.dispatcher.cancel(job_id)
+        return await self.job(job_id) or job
 
     async def delete(self, job_id: str, requester: Requester) -> Job:
         """Owner or admin: remove files and content, quota not given back; returns the job as it was."""
+        job = await self._commanded(job_id, requester, "delete")
+        if job.status in UNFINISHED:
+            await self.cancel(job_id, requester)
+        await self.library.remove(await self.database.write(lambda connection: _erase(connection, job_id)))
+        return job
 
     async def attach_message(self, job_id: str, message_id: int) -> None:
-        """Remember the waiting message, so that progress and the end of the job can find it after a restart."""
+        """Remember the waiting message, so that progress and the end find it, after a restart too."""
+        await self.database.write(lambda connection: jobs.change(connection, job_id, message_id=message_id))
 
     async def wait_estimate(self, job_id: str) -> tuple[int, float]:
         """Jobs ahead of it and expected seconds until it is finished."""
+        job = await self.job(job_id)
+        if job is None or job.status not in UNFINISHED:
+            return 0, 0.0
+        lane, seconds = await self._place_of(job)
+        if job.status is JobStatus.RUNNING:
+            return 0, seconds
+        rank = await self.database.read(lambda connection: jobs.rank(connection, job_id))
+        ahead, before = self.backlog.ahead(lane, job.requester.user_id, rank)
+        return ahead, before + seconds
 
     async def queue(self) -> QueueFacts:
         """Counts over all users."""
+        counts = await self.database.read(lambda connection: jobs.count_by_status(connection))
+        owed = counts.get(JobStatus.RENDERED, 0) + counts.get(JobStatus.POSTING, 0)
+        return QueueFacts(counts.get(JobStatus.QUEUED, 0), counts.get(JobStatus.RUNNING, 0), owed)
+
+    async def _commanded(self, job_id: str, requester: Requester, verb: str) -> Job:
+        job = await self.job(job_id)
+        if job is None:
+            raise UserError(GONE)
+        if not policy.may_command(requester, job):
+            raise NotAllowed(policy.not_yours(verb))
+        return job
+
+    async def _place_of(self, job: Job) -> tuple[str, float]:
+        intake = await self.database.read(lambda connection: jobs.intake(connection, job.id))
+        return intake.lane, intake.expected_s
+
+
+def _erase(connection: Connection, job_id: str) -> tuple[str, ...]:
+    """Blank a job; the files that nobody needs any more."""
+    inputs = [name for name in jobs.intake(connection, job_id).inputs if name.startswith("input:")]
+    files = library.remove(connection, job_id)
+    jobs.erase(connection, job_id)
+    still = jobs.referenced(connection, inputs)
+    return (*files, *(name.removeprefix("input:") for name in inputs if name not in still))
 
 
 async def open_services(
-    settings: Settings, engine: Engine, sink: MessageSink, *, clock: Callable[[], float] = time.time
+    settings: Settings,
+    engine: Engine,
+    sink: MessageSink,
+    *,
+    clock: Callable[[], float] = time.time,
+    fetcher: Fetcher | None = None,
+    backoff: Callable[[int], float] = exponential,
 ) -> Services:
     """Open the data folder (StoreError), bring interrupted jobs back into the queue, wire everything.
 
     The engine is started by ``run``, not here; orders may be admitted before.
     """
+    database = await Database.open(settings.data.dir)
+    try:
+        return await _wire(settings, engine, sink, database, clock, fetcher, backoff)
+    except BaseException:
+        await database.close()
+        raise
+
+
+async def _wire(
+    settings: Settings,
+    engine: Engine,
+    sink: MessageSink,
+    database: Database,
+    clock: Callable[[], float],
+    fetcher: Fetcher | None,
+    backoff: Callable[[int], float],
+) -> Services:
+    files = Library(settings.data.dir / "images")
+    feeds = ProgressFeeds(database, sink, settings.engine.preview_interval)
+    outbox = Outbox(database, files, sink, feeds, backoff=backoff)
+    recorder = Recorder(settings, database, files, ended=outbox.wake, clock=clock)
+    await recorder.recover()
+    backlog = Backlog(await database.read(jobs.waiting))
+    dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
+    quotas = Quotas(settings, database, clock)
+
+    def admitted(job: Job) -> None:
+        (dispatcher if job.status is JobStatus.QUEUED else outbox).wake()
+
+    fetching = fetcher or Fetcher(settings.limits)
+    admission = Admission(
+        settings, engine, database, files, fetching, quotas, backlog, wake=admitted, clock=clock
+    )
+    drained = asyncio.Event()
+    drained.set()
+    return Services(
+        settings=settings,
+        engine=engine,
+        database=database,
+        library=files,
+        admission=admission,
+        dispatcher=dispatcher,
+        recorder=recorder,
+        outbox=outbox,
+        quotas=quotas,
+        feeds=feeds,
+        backlog=backlog,
+        drained=drained,
+    )

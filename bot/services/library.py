@@ -57,7 +57,7 @@ class Library:
     async def keep(
         self, job: Job, spec: GenerationSpec, pictures: Sequence[Image.Image]
     ) -> tuple[ImageRow, ...]:
-        """Write one PNG per picture, fsynced; OSError when the disk refuses. The rows are not committed here."""
+        """Write one PNG per picture, fsynced; OSError when the disk refuses. No rows are written."""
         return await self._run(self._keep, job, spec, tuple(pictures))
 
     async def restore(self, row: ImageRow, job: Job, spec: GenerationSpec, picture: Image.Image) -> None:
@@ -65,7 +65,7 @@ class Library:
         await self._run(self._write, row.file, _png(picture, _text(job, spec, row.index)))
 
     async def link(self, row: ImageRow, job_id: str) -> ImageRow:
-        """Give a picture to another job as a file of its own (a hard link where possible); OSError if gone."""
+        """Give a picture to another job as a file of its own (a hard link if possible); OSError if gone."""
         return await self._run(self._link, row, job_id)
 
     async def keep_input(self, png: bytes) -> str:
@@ -84,7 +84,7 @@ class Library:
         await self._run(self._remove, tuple(files))
 
     async def attachment(self, job: Job, pictures: Sequence[Picture], limit: int) -> Attachment:
-        """One picture as it is, several as a grid, in the best form that fits ``limit`` bytes; never too large."""
+        """One picture as it is, several as a grid, in the best form that fits ``limit`` bytes."""
         return await self._run(_attachment, job, tuple(pictures), limit)
 
     async def sweep(self, known: frozenset[str]) -> int:
@@ -114,9 +114,7 @@ class Library:
             self._write(file, data)
             digest = hashlib.sha256(data).hexdigest()
             rows.append(
-                ImageRow(
-                    uuid.uuid4().hex, job.id, index, file, spec.seeds[index], *picture.size, digest
-                )
+                ImageRow(uuid.uuid4().hex, job.id, index, file, spec.seeds[index], *picture.size, digest)
             )
         return tuple(rows)
 
@@ -132,9 +130,7 @@ class Library:
         except OSError:
             shutil.copyfile(self.folder / row.file, target)
         _sync(target.parent)
-        return ImageRow(
-            uuid.uuid4().hex, job_id, 0, file, row.seed, row.width, row.height, row.sha256
-        )
+        return ImageRow(uuid.uuid4().hex, job_id, 0, file, row.seed, row.width, row.height, row.sha256)
 
     def _write(self, file: str, data: bytes) -> None:
         target = self.folder / file
@@ -257,7 +253,7 @@ def _attachment(job: Job, pictures: tuple[Picture, ...], limit: int) -> Attachme
     if len(pictures) == 1 and pictures[0].path.stat().st_size <= limit:
         return Attachment(f"{stem}.png", pictures[0].path.read_bytes())
     opened = [Image.open(picture.path, formats=["PNG"]) for picture in pictures]
-    text = {key: value for key, value in opened[0].info.items() if isinstance(value, str)}
+    text = {str(key): value for key, value in opened[0].info.items() if isinstance(value, str)}
     sheet = compose([picture.convert("RGB") for picture in opened])
     for picture in opened:
         picture.close()
@@ -276,7 +272,8 @@ def _ever_smaller(sheet: Image.Image, text: dict[str, str]) -> Iterator[tuple[st
     for quality in (95, 85, 70):
         yield "webp", _webp(sheet, quality=quality)
     while min(sheet.size) > 1:
-        sheet = sheet.resize(tuple(max(1, side * 2 // 3) for side in sheet.size), Image.Resampling.LANCZOS)
+        width, height = (max(1, side * 2 // 3) for side in sheet.size)
+        sheet = sheet.resize((width, height), Image.Resampling.LANCZOS)
         yield "webp", _webp(sheet, quality=80)
 
 

@@ -11,7 +11,7 @@ from bot.domain.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One stored picture of a job. ``index`` is zero-based; ``width`` and ``height`` are pixels of the file."""
+    """One stored picture of a job. ``index`` is zero-based; sizes are pixels of the file."""
 
     id: str
     job_id: str
@@ -38,10 +38,10 @@ class MessageSink(Protocol):
     """
 
     async def progress(self, job: Job, percent: int, preview: bytes | None) -> None:
-        """Edit the waiting message: ``percent`` in 0..99, ``preview`` a small JPEG grid. Errors are logged only."""
+        """Edit the waiting message; ``percent`` in 0..99, ``preview`` a small JPEG grid. Errors are only logged."""
 
     async def post(self, job: Job, pictures: tuple[Picture, ...]) -> int:
-        """Send the result with a nonce derived from the job id, return its message id, drop the waiting message.
+        """Send the result with a nonce derived from the job id, drop the waiting message; the message id.
 
         ``pictures`` may be fewer than ``job.seeds`` only for U. Raises SinkGone where there is no place left.
         """

@@ -6,13 +6,13 @@
 | ``--quality q`` | steps x q |
 | ``--steps n`` | steps, in place of the model's (``--quality`` is left aside) |
 | ``--stylize s`` | guidance x 0.6 at 0, x 1 at 100 (the model's own), x 1.8 at 1000, straight lines between |
-| ``--chaos c`` | the part of the guidance above 1 shrinks by up to 60 % at 100: classifier-free guidance trades \
-diversity for fidelity (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance"), so less of it spreads a grid |
+| ``--chaos c`` | the part of the guidance above 1 shrinks by up to 60 % at 100 (see below) |
 | ``--no a, b`` | negative prompt |
 | ``--iw w`` | strength 0.6 ** w: 1 ignores the picture, 0.22 stays closest |
 | ``--stop p`` | share of the steps |
 
-Several image prompts are fitted to the canvas and averaged.
+Classifier-free guidance trades diversity for fidelity (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance"),
+so less of it spreads a grid. Several image prompts are fitted to the canvas and averaged.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ def count_of(prompt: Prompt) -> int:
     return int(_number(prompt, "n"))
 
 
+def uses_pictures(prompt: Prompt) -> bool:
+    """Whether image prompts count at all: ``--iw 0`` follows the text alone."""
+    return _number(prompt, "iw") > 0
+
+
 def input_strength(prompt: Prompt, action: Action) -> float:
     """How far a job leaves the pictures that it starts from, in (0, 1]."""
     return VARIATION_STRENGTH if action is Action.VARIATION else round(0.6 ** _number(prompt, "iw"), 4)
@@ -69,7 +74,9 @@ def build(
     prompt = job.prompt
     width, height = size_of(prompt, model)
     own = settings.models.get(model.name)
-    negative = [str(word) for word in _words(prompt)] + ([own.negative_prompt] if own and own.negative_prompt else [])
+    negative = [str(word) for word in _words(prompt)] + (
+        [own.negative_prompt] if own and own.negative_prompt else []
+    )
     return GenerationSpec(
         job_id=job.id,
         model=model.name,
@@ -126,13 +133,18 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: int)
             yield out_of_range(name, value, high)
     if len(prompt.text) > settings.limits.max_prompt:
         yield (
-            f"The prompt has {len(prompt.text):,} characters; at most {settings.limits.max_prompt:,} are taken. "
-            "Please shorten it."
+            f"The prompt has {len(prompt.text):,} characters; at most {settings.limits.max_prompt:,} "
+            "are taken. Please shorten it."
         )
     if pictures and not model.image_to_image:
-        yield f"The model {quoted(model.name)} cannot start from a picture; leave the picture out, or choose another `--model`."
+        yield (
+            f"The model {quoted(model.name)} cannot start from a picture; "
+            "leave the picture out, or choose another `--model`."
+        )
     if "no" in prompt.values and not model.negative_prompt:
-        yield f"The model {quoted(model.name)} cannot honour `--no`; leave it out, or choose another `--model`."
+        yield (
+            f"The model {quoted(model.name)} cannot honour `--no`; leave it out, or choose another `--model`."
+        )
 
 
 def _number(prompt: Prompt, name: str) -> float:

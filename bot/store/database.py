@@ -154,7 +154,10 @@ def check(path: Path) -> list[str]:
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-            found += [f"row without its parent in {row[0]}" for row in connection.execute("PRAGMA foreign_key_check")]
+            found += [
+                f"row without its parent in {row[0]}"
+                for row in connection.execute("PRAGMA foreign_key_check")
+            ]
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:

@@ -146,6 +146,18 @@ def oldest(connection: Connection) -> list[tuple[str, int, int]]:
     return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
 
+def rank(connection: Connection, job_id: str) -> int:
+    """Place of a queued job among its user's in the same lane, from 1."""
+    own = select(jobs.c.lane, jobs.c.user_id, jobs.c.seq).where(jobs.c.id == job_id).subquery()
+    query = select(func.count()).where(
+        jobs.c.status == JobStatus.QUEUED,
+        jobs.c.lane == own.c.lane,
+        jobs.c.user_id == own.c.user_id,
+        jobs.c.seq <= own.c.seq,
+    )
+    return max(1, connection.scalar(query) or 1)
+
+
 def at(connection: Connection, seq: int) -> Job:
     """The job with this sequence number, which exists."""
     return as_job(connection.execute(select(jobs).where(jobs.c.seq == seq)).one())

@@ -35,11 +35,15 @@ def revision(path: Path) -> str | None:
         return None
     try:
         with closing(sqlite3.connect(path)) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+            tables = {
+                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            }
             if not tables:
                 return None
             if "alembic_version" not in tables:
-                raise StoreError(f"{path} is a database of some other program; set TESSERA_DATA_DIR elsewhere.")
+                raise StoreError(
+                    f"{path} is a database of some other program; set TESSERA_DATA_DIR elsewhere."
+                )
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             return str(row[0]) if row else None
     except sqlite3.DatabaseError as error:
@@ -47,7 +51,7 @@ def revision(path: Path) -> str | None:
 
 
 def backup(source: Path, target: Path) -> None:
-    """Copy a live database page by page (SQLite's online backup); ``target`` is complete or does not exist."""
+    """Copy a live database (SQLite's online backup); ``target`` is complete or does not exist."""
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
     try:
@@ -82,8 +86,8 @@ def _refuse_unknown(path: Path, found: str) -> None:
     known = {file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("*.py")}
     if found not in known:
         raise StoreError(
-            f"The database {path} was written by a newer version of Tessera (revision {found}, this one knows "
-            f"{HEAD}); install that version again, or put a backup in its place."
+            f"The database {path} was written by a newer version of Tessera (revision {found}, "
+            f"this one knows {HEAD}); install that version again, or put a backup in its place."
         )
 
 
@@ -101,6 +105,7 @@ def _upgrade(path: Path) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DatabaseError as error:
-        raise explain(error.orig or error, path) from error  # type: ignore[arg-type]
+        cause = error.orig if isinstance(error.orig, Exception) else error
+        raise explain(cause, path) from error
     finally:
         engine.dispose()

@@ -1,0 +1,311 @@
+"""Keeps the engine's small window full from the rows, and hears what the engine has to say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+from sqlalchemy import Connection
+
+from bot.config import Settings
+from bot.domain.job import Job, JobStatus
+from bot.services import specs
+from bot.services.backlog import Backlog
+from bot.services.library import Library
+from bot.services.progress import ProgressFeeds
+from bot.services.recorder import Recorder
+from bot.services.steps import Step, reached
+from bot.store import jobs, library
+from bot.store.database import Database
+from bot.store.jobs import LANES, Intake
+from bot.store.library import ImageRow
+from engine.api import (
+    Cancelled,
+    Engine,
+    EngineBroken,
+    EngineError,
+    Event,
+    Failed,
+    Finished,
+    GenerationSpec,
+    InitImage,
+    Progress,
+    Started,
+)
+
+_log = logging.getLogger(__name__)
+RESTORE = "restore-"
+"""Prefix of engine jobs that paint a lost file again, followed by the image's id."""
+
+
+class PictureLost(EngineError):
+    """A picture that a job starts from is gone and cannot be made again."""
+
+    def __init__(self) -> None:
+        super().__init__("The picture it starts from was deleted")
+
+
+@dataclass(slots=True)
+class _Held:
+    """A job that counts against the window, from its row's change to its last event."""
+
+    job: Job
+    intake: Intake
+    spec: GenerationSpec | None = None
+    cancelled: bool = False
+
+
+class Dispatcher:
+    """Fast before relaxed work, users in turn, each user's oldest first.
+
+    A job that was running at a crash is handed over alone, so that one which brings the engine down cannot
+    take its neighbours along twice.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        database: Database,
+        files: Library,
+        recorder: Recorder,
+        feeds: ProgressFeeds,
+        backlog: Backlog,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._database = database
+        self._files = files
+        self._recorder = recorder
+        self._feeds = feeds
+        self._backlog = backlog
+        self._clock = clock
+        self._held: dict[str, _Held] = {}
+        self._turns: dict[int, int] = {}
+        self._turn = 0
+        self._restoring: dict[str, asyncio.Future[Image.Image]] = {}
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._trouble: BaseException | None = None
+
+    def wake(self) -> None:
+        """There may be something to hand over."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """Hand over nothing more; ``run`` returns and the engine's jobs go back into the queue."""
+        self._stopping = True
+        self._news.set()
+
+    def cancel(self, job_id: str) -> None:
+        """Drop the job from the engine if it is there; its row says cancelled already."""
+        if (held := self._held.get(job_id)) is not None:
+            held.cancelled = True
+        self._engine.cancel(job_id)
+
+    async def run(self) -> None:
+        """Work until ``stop``; EngineBroken when the engine cannot go on."""
+        listener = asyncio.create_task(self._listen(), name="engine events")
+        listener.add_done_callback(self._done)
+        self.wake()
+        try:
+            while not self._stopping and self._trouble is None:
+                await self._news.wait()
+                self._news.clear()
+                if not self._stopping and self._trouble is None:
+                    await self._fill()
+        finally:
+            await self._wind_up(listener)
+        if self._trouble is not None:
+            raise self._trouble
+
+    async def _wind_up(self, listener: asyncio.Task[None]) -> None:
+        self._recorder.close()
+        for future in self._restoring.values():
+            future.cancel()
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for job_id in self._held:
+            self._engine.cancel(job_id)
+        # Jobs lost to a broken engine keep the attempt: one of them may have been the cause.
+        if self._trouble is None:
+            await self._recorder.release(list(self._held))
+        self._held.clear()
+
+    async def _fill(self) -> None:
+        if not self._engine.health().alive:
+            raise EngineBroken("The engine has stopped; start the bot again.")
+        if self._has_room():
+            for job, intake in await self._database.write(self._take):
+                self._held[job.id] = _Held(job, intake)
+                self._backlog.left(intake.lane, job.requester.user_id, intake.expected_s)
+                self._backlog.handed(job.id, intake.expected_s)
+                reached(Step.DISPATCHED, job.id)
+                self._spawn(self._hand_over(self._held[job.id]))
+
+    def _has_room(self) -> bool:
+        alone = any(held.job.attempts for held in self._held.values())
+        return not alone and len(self._held) < self._settings.engine.window
+
+    def _take(self, connection: Connection) -> list[tuple[Job, Intake]]:
+        """Mark as running as many jobs as the window has room for."""
+        taken: list[tuple[Job, Intake]] = []
+        busy = Counter(held.job.requester.user_id for held in self._held.values())
+        while len(self._held) + len(taken) < self._settings.engine.window:
+            seq = self._next(jobs.oldest(connection), busy)
+            if seq is None:
+                break
+            job = jobs.at(connection, seq)
+            if job.attempts and (taken or self._held):
+                break
+            now = self._clock()
+            attempts = job.attempts + 1
+            jobs.move(connection, job.id, JobStatus.RUNNING, attempts=attempts, started_at=now)
+            taken.append((job, jobs.intake(connection, job.id)))
+            self._turn += 1
+            self._turns[job.requester.user_id] = self._turn
+            busy[job.requester.user_id] += 1
+            if job.attempts:
+                break
+        return taken
+
+    def _next(self, oldest: Iterable[tuple[str, int, int]], busy: Counter[int]) -> int | None:
+        most = self._settings.limits.running
+        ranked = [
+            (LANES.index(lane), self._turns.get(user, 0), seq)
+            for lane, user, seq in oldest
+            if busy[user] < most
+        ]
+        return min(ranked)[2] if ranked else None
+
+    async def _hand_over(self, held: _Held) -> None:
+        job = held.job
+        try:
+            held.spec = await self._spec(job, held.intake)
+            if not held.cancelled and not self._stopping:
+                self._engine.submit(held.spec)
+                return
+        except EngineBroken:
+            raise
+        except EngineError as error:
+            await self._recorder.failed(job.id, error, retryable=False)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        if not self._stopping:
+            self._release(job.id)
+
+    async def _spec(self, job: Job, intake: Intake) -> GenerationSpec:
+        model = self._engine.models().get(job.model)
+        if model is None:
+            raise EngineError(f"The model {job.model} is no longer installed here")
+        files = [await self._input(name) for name in intake.inputs]
+        init = None
+        if files and intake.strength is not None:
+            size = specs.size_of(job.prompt, model)
+            init = InitImage(await self._files.starting_picture(files, *size), intake.strength)
+        return specs.build(job, model, self._settings, lane=intake.lane, init=init)
+
+    async def _input(self, name: str) -> str:
+        """The file of a picture that a job starts from, painted again if it is gone."""
+        kind, _, reference = name.partition(":")
+        if kind == "input":
+            if not self._files.exists(reference):
+                raise PictureLost
+            return reference
+        row = await self._database.read(lambda connection: library.find(connection, reference))
+        if row is None:
+            raise PictureLost
+        if not self._files.exists(row.file):
+            await self._restore(row)
+        return row.file
+
+    async def _restore(self, row: ImageRow) -> None:
+        """Paint a lost picture again from its job's row: same spec, same seed, same picture."""
+        origin, intake = await self._database.read(lambda connection: _origin(connection, row))
+        if origin is None or intake is None:
+            raise PictureLost
+        spec = await self._spec(replace(origin, seeds=(row.seed,)), intake)
+        engine_id = f"{RESTORE}{row.id}"
+        future = self._restoring.get(engine_id)
+        if future is None:
+            future = self._restoring[engine_id] = asyncio.get_running_loop().create_future()
+            self._engine.submit(replace(spec, job_id=engine_id))
+        picture = await asyncio.shield(future)
+        await self._files.restore(row, origin, replace(spec, seeds=origin.seeds), picture)
+
+    async def _listen(self) -> None:
+        async for event in self._engine.events():
+            if event.job_id.startswith(RESTORE):
+                self._restored(event)
+            else:
+                self._hear(event)
+        if not self._stopping:
+            raise EngineBroken("The engine has stopped; start the bot again.")
+
+    def _hear(self, event: Event) -> None:
+        held = self._held.get(event.job_id)
+        if held is None or isinstance(event, Started):
+            return
+        if isinstance(event, Progress):
+            percent = min(99, 100 * event.step // max(1, event.steps))
+            self._feeds.update(event.job_id, percent, event.preview)
+        else:
+            self._spawn(self._end(held, event))
+
+    async def _end(self, held: _Held, event: Finished | Failed | Cancelled) -> None:
+        job = held.job
+        # First of all, since a job that is tried again may be handed over as soon as its row says so.
+        self._release(job.id)
+        if isinstance(event, Finished) and held.spec is not None:
+            await self._recorder.finished(job.id, held.spec, event.images, event.gpu_seconds)
+        if isinstance(event, Failed) and await self._recorder.failed(
+            job.id, event.error, retryable=event.retryable
+        ):
+            self._backlog.queued(held.intake.lane, job.requester.user_id, held.intake.expected_s)
+            self.wake()
+
+    def _restored(self, event: Event) -> None:
+        if isinstance(event, Started | Progress):
+            return
+        future = self._restoring.pop(event.job_id, None)
+        if future is None or future.done():
+            return
+        if isinstance(event, Finished):
+            future.set_result(event.images[0])
+        else:
+            future.set_exception(event.error if isinstance(event, Failed) else PictureLost())
+
+    def _release(self, job_id: str) -> None:
+        """The engine is done with a job: there is room for another."""
+        self._held.pop(job_id, None)
+        self._backlog.returned(job_id)
+        self.wake()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """What none of the tasks could handle ends ``run``: the rows are right, a restart is clean."""
+        if not task.cancelled() and (error := task.exception()) is not None and self._trouble is None:
+            self._trouble = error
+            self.wake()
+
+
+def _origin(connection: Connection, row: ImageRow) -> tuple[Job | None, Intake | None]:
+    job = jobs.find(connection, row.job_id)
+    return (job, jobs.intake(connection, row.job_id)) if job else (None, None)

@@ -1,0 +1,157 @@
+"""Commits how jobs end, before anyone is told: files, rows and the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+from sqlalchemy import Connection
+
+from bot.config import Settings
+from bot.domain.job import Job, JobStatus
+from bot.errors import StoreError
+from bot.services.library import Library
+from bot.services.steps import Step, reached
+from bot.store import accounts, jobs, library
+from bot.store.database import Database
+from bot.store.library import ImageRow
+from engine.api import EngineError, GenerationSpec
+
+_log = logging.getLogger(__name__)
+GAVE_UP = "It stopped the engine {attempts} times, so it is given up. It cost you nothing."
+
+
+class Recorder:
+    """Each verb is one transaction and may be repeated. ``ended`` hears of jobs that are owed an answer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        files: Library,
+        *,
+        ended: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+        retry_after: float = 5.0,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._files = files
+        self._ended = ended
+        self._clock = clock
+        self._retry_after = retry_after
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Stop waiting for full disks: what is not recorded stays a running row, painted again after a start."""
+        self._closing.set()
+
+    async def finished(
+        self, job_id: str, spec: GenerationSpec, pictures: Sequence[Image.Image], gpu_seconds: float
+    ) -> None:
+        """Keep the pictures and settle; waits while the disk is full. Cancelled jobs leave nothing."""
+        reached(Step.FINISHED, job_id)
+        while True:
+            try:
+                await self._keep(job_id, spec, pictures, gpu_seconds)
+                return
+            except (OSError, StoreError):
+                _log.exception("the pictures of job %s cannot be written; trying again", job_id)
+            if await self._stopped():
+                return
+
+    async def failed(self, job_id: str, error: EngineError, *, retryable: bool) -> bool:
+        """Back into the queue (True) while attempts are left, else fail with its sentence and refund."""
+        if retryable and await self._try_again(job_id):
+            return True
+        await self.end(job_id, JobStatus.FAILED, f"{str(error).rstrip('.')}. It cost you nothing.")
+        return False
+
+    async def end(self, job_id: str, status: JobStatus, sentence: str | None = None) -> bool:
+        """Fail or cancel an unfinished job and give its quota back; False when it is past that."""
+        now = self._clock()
+
+        def work(connection: Connection) -> bool:
+            moved = jobs.move(connection, job_id, status, error=sentence, finished_at=now)
+            if moved:
+                accounts.refund(connection, job_id)
+            return moved
+
+        moved = await self._database.write(work)
+        if moved:
+            reached(Step.REFUNDED, job_id)
+            self._ended()
+        return moved
+
+    async def recover(self) -> None:
+        """After a start: interrupted jobs go back into the queue, those that were there too often are failed."""
+        most = self._settings.limits.attempts
+
+        def work(connection: Connection) -> list[Job]:
+            interrupted = jobs.in_status(connection, JobStatus.RUNNING)
+            for job in interrupted:
+                if job.attempts < most:
+                    jobs.move(connection, job.id, JobStatus.QUEUED)
+            return [job for job in interrupted if job.attempts >= most]
+
+        for job in await self._database.write(work):
+            await self.end(job.id, JobStatus.FAILED, GAVE_UP.format(attempts=job.attempts))
+
+    async def release(self, job_ids: Sequence[str]) -> None:
+        """Put jobs that a clean stop interrupts back into the queue, their attempt not counted."""
+
+        def work(connection: Connection) -> None:
+            for job_id in job_ids:
+                job = jobs.find(connection, job_id)
+                if job is not None:
+                    before = max(0, job.attempts - 1)
+                    jobs.move(
+                        connection, job_id, JobStatus.QUEUED, sources=[JobStatus.RUNNING], attempts=before
+                    )
+
+        await self._database.write(work)
+
+    async def _keep(
+        self, job_id: str, spec: GenerationSpec, pictures: Sequence[Image.Image], gpu_seconds: float
+    ) -> None:
+        job = await self._database.read(lambda connection: jobs.find(connection, job_id))
+        if job is None or job.status is not JobStatus.RUNNING:
+            return
+        rows = await self._files.keep(job, spec, pictures)
+        reached(Step.FILES_WRITTEN, job_id)
+        if await self._database.write(lambda connection: self._render(connection, job_id, rows, gpu_seconds)):
+            reached(Step.RENDERED, job_id)
+            self._ended()
+        else:
+            await self._files.remove(row.file for row in rows)
+
+    def _render(
+        self, connection: Connection, job_id: str, rows: tuple[ImageRow, ...], gpu_seconds: float
+    ) -> bool:
+        now = self._clock()
+        if not jobs.move(connection, job_id, JobStatus.RENDERED, gpu_seconds=gpu_seconds, finished_at=now):
+            return False
+        library.add(connection, rows)
+        price = jobs.intake(connection, job_id).price
+        accounts.settle(connection, job_id, gpu_seconds * price)
+        return True
+
+    async def _try_again(self, job_id: str) -> bool:
+        most = self._settings.limits.attempts
+
+        def work(connection: Connection) -> bool:
+            job = jobs.find(connection, job_id)
+            return job is not None and job.attempts < most and jobs.move(connection, job_id, JobStatus.QUEUED)
+
+        return await self._database.write(work)
+
+    async def _stopped(self) -> bool:
+        try:
+            async with asyncio.timeout(self._retry_after):
+                await self._closing.wait()
+        except TimeoutError:
+            return False
+        return True
