@@ -93,7 +93,7 @@ async def run_bot(settings: Settings, engine: Engine) -> None:
     services = await open_services(settings, engine, DiscordSink(client))
     client.serve(services)
     try:
-        async with _stop_signal() as stop:
+        async with stop_signal() as stop:
             await _login(client, token.get_secret_value())
             await _serve(client, services, stop)
     finally:
@@ -137,7 +137,7 @@ async def _close(client: TesseraClient, services: Services) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _stop_signal() -> AsyncIterator[asyncio.Event]:
+async def stop_signal() -> AsyncIterator[asyncio.Event]:
     """An event that SIGTERM and SIGINT set."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)

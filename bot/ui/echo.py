@@ -19,7 +19,7 @@ UPLOADED = "[picture]"
 
 _SPECIAL = frozenset("\\*_~`|[]<>#")
 _MENTION = re.compile(r"@(?=everyone|here|[!&]?\d)", re.IGNORECASE)
-_SCHEME = re.compile(r"(?<=[A-Za-z]):(?=//)")
+_SCHEME = re.compile(r":(?=//)")
 _INVITE = re.compile(r"(?<=discord)\.(?=gg\b|com\b)|(?<=discordapp)\.(?=com\b)", re.IGNORECASE)
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -90,7 +90,7 @@ class DiscordSink:
             return None
         since = discord.Object(discord.utils.time_snowflake(datetime.fromtimestamp(job.created_at, UTC)))
         try:
-            return await find_result(self._channel(job), job.id, self._client.bot_id, since)
+            found = await find_result(self._channel(job), job.id, self._client.bot_id, since)
         except discord.HTTPException as error:
             if isinstance(error, discord.Forbidden):
                 log.warning(
@@ -99,6 +99,9 @@ class DiscordSink:
                 return None
             _raise_if_gone(error)
             raise
+        if found is not None:
+            await self._drop_waiting(job)
+        return found
 
     async def tell(self, job: Job, sentence: str) -> None:
         """Turn the waiting message into the sentence, or send it where that message cannot be edited."""

@@ -1,0 +1,158 @@
+"""Every command: described, funnelled, and answering in one message; quotas for admins only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+from discord import app_commands
+
+from bot.config import Discord, Quota, Settings
+from bot.domain.flags import FLAGS
+from bot.ui.client import TesseraClient
+from bot.ui.commands import COMMANDS
+from bot.ui.commands.help import text
+from bot.ui.tree import Tree
+from tests.bot.ui.world import World, playing
+
+ADMINS_ONLY = "Only admins may see or change quotas; /info shows your own."
+
+
+def leaves() -> Iterator[app_commands.Command[Any, ..., Any]]:
+    """All commands, subcommands too."""
+    for command in COMMANDS:
+        if isinstance(command, app_commands.Group):
+            yield from (leaf for leaf in command.walk_commands() if isinstance(leaf, app_commands.Command))
+        else:
+            yield command
+
+
+@pytest.mark.parametrize("command", leaves(), ids=lambda command: command.qualified_name)
+def test_every_command_is_described(command: app_commands.Command[Any, ..., Any]) -> None:
+    """As are its parameters; no command has an error handler of its own beside the funnel."""
+    assert 10 <= len(command.description) <= 100 and command.description[-1] == "."
+    assert command.on_error is None
+    for parameter in command.parameters:
+        assert str(parameter.description) not in ("", "…")
+
+
+async def test_the_tree_is_the_funnel() -> None:
+    """All commands hang in the tree whose on_error tells the user."""
+    client = TesseraClient(Settings())
+    assert type(client.tree) is Tree
+    assert {command.name for command in client.tree.get_commands()} == {"imagine", "info", "quota", "help"}
+    assert Tree.on_error is not app_commands.CommandTree.on_error
+    assert not client.intents.message_content and not client.intents.members
+
+
+async def test_help_names_every_flag_in_one_message(world: World) -> None:
+    """From the table, so that none is forgotten."""
+    asked = await world.lin.slash(world.channel, "help")
+    assert asked.ephemeral
+    assert asked.response.content == text()
+    assert len(text()) <= 2000
+    for flag in FLAGS:
+        assert f"`--{flag.spellings[0]}`" in text()
+
+
+async def test_info_shows_credit_jobs_and_life(world: World) -> None:
+    """One's own, ephemeral."""
+    await world.grid()
+    await world.imagine("a second")
+    asked = await world.lin.slash(world.channel, "info")
+    assert asked.ephemeral
+    (said,) = asked.followups
+    assert "**This day** 92 images left of 100, full again <t:" in said.content
+    assert "1 jobs, 4 images" in said.content
+    assert said.ephemeral
+
+
+@pytest.mark.parametrize(
+    ("subcommand", "options"),
+    [
+        ("show", {}),
+        ("set", {"window": "day", "amount": 1}),
+        ("grant", {"amount": 5}),
+        ("reset", {}),
+    ],
+)
+async def test_quota_is_for_admins_at_every_call(
+    world: World, subcommand: str, options: dict[str, Any]
+) -> None:
+    """Even where a server's admin opened the command to everyone in Discord's own settings."""
+    command = next(
+        command
+        for command in world.env.backend.visible_commands(user_id=world.ada.id, channel_id=world.channel.id)
+        if command["name"] == "quota"
+    )
+    assert int(command["default_member_permissions"]) == discord.Permissions(manage_guild=True).value
+    world.guild.set_command_permissions("quota", {world.lin: True})
+    asked = await world.lin.slash(world.channel, f"quota {subcommand}", **options)
+    assert asked.ephemeral
+    assert asked.response.content == ADMINS_ONLY
+
+
+async def test_admins_set_show_grant_and_reset(world: World) -> None:
+    """The whole tour, for a user."""
+
+    async def say(subcommand: str, **options: Any) -> str:
+        asked = await world.ada.slash(world.channel, f"quota {subcommand}", **options)
+        assert asked.ephemeral
+        content: str = asked.followups[0].content
+        return content
+
+    lin = world.lin.mention
+    assert await say("set", window="day", target=world.lin, amount=4) == (
+        f"Per day, {lin}: 4 images from now on."
+    )
+    shown = await say("show", target=world.lin)
+    assert f"Quota of {lin}:" in shown and "- per day: 4 images (set by an admin)" in shown
+    await world.grid()
+    assert "0 images left of 4" in await say("show", target=world.lin)
+    refused = await world.imagine("another")
+    assert "you have 0 images left of 4 images" in refused.followups[0].content
+    assert await say("grant", target=world.lin, amount=4) == f"Gave 4 images to {lin}."
+    await world.grid("another")
+    assert await say("reset", target=world.lin) == f"Reset {lin}: full credit again, limits as configured."
+    assert "100 images left of 100" in await say("show", target=world.lin)
+    assert world.env.http_requests[-1].json["allowed_mentions"] == {"parse": []}
+
+
+async def test_quota_of_a_role_and_of_everyone(world: World) -> None:
+    """The most generous role counts; no target means the server."""
+    artists = world.guild.create_role("Artists")
+    mia = world.guild.add_member(world.env.create_user("mia"), roles=[artists])
+    await world.ada.slash(world.channel, "quota set", window="day", amount=1)
+    await world.ada.slash(world.channel, "quota set", window="day", target=artists)
+    refused = await world.imagine("a cat")
+    assert "more than the 1 image you have for a whole day" in refused.followups[0].content
+    assert (await world.imagine("a cat", mia)).response.content.endswith("(Waiting to start)")
+    shown = await world.ada.slash(world.channel, "quota show", target=artists)
+    assert "- per day: unlimited (set by an admin)" in shown.followups[0].content
+    assert "- per hour: not set here" in shown.followups[0].content
+
+
+async def test_admin_roles_of_the_configuration_count(tmp_path: Path) -> None:
+    """Beside those who may manage the server."""
+    async with playing(tmp_path, discord=Discord(admin_role_ids=(4242,))) as world:
+        world.env.backend.create_role(world.guild.id, "Bot admins", id=4242)
+        mod = world.guild.add_member(world.env.create_user("mod"), roles=[world.guild.roles["Bot admins"]])
+        world.guild.set_command_permissions("quota", {mod: True})
+        asked = await mod.slash(world.channel, "quota show")
+        assert asked.followups[0].content.startswith("Quota of everyone in this server:")
+
+
+async def test_unlimited_credit_reads_so(tmp_path: Path) -> None:
+    """No window has a limit."""
+    async with playing(tmp_path, quota=Quota(day=0)) as world:
+        asked = await world.lin.slash(world.channel, "info")
+        assert asked.followups[0].content.startswith("**Credit** unlimited")
+
+
+async def test_autocomplete_through_discord(world: World) -> None:
+    """The same choices that the pure function gives."""
+    offered = await world.lin.autocomplete(world.channel, "imagine", "prompt", "a cat --til")
+    assert [choice["value"] for choice in offered] == ["a cat --tile"]

@@ -1,0 +1,58 @@
+"""Autocomplete: shows what was understood, offers flags, and never loses a word."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.config import Settings
+from bot.ui.complete import choices
+
+SETTINGS = Settings()
+
+
+def shown(typed: str) -> list[tuple[str, str]]:
+    return [(choice.name, str(choice.value)) for choice in choices(typed, SETTINGS)]
+
+
+def test_it_shows_what_was_understood() -> None:
+    """First of all, and choosing it changes nothing."""
+    assert shown("a red apple --ar 6:4 --seed 7")[0] == (
+        "a red apple · ar 3:2 · seed 7",
+        "a red apple --ar 6:4 --seed 7",
+    )
+
+
+def test_it_completes_the_flag_being_typed() -> None:
+    """From the flag table."""
+    offers = shown("a cat --st")
+    assert [value for _, value in offers] == ["a cat --stylize 250", "a cat --steps 20", "a cat --stop 80"]
+
+
+def test_it_warns_of_a_fault_while_typing() -> None:
+    """Before the command is even sent."""
+    ((name, value),) = shown("a cat --ar 99:1")
+    assert name.startswith("⚠ --ar 99:1: the value must be")
+    assert value == "a cat --ar 99:1"
+
+
+def test_flags_that_stand_are_not_offered_again() -> None:
+    """Nor anything for an empty prompt."""
+    assert not any("--seed" in value[9:] for _, value in shown("a --seed 1")[1:])
+    assert shown("  ") == []
+
+
+@pytest.mark.parametrize("length", [90, 100, 101, 6000])
+def test_long_prompts_get_no_offer_that_would_cut_them(length: int) -> None:
+    """Discord takes 100 characters a choice."""
+    for _, value in shown("x" * length):
+        assert value.startswith("x" * length)
+
+
+@given(st.text(max_size=120))
+def test_whatever_is_typed_discord_takes_the_answer(typed: str) -> None:
+    """At most 25 choices, 1 to 100 characters each."""
+    offers = shown(typed)
+    assert len(offers) <= 25
+    assert all(1 <= len(name) <= 100 and 1 <= len(value) <= 100 for name, value in offers)
