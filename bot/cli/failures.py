@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -31,16 +30,13 @@ EXIT_CODES: dict[int, str] = {
 def guarded(command: Callable[[], int | None]) -> int:
     """Run a command to its exit code; nothing escapes as a traceback (log level debug shows it)."""
     try:
-        return command() or OK
+        code = command() or OK
     except (Abort, KeyboardInterrupt):
-        return _say("Stopped.", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): Python would complain again while shutting down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        code = INTERRUPTED  # what Typer, too, makes of Ctrl-C inside a command
     except Exception as error:
         logging.getLogger(__name__).debug("the command failed", exc_info=error)
         return _say(*explain(error))
+    return _say("Stopped.", code) if code == INTERRUPTED else code
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -27,6 +27,7 @@ from bot.services.library import compose
 from bot.services.sink import Picture
 from engine.api import Engine, EngineError
 
+DRAIN_S = 2.0
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
@@ -38,11 +39,11 @@ class OutRefused(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """What came of an order: ``size`` in pixels of the file, wall-clock ``seconds`` from order to picture."""
+    """What came of an order: ``size`` in pixels of the file, the first picture's seed, wall-clock seconds."""
 
     path: Path
     size: tuple[int, int]
-    seeds: tuple[int, ...]
+    seed: int
     seconds: float
 
 
@@ -86,7 +87,7 @@ async def _paint(settings: Settings, prompt: Prompt, out: Path, engine: Engine) 
         with sink:
             pictures = await _first_of(sink.result, work)
         size = await asyncio.to_thread(write, [picture.path for picture in pictures], out)
-        return Painted(out, size, admitted.job.seeds, time.monotonic() - began)
+        return Painted(out, size, admitted.job.seeds[0], time.monotonic() - began)
     finally:
         await _stop(services, work)
 
@@ -113,6 +114,8 @@ async def _first_of(
 
 
 async def _stop(services: Services, work: asyncio.Task[None]) -> None:
+    if not work.done():
+        await services.drain(DRAIN_S)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
     await services.close()

@@ -16,13 +16,18 @@ _LINK_TOKENS = re.compile(r"(/(?:webhooks|interactions)/\d+/)[\w.%-]+")
 HIDDEN = "**********"
 
 
-def configure(settings: Settings) -> None:
-    """Send every record of this process to standard error in the configured form."""
+def configure(settings: Settings, *, quiet: bool = False) -> None:
+    """Send this process's records to standard error as configured; ``quiet`` shows trouble only."""
+    level = settings.log.level.upper()
+    if quiet and level == "INFO":
+        level = "WARNING"
     token = settings.discord.token
     secrets = [token.get_secret_value()] if token else []
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(secrets) if settings.log.format == "json" else Lines(secrets))
-    logging.basicConfig(handlers=[handler], level=settings.log.level.upper(), force=True)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    if level != "DEBUG":
+        logging.getLogger("alembic").setLevel("WARNING")
     logging.captureWarnings(True)
 
 

@@ -1,0 +1,222 @@
+"""The command line, and the only place that builds the real engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import bot
+from bot.cli.failures import EXIT_CODES, FAILED, guarded
+from bot.config import Settings, load
+from bot.errors import DiscordLoginError
+
+if TYPE_CHECKING:
+    from engine.api import Engine
+    from engine.profile import ModelSource
+
+CODES = "Exit codes:\n\n" + "\n".join(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items())
+app = typer.Typer(
+    name="tessera",
+    help="A Midjourney of one's own: a Discord bot that paints with diffusion models on your machine.",
+    epilog=CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+database = typer.Typer(
+    help="Look after the database: upgrade, backup, check.", no_args_is_help=True, epilog=CODES
+)
+app.add_typer(database, name="db")
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="Configuration file (TOML). Without one, defaults and environment hold."
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"tessera {bot.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command(epilog=CODES)
+def run(config: Config = None) -> None:
+    """Serve Discord until stopped (Ctrl-C or SIGTERM).
+
+    The bot's token comes from DISCORD_TOKEN or from [discord] token in the configuration file. Everything is
+    kept in the data folder: [data] dir, or TESSERA_DATA_DIR, or ./data.
+    """
+    import asyncio
+
+    settings = _settings(config)
+
+    from bot.ui.client import NO_TOKEN, run_bot
+
+    if settings.discord.token is None:
+        raise DiscordLoginError(NO_TOKEN)
+    asyncio.run(run_bot(settings, build_engine(settings)))
+
+
+@app.command(epilog=CODES, context_settings={"ignore_unknown_options": True})
+def imagine(
+    text: Annotated[
+        list[str], typer.Argument(help='The prompt, as in Discord: "a red apple --ar 3:2 --seed 7".')
+    ],
+    out: Annotated[Path, typer.Option(help="Picture file to write: .png, .webp or .jpg.")] = Path("grid.png"),
+    config: Config = None,
+) -> None:
+    """Paint one prompt into a file, without Discord.
+
+    The prompt takes the same path as in Discord. Its seed and the seconds it took are printed; a PNG also
+    carries them with all parameters.
+    """
+    from bot.cli.imagine import imagine as paint
+
+    done = paint(_settings(config, quiet=True), " ".join(text), out, build_engine)
+    width, height = done.size
+    print(f"{done.path}: {width}x{height}, seed {done.seed}, {done.seconds:.1f} seconds")
+
+
+@app.command(epilog=CODES)
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8765,
+    config: Config = None,
+) -> None:
+    """Try the real bot in a simulated Discord, in your browser: no token, no GPU, no download.
+
+    The page is served on this machine only; its address is printed.
+    """
+    import asyncio
+
+    settings = _settings(config)
+
+    from bot.ui.demo import run_demo
+
+    asyncio.run(run_demo(settings, port, build_engine(settings)))
+
+
+@app.command(epilog=CODES)
+def doctor(config: Config = None) -> None:
+    """Check Python, device, memory, models, database and folders: each line is ok, or says what to type."""
+    from bot.cli.doctor import Machine, examine
+
+    failed = False
+    for finding in examine(config, os.environ, Machine(describe_device, describe_model)):
+        print(finding, flush=True)
+        failed = failed or bool(finding.mend)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@database.command(epilog=CODES)
+def upgrade(config: Config = None) -> None:
+    """Bring the database to this version's schema; `run` does the same at its start. A copy is kept."""
+    from bot.cli import databases
+
+    print(databases.upgrade(_settings(config, quiet=True)))
+
+
+@database.command(epilog=CODES)
+def backup(
+    target: Annotated[
+        Path | None, typer.Argument(help="File or folder; by default a dated file here.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Copy the database, also while the bot is running."""
+    from bot.cli import databases
+
+    print(databases.backup(_settings(config, quiet=True), target))
+
+
+@database.command(epilog=CODES)
+def check(config: Config = None) -> None:
+    """Look for damage in the database; exit code 3 when there is some."""
+    from bot.cli import databases
+
+    print(databases.verify(_settings(config, quiet=True)))
+
+
+def build_engine(settings: Settings) -> Engine:
+    """The engine that paints, the default model first; tests put their own in its place."""
+    from engine.runtime import LocalEngine
+
+    first = settings.engine.default_model
+    names = sorted(settings.models, key=lambda name: name != first)
+    return LocalEngine(
+        [_source(settings, name) for name in names],
+        device=settings.engine.device,
+        dtype=settings.engine.dtype,
+        max_rows=settings.engine.max_rows,
+        threads=settings.engine.threads,
+        preview_interval=settings.engine.preview_interval,
+    )
+
+
+def describe_device(settings: Settings) -> str:
+    """The device that would be used, in words; EngineError when the configured one is not there."""
+    from engine.runtime import describe
+
+    return describe(settings.engine.device, settings.engine.dtype)
+
+
+def describe_model(settings: Settings, name: str) -> str:
+    """What a model's folder holds; ModelUnavailable names the file that is missing or broken."""
+    from engine.models.registry import FAMILIES
+    from engine.profile import read_profile
+
+    info = read_profile(_source(settings, name), FAMILIES).info
+    return (
+        f"{info.family}, {info.native_size * info.upscale} pixels, complete in {settings.models[name].path}"
+    )
+
+
+def _source(settings: Settings, name: str) -> ModelSource:
+    from engine.profile import ModelSource
+
+    model = settings.models[name]
+    return ModelSource(
+        name=name,
+        path=model.path,
+        description=model.description or None,
+        native_size=model.native_size,
+        steps=model.steps,
+        guidance_scale=model.guidance_scale,
+        sampler=model.sampler,
+        max_size=model.max_size,
+    )
+
+
+def _settings(config: Path | None, *, quiet: bool = False) -> Settings:
+    """The configuration, with logging set up by it."""
+    from bot.cli.logs import configure
+
+    settings = load(config, os.environ)
+    configure(settings, quiet=quiet)
+    return settings
+
+
+def main() -> None:
+    """Entry point of ``tessera`` and ``python -m bot``."""
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.exit(guarded(lambda: app(standalone_mode=False, prog_name="tessera")))
+
+
+if __name__ == "__main__":
+    main()
