@@ -272,7 +272,7 @@ class Admission:
         wait = self._backlog.ahead(lane, requester.user_id, rank)[1] + seconds
         if wait > TOKEN_LASTS:
             raise UserError(
-                f"This would take about {wait / 60:.0f} minutes, and here Discord lets me answer for 15 only; "
+                f"This would take about {wait / 60:.0f} minutes, and here Discord lets me answer for 15; "
                 "ask in a server that I am a member of. Nothing was taken."
             )
 

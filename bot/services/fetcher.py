@@ -147,7 +147,7 @@ class Fetcher:
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:
         if response.status != 200:
             raise PictureRefused(
-                f"{quoted(url)} answered with error {response.status}; open it in a browser to see whether it works."
+                f"{quoted(url)} answered with error {response.status}; try the link in a browser."
             )
         if (response.content_length or 0) > self._limit:
             raise self._too_large(quoted(url))
@@ -191,21 +191,20 @@ class TooManyPixels(ValueError):
 
 
 def clean(data: bytes, pixels: int) -> bytes:
-    """The first frame, turned upright, on white, at most 2048 pixels a side, as plain PNG bytes.
+    """The first frame, upright, on white, at most 2048 pixels a side, as plain PNG bytes.
 
-    Raises TooManyPixels, or whatever Pillow raises for bytes that are none of its four formats or are damaged.
+    Raises TooManyPixels, or whatever Pillow raises for bytes that are damaged or of no format of ours.
     """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as file:
         # An animated WebP decodes into several canvases at once.
-        animated = opened.format == "WEBP" and getattr(opened, "is_animated", False)
-        if opened.width * opened.height > (pixels // 4 if animated else pixels):
+        animated = file.format == "WEBP" and getattr(file, "is_animated", False)
+        if file.width * file.height > (pixels // 4 if animated else pixels):
             raise TooManyPixels
-        opened.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
-        opened.load()
-        if opened.mode in ("P", "PA", "1"):
-            opened = opened.convert("RGBA")
-        opened.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-        upright = ImageOps.exif_transpose(opened)
+        file.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
+        file.load()
+        picture: Image.Image = file.convert("RGBA") if file.mode in ("P", "PA", "1") else file
+        picture.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
+        upright = ImageOps.exif_transpose(picture)
     layered = upright.convert("RGBA")
     flat = Image.new("RGB", layered.size, "white")
     flat.paste(layered, mask=layered.getchannel("A"))

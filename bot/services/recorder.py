@@ -46,7 +46,7 @@ class Recorder:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Stop waiting for full disks: what is not recorded stays a running row, painted again after a start."""
+        """Stop waiting for full disks: what is not recorded stays running, painted again after a start."""
         self._closing.set()
 
     async def finished(
@@ -87,7 +87,7 @@ class Recorder:
         return moved
 
     async def recover(self) -> None:
-        """After a start: interrupted jobs go back into the queue, those that were there too often are failed."""
+        """After a start: interrupted jobs go back into the queue, those there too often are failed."""
         most = self._settings.limits.attempts
 
         def work(connection: Connection) -> list[Job]:

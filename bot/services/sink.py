@@ -38,7 +38,7 @@ class MessageSink(Protocol):
     """
 
     async def progress(self, job: Job, percent: int, preview: bytes | None) -> None:
-        """Edit the waiting message; ``percent`` in 0..99, ``preview`` a small JPEG grid. Errors are only logged."""
+        """Edit the waiting message; ``percent`` in 0..99, ``preview`` a small JPEG grid. Errors are logged."""
 
     async def post(self, job: Job, pictures: tuple[Picture, ...]) -> int:
         """Send the result with a nonce derived from the job id, drop the waiting message; the message id.

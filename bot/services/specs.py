@@ -11,8 +11,8 @@
 | ``--iw w`` | strength 0.6 ** w: 1 ignores the picture, 0.22 stays closest |
 | ``--stop p`` | share of the steps |
 
-Classifier-free guidance trades diversity for fidelity (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance"),
-so less of it spreads a grid. Several image prompts are fitted to the canvas and averaged.
+Classifier-free guidance trades diversity for fidelity (Ho & Salimans 2022, "Classifier-Free Diffusion
+Guidance"), so less of it spreads a grid. Several image prompts are fitted to the canvas and averaged.
 """
 
 from __future__ import annotations
