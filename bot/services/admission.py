@@ -60,6 +60,8 @@ class Order:
     """The job whose button was pressed (U, V, re-roll)."""
     index: int | None = None
     """Zero-based picture of the parent (U, V)."""
+    message_id: int | None = None
+    """The waiting message, where it stands already: a death right after admission then leaves no orphan."""
     token: str | None = field(default=None, repr=False)
     """The interaction's webhook token, stored for places the bot can reach by no other way."""
     token_expires_at: float | None = None
@@ -226,6 +228,7 @@ class Admission:
             parent_id=order.parent_id,
             index=order.index,
             model=model.name,
+            message_id=order.message_id,
             token=order.token,
             token_expires_at=order.token_expires_at,
         )

@@ -232,6 +232,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "model": job.model,
         "parent_id": job.parent_id,
         "index": job.index,
+        "message_id": job.message_id,
         "token": job.token,
         "token_expires_at": job.token_expires_at,
         "created_at": job.created_at,

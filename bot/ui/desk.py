@@ -48,8 +48,14 @@ class Desk:
     ) -> None:
         """/imagine: the "thinking" answer becomes the waiting message."""
         caller.require_delivery(interaction)
-        await interaction.response.defer(thinking=True)
-        order = self._order(interaction, Action.IMAGINE, prompt=prompt, uploads=uploads)
+        thinking = await interaction.response.defer(thinking=True)
+        order = self._order(
+            interaction,
+            Action.IMAGINE,
+            prompt=prompt,
+            uploads=uploads,
+            message_id=thinking.message_id if thinking else None,
+        )
         with self._welcomes.expect(interaction.id) as welcome:
             admitted = await self._admit(order)
             if admitted.fresh:
@@ -127,7 +133,8 @@ class Desk:
         except discord.HTTPException as error:
             log.warning("job %s has no waiting message: %s", job.id, error)
             return
-        await park(self._services.attach_message(job.id, message.id), "remember the waiting message")
+        if message.id != job.message_id:
+            await park(self._services.attach_message(job.id, message.id), "remember the waiting message")
         welcome.set_result(message.id)
 
     async def _send_waiting(self, interaction: discord.Interaction[Any], job: Job) -> discord.Message:
