@@ -26,7 +26,7 @@ from tests.wire.world import Interaction, Message, User
 
 PER_USER = 6
 """Jobs of one user under way at a time, within the limits of 3 running and 10 waiting."""
-ENVIRON = {"TESSERA_QUOTA__DAY": "0", "TESSERA_LIMITS__ATTEMPTS": "10"}
+ENVIRON = {"TESSERA_QUOTA__DAY": "0"}
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Report:
 
     admitted: int = 0
     posted: int = 0
+    given_up: int = 0
+    """Jobs that three kills hit while they were running: taken for poison, refunded, and their users told."""
     unposted: int = 0
     duplicates: int = 0
     kills: int = 0
@@ -50,7 +52,8 @@ class Report:
         states = ", ".join(f"{count} {status}" for status, count in self.killed_at.most_common())
         return (
             f"{self.admitted} jobs admitted, {self.kills} kills (-9), {self.dropped} replies dropped, "
-            f"{self.seconds:.0f} s\nposted once {self.posted}, lost {self.unposted}, twice {self.duplicates}, "
+            f"{self.seconds:.0f} s\nposted once {self.posted}, lost {self.unposted}, "
+            f"twice {self.duplicates}, given up and told {self.given_up}, "
             f"orphaned waiting messages {self.leftovers}\nat the kills, jobs were: {states}\n"
             + "\n".join(self.faults or ["the books balance"])
         )
@@ -145,7 +148,8 @@ def _count(report: Report, discord: StandIn, books: Books) -> None:
     report.admitted = len(rows)
     report.posted = sum(results[job.id] == 1 for job in rows)
     report.duplicates = sum(results[job.id] > 1 for job in rows)
-    unposted = [job for job in rows if not results[job.id]]
+    report.given_up = sum(job.status == "failed" and job.told and job.attempts >= 3 for job in rows)
+    unposted = [job for job in rows if not results[job.id] and job.status != "failed"]
     report.unposted = len(unposted)
     report.leftovers = sum(is_progress(m) or m.loading for m in discord.world.standing())
     report.faults += [f"job {job.id} ended as {job.status} after {job.attempts} attempts" for job in unposted]
