@@ -52,8 +52,8 @@ def explain(error: Exception) -> tuple[str, int]:
             return str(error), ENGINE
         case TyperException():
             return f"{error.format_message()} See `tessera --help`.", USAGE
-        case OSError() if error.strerror and error.filename:
-            return f"{error.filename}: {error.strerror}.", FAILED
+        case OSError() if error.strerror:
+            return f"{error.filename or 'The system refused'}: {error.strerror}.", FAILED
         case _:
             return _bug(error), FAILED
 

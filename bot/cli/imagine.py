@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -106,7 +107,8 @@ async def _first_of(
     result: asyncio.Future[tuple[Picture, ...]], work: asyncio.Task[None]
 ) -> tuple[Picture, ...]:
     """The result, or the error that ended the services before there was one."""
-    await asyncio.wait({result, work}, return_when=asyncio.FIRST_COMPLETED)
+    both: set[asyncio.Future[Any]] = {result, work}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if not result.done():
         await work
         raise EngineError("The engine stopped before the picture was done.")
@@ -168,13 +170,23 @@ class TerminalSink:
 def write(paths: list[Path], out: Path) -> tuple[int, int]:
     """One picture or a grid of several, in the format of ``out``'s name; returns its size in pixels."""
     opened = [Image.open(path, formats=["PNG"]) for path in paths]
-    text = {key: value for key, value in opened[0].info.items() if isinstance(value, str)}
+    text = {str(key): value for key, value in opened[0].info.items() if isinstance(value, str)}
     sheet = compose([picture.convert("RGB") for picture in opened])
     for picture in opened:
         picture.close()
     kind = FORMATS[out.suffix.lower()]
-    options = {"PNG": {"pnginfo": _chunks(text)}, "WEBP": {"quality": 92}, "JPEG": {"quality": 92}}
-    sheet.save(out, kind, **options[kind])
+    options: dict[str, dict[str, Any]] = {
+        "PNG": {"pnginfo": _chunks(text)},
+        "WEBP": {"quality": 92},
+        "JPEG": {"quality": 92},
+    }
+    part = out.with_name(f".{out.name}.part")
+    try:
+        sheet.save(part, kind, **options[kind])
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutRefused(f"--out {out}: this cannot be written ({error.strerror or error}).") from error
     return sheet.size
 
 

@@ -239,9 +239,11 @@ class _Reading:
             links.append(link)
             del self.words[0]
         self.images = tuple(dict.fromkeys((*self.attached, *links)))
-        for word in self.words:
+        for word, after in zip(self.words, (*self.words[1:], ""), strict=False):
             if _LINK.fullmatch(word):
                 self.faults.append(f"{quoted(word)}: image links go before the text; move it to the front.")
+            elif name := _touching_flag(word, after):
+                self.faults.append(f"{quoted(word)}: put a space before `--{name}`.")
         if len(self.images) > MAX_IMAGES:
             self.faults.append(
                 f"{len(self.images)} image prompts were given; at most {MAX_IMAGES} are taken."
@@ -258,6 +260,15 @@ class _Reading:
         if fault := _link_fault(found["url"], found["scheme"]):
             self.faults.append(fault)
         return found["url"]
+
+
+def _touching_flag(word: str, after: str) -> str | None:
+    """The flag in ``apple--ar 3:2``; ``well--known`` and ``yes--no`` are words."""
+    name = word.rpartition("--")[2]
+    flag = BY_SPELLING.get(name)
+    if flag is None or "--" not in word or flag.kind not in (Kind.INTEGER, Kind.NUMBER, Kind.RATIO):
+        return None
+    return name if flags.read_value(flag, after) is not None else None
 
 
 def _is_visible(word: str) -> bool:

@@ -80,6 +80,8 @@ def test_what_people_type(typed: str, text: str, values: dict[str, FlagValue]) -
     [
         "well--known rock--n--roll",
         "a -- b",
+        "yes--no 7",
+        "cat--ar or cat--n dogs",
         "a --- b",
         "up — and down",
         "minus --5 degrees",
@@ -134,6 +136,9 @@ def test_text_that_only_looks_like_more_is_kept(text: str) -> None:
         ("cat --ar 9:2", "`--ar 9:2`: the value must be two whole numbers like `3:2`, from 1:4 to 4:1."),
         ("cat --model ../x", "`--model ../x`: the value must be a model's name, like `sketch`."),
         ("cat --no , ,", "`--no , ,`: the value must be a list of words with commas, like `fog, people`."),
+        ("cat--ar 3:2", "`cat--ar`: put a space before `--ar`."),
+        ("a cat--c 5 --tile", "`cat--c`: put a space before `--c`."),
+        ("cat--n --tile 4", "`cat--n`: put a space before `--n`."),
         ("cat --tile=yes", "`--tile=yes`: `--tile` takes no value; write it alone."),
         (
             "cat https://x.org/a.png",
@@ -266,6 +271,9 @@ PIECES = st.sampled_from(
     [f"--{spelling}" for spelling in BY_SPELLING]
     + [
         "--",
+        "a--ar",
+        "a--n",
+        "4",
         "—",
         "——ar",
         "–no",
