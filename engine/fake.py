@@ -69,8 +69,8 @@ class FakeEngine:
     """The Engine protocol, scripted.
 
     ``failures`` maps a word to the error that strikes jobs whose prompt contains it. ``pause`` is awaited
-    between ticks (a real sleep for a demo, an event in a test). ``seconds_per_step`` is what a picture is said
-    to cost. ``submitted`` and ``cancelled`` record what the bot asked for.
+    between ticks (a real sleep for a demo, an event in a test). ``seconds_per_step`` is what a picture
+    is said to cost. ``submitted`` and ``cancelled`` record what the bot asked for.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class FakeEngine:
             self.step(job_id)
 
     def crash(self, sentence: str = "The engine's thread died; it must be restarted.") -> None:
-        """Die as the real engine would: every job fails with EngineBroken, retryable, and nothing more is taken."""
+        """Die as the real engine would: every job fails with EngineBroken, retryable; no more are taken."""
         self._alive = False
         for job_id in list(self._runs):
             del self._runs[job_id]

@@ -1,0 +1,229 @@
+"""What a model's folder says about itself: files whole or not, ModelInfo. Reads JSON and headers, no weights.
+
+A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
+``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
+``sampler``, ``upscaler`` and ``latent_rgb``. What the operator configured goes before it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.api import ModelInfo, ModelUnavailable
+from engine.samplers import EPSILON, name_of, samplers_for
+
+SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
+"""The model that comes with the package."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model lies and what the operator says of it; None leaves it to the folder."""
+
+    name: str
+    path: Path
+    description: str | None = None
+    native_size: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    sampler: str | None = None
+    max_size: int | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """What was set, by the keys of ``tessera.json``."""
+        keys = ("description", "native_size", "steps", "guidance_scale", "sampler", "max_size")
+        return {key: value for key in keys if (value := getattr(self, key)) not in (None, "")}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A model's folder, read: its ModelInfo and what the engine needs to load it."""
+
+    source: ModelSource
+    architecture: str
+    """``_class_name`` of model_index.json."""
+    info: ModelInfo
+    scheduler: Mapping[str, Any]
+    """The folder's own scheduler configuration."""
+    upscaler: str
+    latent_rgb: tuple[tuple[float, ...], ...] | None
+    variant: str | None
+    """``fp16`` when only files of that variant are there."""
+
+
+def read_profile(source: ModelSource, families: Mapping[str, str]) -> Profile:
+    """Read ``source.path``; ModelUnavailable names the file that is missing, broken or of another kind.
+
+    ``families`` maps the pipeline classes that can be loaded to the name of their family.
+    """
+    index = _index(source)
+    architecture = str(index.get("_class_name"))
+    if architecture not in families:
+        known = ", ".join(families)
+        raise ModelUnavailable(
+            f"{source.path / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
+            f"it runs {known}."
+        )
+    folders = _components(source.path, index)
+    variants = {_whole(folder) for folder in folders if folder.name in _WEIGHTED}
+    own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
+    own = {**own, **source.overrides()}
+    scheduler = _json(source.path / "scheduler" / "scheduler_config.json")
+    return Profile(
+        source=source,
+        architecture=architecture,
+        info=_info(source, families[architecture], own, scheduler),
+        scheduler=scheduler,
+        upscaler=str(own.get("upscaler", "animevideov3")),
+        latent_rgb=_matrix(own.get("latent_rgb")),
+        variant="fp16" if "fp16" in variants else None,
+    )
+
+
+def factor_of(vae: Mapping[str, Any]) -> int:
+    """Pixels per latent along a side, from a VAE's configuration; not always 8."""
+    stages = vae.get("block_out_channels") or vae.get("decoder_block_out_channels") or (0, 0, 0, 0)
+    return int(2 ** (len(stages) - 1))
+
+
+_WEIGHTED = frozenset({"unet", "vae", "text_encoder", "transformer", "text_encoder_2", "text_encoder_3"})
+_OPTIONAL = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+_LIBRARIES = frozenset({"diffusers", "transformers"})
+
+
+def _index(source: ModelSource) -> dict[str, Any]:
+    if not source.path.is_dir():
+        raise ModelUnavailable(
+            f"Model {source.name!r}: there is no folder {source.path}; put the model there, or mend its path."
+        )
+    return _json(source.path / "model_index.json")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ModelUnavailable(f"{path} is not a JSON object.")
+    return content
+
+
+def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
+    """Folders of the components; code from elsewhere than diffusers and transformers is never loaded."""
+    folders = []
+    for name, value in index.items():
+        if name.startswith("_") or name in _OPTIONAL or not isinstance(value, list) or value[0] is None:
+            continue
+        if value[0] not in _LIBRARIES:
+            raise ModelUnavailable(
+                f"{root / 'model_index.json'} wants code from {value[0]!r} for its {name}; "
+                "only diffusers and transformers are trusted."
+            )
+        if not (root / name).is_dir():
+            raise ModelUnavailable(f"{root / name} is missing; copy the model's folder again.")
+        folders.append(root / name)
+    return folders
+
+
+def _whole(folder: Path) -> str:
+    """Check every safetensors file of a component to its last byte; ``""`` or the variant that is there."""
+    files = sorted(folder.glob("*.safetensors"))
+    plain = [file for file in files if ".fp16" not in file.name]
+    if not files:
+        pickled = next(iter([*folder.glob("*.bin"), *folder.glob("*.ckpt")]), None)
+        raise ModelUnavailable(
+            f"{pickled} is a pickle, which is never loaded; convert the model to safetensors."
+            if pickled
+            else f"{folder} has no .safetensors file; copy the model's folder again."
+        )
+    for file in (*_shards(folder), *(plain or files)):
+        _check_safetensors(file)
+    return "" if plain else "fp16"
+
+
+def _shards(folder: Path) -> Iterator[Path]:
+    for index in folder.glob("*.safetensors.index.json"):
+        for name in sorted(set(_json(index).get("weight_map", {}).values())):
+            yield folder / str(name)
+
+
+def _check_safetensors(path: Path) -> None:
+    """Header and length agree; format: https://huggingface.co/docs/safetensors."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length < size else None
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
+    except (OSError, struct.error, ValueError):
+        header = None
+    if not isinstance(header, dict):
+        raise ModelUnavailable(f"{path} is not a whole safetensors file; copy it again.")
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise ModelUnavailable(f"{path} is cut short: {size:,} of {expected:,} bytes; copy it again.")
+
+
+def _info(
+    source: ModelSource, family: str, own: Mapping[str, Any], scheduler: Mapping[str, Any]
+) -> ModelInfo:
+    unet, vae = (_json(source.path / part / "config.json") for part in ("unet", "vae"))
+    factor = factor_of(vae)
+    native = _size(own, "native_size", _side(unet.get("sample_size", 64)) * factor)
+    samplers = samplers_for(str(scheduler.get("prediction_type", EPSILON)))
+    multiple = max(8, _size(own, "size_multiple", factor))
+    return ModelInfo(
+        name=source.name,
+        family=family,
+        description=str(own.get("description") or f"A {family} model."),
+        native_size=native,
+        size_multiple=multiple,
+        min_size=_size(own, "min_size", max(multiple, native // 2 // multiple * multiple)),
+        max_size=_size(own, "max_size", native * 2) // multiple * multiple,
+        upscale=max(1, round(_size(own, "shown_size", native) / native)),
+        steps=_size(own, "steps", 25),
+        max_steps=_size(own, "max_steps", 150),
+        guidance_scale=float(own.get("guidance_scale", 7.5)),
+        sampler=_sampler(source, own, scheduler, samplers),
+        samplers=samplers,
+    )
+
+
+def _side(sample_size: Any) -> int:
+    return int(max(sample_size)) if isinstance(sample_size, list) else int(sample_size)
+
+
+def _size(own: Mapping[str, Any], key: str, default: int) -> int:
+    value = own.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, int | float) or value < 1:
+        raise ModelUnavailable(f"tessera.json: {key} must be a positive number, not {value!r}.")
+    return int(value)
+
+
+def _sampler(
+    source: ModelSource, own: Mapping[str, Any], scheduler: Mapping[str, Any], samplers: tuple[str, ...]
+) -> str:
+    wanted = own.get("sampler")
+    if wanted is not None and wanted not in samplers:
+        raise ModelUnavailable(
+            f"Model {source.name!r} has no sampler {wanted!r}; choose one of {', '.join(samplers)}."
+        )
+    name = wanted or name_of(scheduler)
+    return str(name) if name in samplers else samplers[0]
+
+
+def _matrix(value: Any) -> tuple[tuple[float, ...], ...] | None:
+    """``latent_rgb`` as rows: one per latent channel, then the bias; three columns each."""
+    return tuple(tuple(float(cell) for cell in row) for row in value) if value else None
