@@ -38,10 +38,10 @@ class MessageSink(Protocol):
     """
 
     async def progress(self, job: Job, percent: int, preview: bytes | None) -> None:
-        """Edit the waiting message; ``percent`` in 0..99, ``preview`` a small JPEG grid. Errors are logged."""
+        """Edit the waiting message: 0 to 99 percent, ``preview`` is a small JPEG grid. Errors are logged."""
 
     async def post(self, job: Job, pictures: tuple[Picture, ...]) -> int:
-        """Send the result with a nonce derived from the job id, drop the waiting message; the message id.
+        """Send the result with a nonce derived from the job id, drop the waiting message; its id.
 
         ``pictures`` may be fewer than ``job.seeds`` only for U. Raises SinkGone where there is no place left.
         """

@@ -1,4 +1,4 @@
-"""The whole path behind the front ends: a scripted engine, a real SQLite file, a sink that remembers."""
+"""The whole path behind the front ends: a scripted engine, a real SQLite file, a remembering sink."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADMIN = Requester(9, is_admin=True)
 
 @dataclass
 class RecordingSink:
-    """Remembers everything; ``faults`` are raised by the next calls of ``post``, before or after it counts."""
+    """Remembers everything; the next calls of ``post`` raise ``faults`` before it counts, or after."""
 
     progressed: list[tuple[str, int]] = field(default_factory=list)
     posted: list[tuple[str, tuple[Picture, ...]]] = field(default_factory=list)
@@ -122,9 +122,19 @@ class House:
 
     async def until_status(self, job_id: str, *wanted: JobStatus) -> Job:
         async with asyncio.timeout(30):
-            while (job := await self.services.job(job_id)) is None or job.status not in wanted:
+            while True:
+                job = await self.services.job(job_id)
+                if job is not None and job.status in wanted:
+                    return job
                 await asyncio.sleep(0)
-        return job
+
+    async def submitted(self, count: int = 1) -> None:
+        """Wait until the engine was handed ``count`` jobs in all."""
+        async with asyncio.timeout(30):
+            while True:
+                if len(self.engine.submitted) >= count:
+                    return
+                await asyncio.sleep(0)
 
     async def books(self) -> list[str]:
         return await self.services.database.read(accounts.unbalanced)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from PIL import Image
@@ -18,10 +17,9 @@ async def _painted(house: House, text: str = "a red apple") -> str:
     return job.id
 
 
-async def _finish(house: House, job_id: str) -> None:
-    async with asyncio.timeout(30):
-        while not any(spec.job_id == job_id for spec in house.engine.submitted):
-            await asyncio.sleep(0)
+async def _finish(house: House, job_id: str, after: int = 1) -> None:
+    """Let a job run to its end once the engine was handed ``after`` jobs."""
+    await house.submitted(after)
     house.engine.finish(job_id)
     await house.until_status(job_id, JobStatus.POSTED)
 
@@ -62,7 +60,7 @@ async def test_u_is_painted_again_from_its_seed_when_the_file_is_gone(house: Hou
     pixels = Image.open(before.path).tobytes()
     before.path.unlink()
     single = (await house.order(None, action=Action.UPSCALE, parent=parent, index=2)).job
-    await _finish(house, single.id)
+    await _finish(house, single.id, 2)
     spec = house.engine.submitted[-1]
     assert spec.seeds == (before.seed,) and spec.prompt == "a red apple"
     assert Image.open(house.sink.posted[1][1][0].path).tobytes() == pixels
@@ -71,7 +69,7 @@ async def test_u_is_painted_again_from_its_seed_when_the_file_is_gone(house: Hou
 async def test_v_starts_from_the_picture_with_new_seeds(house: House) -> None:
     parent = await _painted(house, "a red apple --seed 7")
     made = (await house.order(None, who=BOB, action=Action.VARIATION, parent=parent, index=1)).job
-    await _finish(house, made.id)
+    await _finish(house, made.id, 2)
     spec = house.engine.submitted[-1]
     assert spec.init is not None and spec.init.strength == 0.65 and spec.count == 4
     assert not set(spec.seeds) & {7, 8, 9, 10}
@@ -83,13 +81,11 @@ async def test_v_paints_a_lost_picture_again_first(house: House) -> None:
     pixels = lost.path.read_bytes()
     lost.path.unlink()
     made = (await house.order(None, action=Action.VARIATION, parent=parent, index=1)).job
-    async with asyncio.timeout(30):
-        while len(house.engine.submitted) < 2:
-            await asyncio.sleep(0)
+    await house.submitted(2)
     again = house.engine.submitted[1]
     assert again.seeds == (8,) and again.job_id == f"restore-{lost.id}"
     house.engine.finish(again.job_id)
-    await _finish(house, made.id)
+    await _finish(house, made.id, 3)
     assert lost.path.read_bytes() == pixels
     assert house.engine.submitted[2].init is not None
 
@@ -97,7 +93,7 @@ async def test_v_paints_a_lost_picture_again_first(house: House) -> None:
 async def test_reroll_is_the_same_prompt_with_new_seeds(house: House) -> None:
     parent = await _painted(house, "a red apple --seed 7 --ar 3:2")
     made = (await house.order(None, action=Action.REROLL, parent=parent)).job
-    await _finish(house, made.id)
+    await _finish(house, made.id, 2)
     first, second = house.engine.submitted
     assert (second.prompt, second.width, second.height) == (first.prompt, first.width, first.height)
     assert first.seeds != second.seeds
@@ -106,9 +102,7 @@ async def test_reroll_is_the_same_prompt_with_new_seeds(house: House) -> None:
 async def test_progress_is_coalesced_and_ends_before_the_post(house: House) -> None:
     job = (await house.order()).job
     await house.until_status(job.id, JobStatus.RUNNING)
-    async with asyncio.timeout(30):
-        while not house.engine.submitted:
-            await asyncio.sleep(0)
+    await house.submitted()
     house.engine.step(job.id, 5)
     await house.sink.until(lambda: (job.id, 25) in house.sink.progressed)
     house.engine.finish(job.id)

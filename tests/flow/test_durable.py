@@ -1,0 +1,252 @@
+"""Whatever dies, the rows say what is owed: restarts on a copy of the folder, as a crash leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+
+from bot.domain.job import JobStatus
+from bot.errors import StoreError, UserError
+from bot.services.sink import SinkGone
+from bot.store import accounts, jobs
+from engine.api import EngineBroken, EngineError
+from engine.fake import Failure, FakeEngine
+from tests.flow.conftest import ANN, House, RecordingSink, build
+
+
+async def _after_crash(house: House, tmp_path: Path, engine: FakeEngine | None = None) -> House:
+    """Another process on what the disk holds now; the first one is dropped without a word."""
+    copy = tmp_path / uuid.uuid4().hex
+    shutil.copytree(house.folder, copy)
+    return await build(copy, engine=engine or FakeEngine(), sink=house.sink)
+
+
+async def test_a_job_killed_while_painting_is_painted_and_posted_once(house: House, tmp_path: Path) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.step(job.id, 3)
+    second = await _after_crash(house, tmp_path)
+    second.start()
+    found = await second.until_status(job.id, JobStatus.POSTED)
+    assert [posted[0] for posted in house.sink.posted] == [job.id]
+    assert found.attempts == 2 and await second.books() == []
+    await second.stop()
+
+
+async def test_a_job_killed_between_files_and_rows_is_painted_again(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, hold = asyncio.Event(), asyncio.Event()
+    keep = house.services.library.keep
+
+    async def keep_and_stall(*args: object) -> object:
+        rows = await keep(*args)  # type: ignore[arg-type]
+        reached.set()
+        await hold.wait()
+        return rows
+
+    monkeypatch.setattr(type(house.services.library), "keep", lambda self, *args: keep_and_stall(*args))
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    await reached.wait()
+    monkeypatch.undo()
+    second = await _after_crash(house, tmp_path)
+    assert await second.status(job.id) is JobStatus.QUEUED
+    second.start()
+    await second.until_status(job.id, JobStatus.POSTED)
+    assert len(house.sink.posted) == 1 and await second.books() == []
+    await second.stop()
+    hold.set()
+
+
+async def test_a_send_whose_reply_was_lost_is_not_sent_again(house: House) -> None:
+    house.sink.lost_replies = [ConnectionResetError(104, "reset")]
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    done = await house.until_status(job.id, JobStatus.POSTED)
+    assert len(house.sink.posted) == 1 and house.sink.searched == [job.id]
+    assert done.result_message_id == 1001
+
+
+async def test_a_send_that_failed_is_sent_again(house: House) -> None:
+    house.sink.faults = [OSError("down"), OSError("still down")]
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    await house.until_status(job.id, JobStatus.POSTED)
+    assert len(house.sink.posted) == 1 and house.sink.posting == 3
+
+
+async def test_killed_after_the_send_the_message_is_found(house: House, tmp_path: Path) -> None:
+    house.sink.gate.clear()
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    await house.sink.until(lambda: house.sink.posting == 1)
+    second = await _after_crash(house, tmp_path)
+    house.sink.posted.append((job.id, ()))
+    second.start()
+    done = await second.until_status(job.id, JobStatus.POSTED)
+    assert len(house.sink.posted) == 1 and done.result_message_id == 1001
+    await second.stop()
+    house.sink.gate.set()
+
+
+async def test_a_place_that_is_gone_owes_nothing(house: House) -> None:
+    house.sink.faults = [SinkGone()]
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    done = await house.until_status(job.id, JobStatus.POSTED)
+    assert done.result_message_id is None and done.error == "The place it was asked for no longer exists."
+    assert len(await house.services.pictures(job.id)) == 4
+
+
+async def test_a_poison_job_is_given_up_and_its_neighbour_painted(house: House, tmp_path: Path) -> None:
+    poison = (await house.order("poison")).job
+    neighbour = (await house.order("an apple")).job
+    await house.submitted(2)
+    houses = [house]
+    for _ in range(2):
+        houses.append(await _after_crash(houses[-1], tmp_path, FakeEngine(manual=True)))
+        houses[-1].start()
+        await houses[-1].submitted()
+        assert [spec.prompt for spec in houses[-1].engine.submitted] == ["poison"]
+    last = await _after_crash(houses[-1], tmp_path)
+    last.start()
+    await last.until_status(neighbour.id, JobStatus.POSTED)
+    await house.sink.until(lambda: bool(house.sink.told))
+    assert house.sink.told[0] == (
+        poison.id,
+        "It stopped the engine 3 times, so it is given up. It cost you nothing.",
+    )
+    assert await last.status(poison.id) is JobStatus.FAILED and await last.books() == []
+    for old in (*houses[1:], last):
+        await old.stop()
+
+
+async def test_a_failed_job_is_told_and_refunded(tmp_path: Path) -> None:
+    failures = {"bad": Failure(EngineError("The picture came out black."), retryable=False)}
+    house = await build(tmp_path / "data", engine=FakeEngine(failures=failures))
+    house.start()
+    job = (await house.order("a bad apple")).job
+    await house.sink.until(lambda: bool(house.sink.told))
+    assert house.sink.told == [(job.id, "The picture came out black. It cost you nothing.")]
+    assert await house.status(job.id) is JobStatus.FAILED and await house.books() == []
+    info = await house.services.quotas.info(ANN, job.place)
+    assert all(bucket.used == 0 for bucket in info.standing.buckets)
+    await house.stop()
+
+
+@pytest.mark.parametrize(("times", "end"), [(2, JobStatus.POSTED), (None, JobStatus.FAILED)])
+async def test_retryable_errors_are_tried_three_times(
+    tmp_path: Path, times: int | None, end: JobStatus
+) -> None:
+    failures = {"bad": Failure(EngineError("Out of luck."), retryable=True, times=times)}
+    house = await build(tmp_path / "data", engine=FakeEngine(failures=failures))
+    house.start()
+    job = (await house.order("a bad apple")).job
+    done = await house.until_status(job.id, end)
+    assert done.attempts == 3 and len(house.engine.submitted) == 3 and await house.books() == []
+    await house.stop()
+
+
+async def test_a_broken_engine_ends_the_run_and_loses_nothing(house: House, tmp_path: Path) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.crash()
+    assert house.task is not None
+    with pytest.raises(EngineBroken):
+        await house.task
+    house.task = None
+    assert await house.status(job.id) is JobStatus.QUEUED
+    second = await _after_crash(house, tmp_path)
+    second.start()
+    await second.until_status(job.id, JobStatus.POSTED)
+    await second.stop()
+
+
+async def test_drain_refuses_orders_finishes_posts_and_leaves_rows(house: House) -> None:
+    first = (await house.order()).job
+    await house.submitted()
+    house.sink.gate.clear()
+    house.engine.finish(first.id)
+    await house.sink.until(lambda: house.sink.posting == 1)
+    second = (await house.order()).job
+    await house.submitted(2)
+    draining = asyncio.create_task(house.services.drain())
+    await asyncio.sleep(0)
+    with pytest.raises(UserError, match="about to restart; try again in a minute"):
+        await house.order()
+    house.sink.gate.set()
+    await draining
+    assert await house.status(first.id) is JobStatus.POSTED
+    left = await house.services.job(second.id)
+    assert left is not None and (left.status, left.attempts) == (JobStatus.QUEUED, 0)
+
+
+async def test_cancel_of_a_waiting_and_of_a_running_job(house: House) -> None:
+    running = (await house.order()).job
+    await house.submitted()
+    for _ in range(3):
+        waiting = (await house.order()).job
+    for job in (waiting, running):
+        gone = await house.services.cancel(job.id, ANN)
+        assert gone.status is JobStatus.CANCELLED
+    await house.sink.until(lambda: len(house.sink.told) == 2)
+    assert running.id in house.engine.cancelled and await house.books() == []
+    with pytest.raises(UserError, match="too late to cancel"):
+        await house.services.cancel(running.id, ANN)
+
+
+async def test_cancelled_beats_a_finish_that_comes_too_late(house: House) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.cancel = lambda job_id: None  # type: ignore[method-assign]
+    await house.services.cancel(job.id, ANN)
+    house.engine.finish(job.id)
+    after = (await house.order()).job
+    await house.submitted(2)
+    house.engine.finish(after.id)
+    await house.until_status(after.id, JobStatus.POSTED)
+    assert [posted[0] for posted in house.sink.posted] == [after.id]
+    assert await house.status(job.id) is JobStatus.CANCELLED and await house.books() == []
+
+
+async def test_the_disk_fills_up_while_pictures_are_written(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, faults = type(house.services.library).keep, [OSError(28, "No space left on device")] * 2
+
+    async def keep_or_fail(self: object, *args: object) -> object:
+        if faults:
+            raise faults.pop()
+        return await keep(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(house.services.library), "keep", keep_or_fail)
+    monkeypatch.setattr(house.services.recorder, "_retry_after", 0.0)
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    await house.until_status(job.id, JobStatus.POSTED)
+    assert not faults and await house.books() == []
+
+
+async def test_a_second_process_is_told_who_has_the_folder(house: House) -> None:
+    with pytest.raises(StoreError, match=r"is already in use by process \d+; stop that one first"):
+        await build(house.folder, sink=RecordingSink())
+
+
+async def test_the_books_notice_a_charge_without_a_picture(house: House) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    await house.services.database.write(lambda connection: jobs.move(connection, job.id, JobStatus.FAILED))
+    assert len(await house.books()) == 1
+    await house.services.database.write(lambda connection: accounts.refund(connection, job.id))
+    assert await house.books() == []
