@@ -19,7 +19,7 @@ def requester(interaction: discord.Interaction[Any], admin_role_ids: tuple[int, 
     roles = role_ids(interaction)
     permissions = interaction.permissions
     # Where the bot is no member, people's rights are those of a server that the operator never chose.
-    member = interaction.guild_id is not None and interaction.is_guild_integration()
+    member = interaction.guild_id is not None and not token_only(interaction)
     administrates = member and (permissions.administrator or permissions.manage_guild)
     return Requester(interaction.user.id, roles, is_admin(roles, admin_role_ids, administrates))
 
@@ -47,7 +47,7 @@ def place(interaction: discord.Interaction[Any]) -> Place:
 def token_only(interaction: discord.Interaction[Any]) -> bool:
     """True where the bot is no member (installed by the user alone) and only the token reaches."""
     if interaction.guild_id is not None:
-        return not interaction.is_guild_integration()
+        return interaction.is_user_integration() and not interaction.is_guild_integration()
     return interaction.context.private_channel
 
 

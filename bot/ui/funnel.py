@@ -29,14 +29,23 @@ async def tell(
         await interaction.response.send_message(sentence, **options)
         return
     if _is_thinking(interaction):
-        # The first follow-up inherits the visibility of a "thinking" answer, so that must go first.
-        await interaction.delete_original_response()
+        await _take_back(interaction)
     await interaction.followup.send(sentence, **options)
 
 
 def mark_answered(interaction: discord.Interaction[Any]) -> None:
     """The "thinking" answer has become a message that must stay when something fails later."""
     interaction.extras["answered"] = True
+
+
+async def _take_back(interaction: discord.Interaction[Any]) -> None:
+    """Remove a public "thinking" answer.
+
+    The next follow-up would complete it, and be as public; so it is completed first, then deleted.
+    """
+    mark_answered(interaction)
+    await interaction.edit_original_response(content="…")
+    await interaction.delete_original_response()
 
 
 def _is_thinking(interaction: discord.Interaction[Any]) -> bool:

@@ -69,7 +69,7 @@ def unescaped(text: str, pattern: str) -> bool:
     return re.search(pattern, bare) is not None
 
 
-def assert_harmless(content: str) -> None:
+def assert_harmless(content: str, user: int = USER) -> None:
     """What every message that echoes a prompt must hold; ``content`` ends in the part that we wrote."""
     assert units(content) <= CONTENT_LIMIT
     found = re.fullmatch(r"\*\*(?P<echo>(?:\\.|[^\\*])+)\*\* - (?P<rest>[^*]*)", content, re.DOTALL)
@@ -81,7 +81,7 @@ def assert_harmless(content: str) -> None:
     assert not re.search(r"(?<!\\)://", echo)
     assert not re.search(r"discord(app)?\.(gg|com)", echo, re.IGNORECASE)
     assert not re.search("[\u202a-\u202e\u2066-\u2069\ud800-\udfff\x00-\x1f]", echo)
-    assert re.findall(r"<@!?\d+>", content) == [f"<@{USER}>"]
+    assert re.findall(r"<@!?\d+>", content) == [f"<@{user}>"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -27,7 +27,7 @@ async def test_from_waiting_to_the_grid(world: World) -> None:
     """The whole life of a job, message by message."""
     asked = await world.imagine("a red apple --seed 7")
     echo = f"**a red apple --seed 7** - <@{world.lin.id}>"
-    assert asked.deferred and not asked.ephemeral
+    assert asked.acknowledged and not asked.ephemeral
     assert asked.response.content == f"{echo} (Waiting to start)"
     assert labels(asked.response.message) == [["Cancel"]]
 
@@ -73,17 +73,20 @@ async def test_a_long_faulty_prompt_comes_back_as_a_file(world: World) -> None:
     assert (await asked.response.attachments[0].read()).decode() == text
 
 
-@pytest.mark.parametrize("text", [text for text in HOSTILE if "://" not in text and "\ud800" not in text])
-async def test_hostile_prompts_reach_nobody(world: World, text: str) -> None:
+async def test_hostile_prompts_reach_nobody(world: World) -> None:
     """Whether painted or refused: no ping, no link, no broken message."""
-    asked = await world.imagine(text)
-    if asked.ephemeral:
-        assert len(asked.response.content) <= 2000
-        return
-    grid = await world.result()
-    assert_harmless(grid.content)
-    assert not grid.mention_everyone and not grid.role_mentions
-    assert {user.id for user in grid.mentions} <= {world.lin.id}
+    painted = 0
+    for text in HOSTILE:
+        asked = await world.imagine(text.encode("utf-8", "replace").decode())
+        if asked.ephemeral:
+            assert len(asked.response.content) <= 2000
+            continue
+        painted += 1
+        grid = await world.result(painted)
+        assert_harmless(grid.content, world.lin.id)
+        assert not grid.mention_everyone and not grid.role_mentions
+        assert {user.id for user in grid.mentions} <= {world.lin.id}
+    assert painted >= 20
 
 
 async def test_only_the_requester_may_be_pinged(world: World) -> None:
@@ -152,14 +155,6 @@ async def test_the_servers_own_limits_hold(tmp_path: Path) -> None:
     async with playing(tmp_path, limits=Limits(max_images=2)) as world:
         asked = await world.imagine("a cat --n 4")
         assert "`--n 4`: the value must be a whole number from 1 to 2." in asked.response.content
-
-
-async def test_a_failed_job_ends_in_a_sentence_with_the_prompt(world: World) -> None:
-    """In place of the waiting message, without its preview and button."""
-    asked = await world.imagine("a cat")
-    await world.until(lambda: world.engine.submitted, "the engine has it")
-    world.engine.crash("The engine died.")
-    await world.until(lambda: "died" in asked.response.content or asked.response.content, "told")
 
 
 async def test_cancel_ends_the_job(world: World) -> None:

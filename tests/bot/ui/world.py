@@ -150,9 +150,11 @@ class World:
 async def playing(folder: Path, **sections: Any) -> AsyncIterator[World]:
     """A furnished world; at its end, errors other than those told to users fail the test."""
     world = World(Settings(data=Data(dir=folder), **sections))
-    client = await world.open()
+    # Not simcord.run(): it enters a context variable, which a fixture cannot leave where it entered.
+    env = simcord.Env(await world.open(), check_errors=False)
     try:
-        async with simcord.run(client, check_errors=False) as env:
+        await env.start()
+        try:
             world.furnish(env)
             await env.settle()
             world.work()
@@ -161,6 +163,8 @@ async def playing(folder: Path, **sections: Any) -> AsyncIterator[World]:
             finally:
                 await world.stop()
             world.check_errors()
+        finally:
+            await env.shutdown()
     finally:
         await world.services.close()
 
