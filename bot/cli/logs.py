@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from bot.config import Settings
 
 _LINK_TOKENS = re.compile(r"(/(?:webhooks|interactions)/\d+/)[\w.%-]+")
-"""Interaction tokens stand in the paths of Discord's requests."""
+"""Interaction tokens stand in the paths of Discord's requests ..."""
+_FIELD_TOKENS = re.compile(r"""((?:\\?['"])token(?:\\?['"]): ?(?:\\?['"]))[^'"\\]+""")
+"""... and in the gateway's events, which discord.py logs whole at debug level."""
 HIDDEN = "**********"
 
 
@@ -50,7 +52,7 @@ class Lines(logging.Formatter):
         """The text with our token and interactions' tokens blanked."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return _LINK_TOKENS.sub(rf"\1{HIDDEN}", text)
+        return _FIELD_TOKENS.sub(rf"\1{HIDDEN}", _LINK_TOKENS.sub(rf"\1{HIDDEN}", text))
 
 
 class JsonLines(Lines):
