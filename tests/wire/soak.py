@@ -88,7 +88,7 @@ class Crowd:
                 wanted = self._dice.choice(buttons)["custom_id"]
                 return await self._discord.press(user, message, wanted, wait=False)
         self._number += 1
-        return await self._discord.slash(user, "imagine", prompt=f"soak {self._number}", wait=False)
+        return await self._discord.slash(user, "imagine", prompt=f"soak {self._number} --steps 6", wait=False)
 
     async def _answered(self, sent: list[Interaction]) -> None:
         """Until the bot has acknowledged, or is gone."""

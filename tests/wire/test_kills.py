@@ -24,12 +24,12 @@ class Step:
 
     name: str
     point: str
-    prompt: str = "a red apple --seed 7"
+    prompt: str = "a red apple --seed 7 --steps 4"
     admitted: bool = True
     painted: bool = True
 
 
-FAILING = "FAIL a red apple"
+FAILING = "FAIL a red apple --steps 4"
 STEPS = (
     Step("admission not committed", "before insert", admitted=False),
     Step("admitted", "at admitted"),
@@ -152,7 +152,9 @@ async def test_killed_with_many_under_way(tmp_path: Path) -> None:
         async with BotProcess(discord, tmp_path, environ={"WIRE_HELD": "1"}) as bot:
             for name in names:
                 for number in range(3):
-                    await discord.slash(discord.user(name), "imagine", prompt=f"{name}s picture {number}")
+                    await discord.slash(
+                        discord.user(name), "imagine", prompt=f"{name}s picture {number} --steps 4"
+                    )
             books = Books(bot.data)
             await discord.wait_for(lambda: len(books.jobs()) == 12)
             bot.kill()

@@ -22,7 +22,8 @@ async def order_pictures(discord: StandIn, users: int, each: int) -> list[str]:
     for user in range(users):
         for number in range(each):
             texts.append(f"picture {user}-{number}.")
-            await discord.slash(discord.user(f"user{user}"), "imagine", prompt=texts[-1])
+            prompt = f"{texts[-1]} --steps 4"
+            await discord.slash(discord.user(f"user{user}"), "imagine", prompt=prompt)
     return texts
 
 
