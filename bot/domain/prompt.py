@@ -224,7 +224,7 @@ class _Reading:
         value = flags.read_value(flag, typed, high)
         if not typed.strip():
             self.faults.append(f"`--{name}`: a value is missing; it must be {flags.allowed(flag, high)}.")
-        elif value is None:
+        elif value is None or _hides_flag(value):
             self.faults.append(_bad_value(flag, f"--{name} {typed}", high))
         elif flag.kind is Kind.WORDS:
             before = self.values.get(flag.name, ())
@@ -260,6 +260,12 @@ class _Reading:
         if fault := _link_fault(found["url"], found["scheme"]):
             self.faults.append(fault)
         return found["url"]
+
+
+def _hides_flag(value: FlagValue) -> bool:
+    """Whether a list holds what would be read as a flag once it is written out: ``--no=--tile``."""
+    entries = value if isinstance(value, tuple) else ()
+    return any(_flag_name(word) for entry in entries for word in str(entry).split())
 
 
 def _touching_flag(word: str, after: str) -> str | None:
