@@ -21,6 +21,8 @@ from engine.models.base import ModelFamily
 from engine.samplers import EPSILON, SAMPLE
 
 _Shape = tuple[int, int, int]
+FLAT = 2
+"""Span of values, of 255, up to which a frame counts as empty."""
 
 
 @dataclass(slots=True)
@@ -139,17 +141,29 @@ def advance(part: Rows, prediction: torch.Tensor, want_clean: bool) -> None:
 def decode(part: Rows, most: int) -> list[Image.Image]:
     """The finished pictures, at most ``most`` decoded at once. EngineError when one is not a picture."""
     pixels = [part.family.decode(chunk, part.spec.tile) for chunk in torch.split(part.latents, most)]
-    return to_images(torch.cat(pixels))
+    return checked_pictures(torch.cat(pixels))
 
 
-def to_images(pixels: torch.Tensor) -> list[Image.Image]:
+def checked_pictures(pixels: torch.Tensor) -> list[Image.Image]:
     """RGB pictures of (n, 3, H, W) in [0, 1]; EngineError when a frame holds NaN or one colour only."""
     if not bool(torch.isfinite(pixels).all()):
         raise EngineError("The model returned no numbers for this picture; try another seed or fewer flags.")
-    rounded = (pixels * 255).round().to(torch.uint8).movedim(1, -1).cpu().numpy()
-    if any(int(frame.max()) - int(frame.min()) <= 2 for frame in rounded):
+    images = to_pictures(pixels)
+    if any(_span(image) <= FLAT for image in images):
         raise EngineError("The model painted an empty frame; try another seed or another prompt.")
+    return images
+
+
+def to_pictures(pixels: torch.Tensor) -> list[Image.Image]:
+    """RGB pictures of (n, 3, H, W) in [0, 1], unchecked."""
+    rounded = (pixels * 255).round().to(torch.uint8).movedim(1, -1).cpu().numpy()
     return [Image.fromarray(np.ascontiguousarray(frame)) for frame in rounded]
+
+
+def _span(image: Image.Image) -> int:
+    """Difference between the darkest and the lightest value of any channel."""
+    extrema = np.asarray(image.getextrema())
+    return int((extrema[:, 1] - extrema[:, 0]).max())
 
 
 def _noise(family: ModelFamily, spec: GenerationSpec, generators: list[torch.Generator]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -21,10 +21,6 @@ class ModelFamily(Protocol):
     profile: Profile
     device: torch.device
     dtype: torch.dtype
-
-    def group(self, spec: GenerationSpec) -> Hashable:
-        """Equal for specs whose rows can share a forward pass of this model."""
-        ...
 
     def latent_shape(self, spec: GenerationSpec) -> tuple[int, int, int]:
         """(C, h, w) of one image of ``spec``."""

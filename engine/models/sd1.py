@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Hashable
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import SchedulerMixin, StableDiffusionPipeline
 
 from engine import samplers
@@ -41,10 +42,6 @@ class StableDiffusion1:
         self._unet_layers, self._vae_layers = padded(self._unet), padded(self._vae)
         self._embeddings: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._rgb = fit_rgb(self, self._unet.config.in_channels, profile.latent_rgb)
-
-    def group(self, spec: GenerationSpec) -> Hashable:
-        """Rows of one size and padding share a forward pass; prompt, guidance, steps, sampler may differ."""
-        return (spec.model, spec.width, spec.height, spec.tile)
 
     def latent_shape(self, spec: GenerationSpec) -> tuple[int, int, int]:
         """(C, height / f, width / f), f as the VAE has it."""
@@ -112,10 +109,12 @@ class StableDiffusion1:
 def _load(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
     """The components of the folder: safetensors only, no code of its own, nothing from the network."""
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
+    _hush()
     try:
         pipeline = StableDiffusionPipeline.from_pretrained(
             profile.source.path,
-            torch_dtype=dtype,
+            dtype=dtype,
+            low_cpu_mem_usage=False,
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
@@ -126,3 +125,10 @@ def _load(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
     except Exception as error:
         raise ModelUnavailable(f"{profile.source.path} cannot be loaded: {error}") from error
     return dict(pipeline.components)
+
+
+def _hush() -> None:
+    """Progress bars and advice of the libraries are no matter for an operator's log."""
+    for library in (diffusers.logging, transformers.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()

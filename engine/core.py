@@ -1,0 +1,331 @@
+"""The loop's body, without threads: jobs in, one :meth:`Core.tick` at a time, events out.
+
+A tick plans, prepares what is new, runs one forward pass for all planned rows, steps each job's own
+scheduler, and finishes what is done. Whatever goes wrong for one job ends that job alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+import torch
+from PIL import Image
+
+from engine import stages
+from engine.api import (
+    Cancelled,
+    EngineBroken,
+    EngineError,
+    Event,
+    Failed,
+    Finished,
+    GenerationSpec,
+    OutOfMemory,
+    Progress,
+    Started,
+)
+from engine.estimates import Estimates
+from engine.images import columns_for, grid, jpeg
+from engine.memory import is_fatal, is_out_of_memory
+from engine.models.base import ModelFamily
+from engine.models.registry import Registry
+from engine.scheduler import Scheduler, Ticket
+from engine.stages import Rows
+from engine.upscale import Upscaler
+
+log = logging.getLogger(__name__)
+PREVIEW_SIDE = 512
+"""Longest side of a preview, in pixels."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """Some images of a job that step together: all of them, unless they are more than a plan may hold."""
+
+    key: Hashable
+    job: _Job
+    seeds: tuple[int, ...]
+    rows: Rows | None = None
+    images: list[Image.Image] | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class _Job:
+    spec: GenerationSpec
+    preview_at: float
+    parts: list[_Part] = field(default_factory=list)
+    started: bool = False
+    seconds: float = 0.0
+    told: int = 0
+
+
+class Core:
+    """The engine without its thread. ``emit`` is called with every event, in order, from :meth:`tick`.
+
+    ``preview_interval`` in seconds, per job; ``clock`` in seconds. :meth:`tick` raises EngineBroken when the
+    device cannot go on.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        emit: Callable[[Event], None],
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        max_rows: int = 8,
+        preview_interval: float = 1.0,
+        estimates: Estimates | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._registry = registry
+        self._emit = emit
+        self._device = device
+        self._dtype = dtype
+        self._max_rows = max_rows
+        self._preview_interval = preview_interval
+        self._estimates = estimates or Estimates()
+        self._clock = clock
+        self._scheduler = Scheduler(max_rows)
+        self._batcher = stages.Batcher()
+        self._jobs: dict[str, _Job] = {}
+        self._parts: dict[Hashable, _Part] = {}
+        self._upscalers: dict[str, Upscaler] = {}
+        self._most: dict[Hashable, int] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a tick has something to do."""
+        return bool(self._jobs)
+
+    def family(self, name: str) -> ModelFamily:
+        """The loaded model; ModelUnavailable with the file that is wrong."""
+        in_use = {part.job.spec.model for part in self._parts.values() if part.rows is not None}
+        return self._registry.load(name, self._device, self._dtype, in_use)
+
+    def submit(self, spec: GenerationSpec) -> None:
+        """Queue a spec that was checked before."""
+        job = _Job(spec, preview_at=self._clock() + self._preview_interval)
+        self._jobs[spec.job_id] = job
+        for number, seeds in enumerate(_shared_out(spec.seeds, self._max_rows)):
+            part = _Part((spec.job_id, number), job, seeds)
+            job.parts.append(part)
+            self._parts[part.key] = part
+            self._scheduler.add(Ticket(part.key, spec.user, spec.lane, len(seeds), _group(spec)))
+
+    def cancel(self, job_id: str) -> None:
+        """Drop a job; unknown ids are ignored."""
+        if (job := self._jobs.get(job_id)) is not None:
+            self._end(job, Cancelled(job_id, job.seconds))
+
+    def tick(self) -> None:
+        """One denoising step for the planned rows, with all that comes before and after it."""
+        planned = [self._parts[ticket.key] for ticket in self._scheduler.plan()]
+        ready = [part for part in planned if self._alive(part) and self._prepared(part)]
+        running = [part for part in ready if self._alive(part)]
+        if running:
+            self._step(running)
+        for job in {id(part.job): part.job for part in running}.values():
+            self._report(job)
+
+    def _alive(self, part: _Part) -> bool:
+        return self._jobs.get(part.job.spec.job_id) is part.job
+
+    def _prepared(self, part: _Part) -> bool:
+        """Bring a part to its first step; its job fails alone when it cannot be."""
+        job = part.job
+        if not job.started:
+            job.started = True
+            self._emit(Started(job.spec.job_id))
+        if part.rows is None:
+            with self._own_fault(job), self._charged(job):
+                part.rows = stages.prepare(self.family(job.spec.model), job.spec, part.seeds)
+        return part.rows is not None
+
+    def _step(self, parts: Sequence[_Part]) -> None:
+        began = self._clock()
+        rows = {id(part): part.rows for part in parts if part.rows is not None}
+        total = sum(row.cost for row in rows.values())
+        predictions = self._predictions(parts)
+        for part, prediction in predictions:
+            row = rows[id(part)]
+            with self._own_fault(part.job):
+                stages.advance(row, prediction, want_clean=self._preview_due(part.job))
+        self._synchronize()
+        spent = self._clock() - began
+        shares = {id(part): spent * rows[id(part)].cost / total for part in parts}
+        for part in parts:
+            part.job.seconds += shares[id(part)]
+        self._scheduler.update({part.key: shares[id(part)] for part in parts})
+
+    def _predictions(self, parts: Sequence[_Part]) -> list[tuple[_Part, torch.Tensor]]:
+        """The model's answer for each part. What fails together is tried alone, so a fault finds its job."""
+        rows = [part.rows for part in parts if part.rows is not None]
+        try:
+            return list(zip(parts, self._forward(rows), strict=True))
+        except Exception as error:
+            if len(parts) == 1:
+                self._fail(parts[0].job, error)
+                return []
+            self._raise_fatal(error)
+            log.warning("a shared forward pass failed, trying each job alone: %s", error)
+        return [answer for part in parts if self._alive(part) for answer in self._predictions([part])]
+
+    def _forward(self, rows: Sequence[Rows]) -> list[torch.Tensor]:
+        """One forward pass, in halves and quarters where memory does not hold it; what held is remembered."""
+        total = sum(row.cost for row in rows)
+        shape = (rows[0].spec.model, rows[0].spec.width, rows[0].spec.height)
+        most = min(total, self._most.get(shape, total))
+        while True:
+            try:
+                return self._batcher.predict(rows, most)
+            except Exception as error:
+                if not is_out_of_memory(error) or most == 1:
+                    raise
+                log.warning("out of memory with %d rows, trying %d", most, most // 2)
+            most //= 2
+            self._most[shape] = most
+            self._free_memory()
+
+    def _report(self, job: _Job) -> None:
+        """Tell how far a job is, or finish it."""
+        if self._jobs.get(job.spec.job_id) is not job:
+            return
+        with self._own_fault(job):
+            steps = sum(part.rows.end for part in job.parts if part.rows) // max(
+                1, sum(part.rows is not None for part in job.parts)
+            )
+            step = sum(part.rows.step for part in job.parts if part.rows) // len(job.parts)
+            if step > job.told:
+                job.told = step
+                self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
+            for part in job.parts:
+                if part.rows is not None and part.rows.done and part.images is None:
+                    self._finish_part(part)
+            if all(part.images is not None for part in job.parts):
+                self._finish(job)
+
+    def _finish_part(self, part: _Part) -> None:
+        assert part.rows is not None
+        with self._charged(part.job):
+            part.images = self._decoded(part.rows)
+        self._scheduler.remove(part.key)
+
+    def _decoded(self, rows: Rows) -> list[Image.Image]:
+        """Decoded and enlarged pictures; one at a time where memory does not hold them together."""
+        try:
+            images = stages.decode(rows, rows.count)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._free_memory()
+            images = stages.decode(rows, 1)
+        profile = rows.family.profile
+        if profile.info.upscale == 1:
+            return images
+        upscaler = self._upscalers.get(profile.upscaler) or Upscaler(profile.upscaler, self._device)
+        self._upscalers[profile.upscaler] = upscaler
+        return [upscaler(image, profile.info.upscale, rows.spec.tile) for image in images]
+
+    def _finish(self, job: _Job) -> None:
+        images = tuple(image for part in job.parts for image in part.images or ())
+        self._estimates.learn(job.spec, job.seconds)
+        self._end(job, Finished(job.spec.job_id, images, job.seconds))
+
+    def _end(self, job: _Job, event: Event) -> None:
+        """Forget a job and tell its end."""
+        del self._jobs[job.spec.job_id]
+        for part in job.parts:
+            self._parts.pop(part.key, None)
+            self._scheduler.remove(part.key)
+        self._emit(event)
+
+    def _fail(self, job: _Job, error: Exception) -> None:
+        self._raise_fatal(error)
+        if self._jobs.get(job.spec.job_id) is not job:
+            return
+        log.warning("job %s failed: %s", job.spec.job_id, error, exc_info=not isinstance(error, EngineError))
+        self._end(job, _failure(job, error))
+
+    def _raise_fatal(self, error: Exception) -> None:
+        if is_fatal(error):
+            raise EngineBroken(f"The device cannot go on: {error}") from error
+
+    @contextmanager
+    def _own_fault(self, job: _Job) -> Iterator[None]:
+        """What goes wrong inside ends this job and no other."""
+        try:
+            yield
+        except Exception as error:
+            self._fail(job, error)
+
+    @contextmanager
+    def _charged(self, job: _Job) -> Iterator[None]:
+        """Device seconds spent inside are this job's."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._synchronize()
+            job.seconds += self._clock() - began
+
+    def _preview_due(self, job: _Job) -> bool:
+        return self._clock() >= job.preview_at
+
+    def _preview(self, job: _Job) -> bytes | None:
+        """A small JPEG grid of the estimates, when one is due and every part has one."""
+        rows = [part.rows for part in job.parts if part.rows is not None and part.rows.clean is not None]
+        if len(rows) < len(job.parts):
+            return None
+        job.preview_at = self._clock() + self._preview_interval
+        cell = PREVIEW_SIDE // columns_for(job.spec.count)
+        images = [image for row in rows for image in _rough(row, cell)]
+        for row in rows:
+            row.clean = None
+        return jpeg(grid(images))
+
+    def _synchronize(self) -> None:
+        """Times are the device's, and a cancel waits for one step only: nothing is queued ahead."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    def _free_memory(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _group(spec: GenerationSpec) -> Hashable:
+    """Equal for what can share a forward pass; prompt, guidance, steps and sampler may differ."""
+    return (spec.model, spec.width, spec.height, spec.tile)
+
+
+def _shared_out(seeds: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
+    """``seeds`` in as few and as equal parts as ``most`` allows."""
+    parts = -(-len(seeds) // most)
+    rest = iter(seeds)
+    for part in range(parts):
+        yield tuple(islice(rest, len(seeds) // parts + (part < len(seeds) % parts)))
+
+
+@torch.inference_mode()
+def _rough(rows: Rows, side: int) -> list[Image.Image]:
+    assert rows.clean is not None
+    pixels = rows.family.preview(rows.clean).nan_to_num(0.5)
+    scale = side / max(pixels.shape[-2:])
+    images = stages.to_pictures(pixels)
+    size = (max(1, round(pixels.shape[-1] * scale)), max(1, round(pixels.shape[-2] * scale)))
+    return [image.resize(size, Image.Resampling.BICUBIC) for image in images]
+
+
+def _failure(job: _Job, error: Exception) -> Failed:
+    if is_out_of_memory(error):
+        sentence = f"There is not enough memory on the device for {job.spec.width}x{job.spec.height} pixels; "
+        return Failed(job.spec.job_id, OutOfMemory(sentence + "try a smaller --ar, --n or another model."))
+    if isinstance(error, EngineError):
+        return Failed(job.spec.job_id, error)
+    return Failed(job.spec.job_id, EngineError(f"The picture could not be painted: {error}"), retryable=True)

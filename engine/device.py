@@ -1,0 +1,55 @@
+"""``auto`` and names into a torch device and dtype; imports torch only when asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.api import EngineError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called ``name``, or the best there is for ``auto``; EngineError when it is not there."""
+    import torch
+
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EngineError(f"There is no device {name!r} here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The number format ``name``; ``auto`` is exact on a CPU and half as wide on a GPU that has bfloat16.
+
+    EngineError for float16 on a CPU, which takes more than thirty times as long as float32.
+    """
+    import torch
+
+    if name not in DTYPES:
+        raise EngineError(f"There is no dtype {name!r}; choose one of {', '.join(DTYPES)}.")
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise EngineError("float16 is many times slower on a CPU; set dtype to float32 or bfloat16.")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def describe(device: torch.device) -> str:
+    """A line on the device for people: its kind, name and memory."""
+    import torch
+
+    if device.type == "cuda":
+        facts = torch.cuda.get_device_properties(device)
+        return f"{device} ({facts.name}, {facts.total_memory / 2**30:.0f} GiB)"
+    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
