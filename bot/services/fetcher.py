@@ -31,6 +31,9 @@ KEPT_SIDE = 2048
 """Pixels of the longest side of what is kept: a picture to start from needs no more."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")
+"""RFC 9637, younger than Python 3.11's tables."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -46,6 +49,8 @@ def is_public(address: Address) -> bool:
             return False
         if (inner := _wrapped(address)) is not None:
             return is_public(inner)
+        if address not in _UNICAST or address in _DOCUMENTATION:
+            return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
@@ -176,7 +181,7 @@ class Fetcher:
             ) from error
 
     def _too_large(self, name: str) -> PictureRefused:
-        return PictureRefused(f"{name} is larger than {self._limit / 2**20:g} MiB; make it smaller.")
+        return PictureRefused(f"{name} is larger than {self._limit / 2**20:.3g} MiB; make it smaller.")
 
     def _unreachable(self, url: str, error: BaseException) -> PictureRefused:
         if _is_forbidden(error):
