@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from bot.config import Settings
 from bot.domain.job import Job, JobStatus
+from bot.errors import StoreError
 from bot.services import specs
 from bot.services.backlog import Backlog
 from bot.services.library import Library
@@ -40,6 +41,7 @@ from engine.api import (
 )
 
 _log = logging.getLogger(__name__)
+RETRY_S = 5.0
 RESTORE = "restore-"
 """Prefix of engine jobs that paint a lost file again, followed by the image's id."""
 
@@ -122,7 +124,7 @@ class Dispatcher:
                 await self._news.wait()
                 self._news.clear()
                 if not self._stopping and self._trouble is None:
-                    await self._fill()
+                    await self._try_to_fill()
         finally:
             await self._wind_up(listener)
         if self._trouble is not None:
@@ -142,6 +144,13 @@ class Dispatcher:
         if self._trouble is None:
             await self._recorder.release(list(self._held))
         self._held.clear()
+
+    async def _try_to_fill(self) -> None:
+        try:
+            await self._fill()
+        except StoreError:
+            _log.exception("the queue cannot be written; trying again in %g s", RETRY_S)
+            asyncio.get_running_loop().call_later(RETRY_S, self.wake)
 
     async def _fill(self) -> None:
         if not self._engine.health().alive:

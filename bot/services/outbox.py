@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from bot.domain.job import Job, JobStatus
+from bot.errors import StoreError
 from bot.services.library import Library
 from bot.services.progress import ProgressFeeds
 from bot.services.sink import MessageSink, Picture, SinkGone
@@ -17,6 +18,7 @@ from bot.store import jobs, library
 from bot.store.database import Database
 
 _log = logging.getLogger(__name__)
+RETRY_S = 5.0
 AT_ONCE = 8
 """Messages under way together."""
 
@@ -72,7 +74,13 @@ class Outbox:
         await asyncio.gather(*self._busy.values())
 
     async def _begin(self) -> None:
-        for job in await self._database.read(jobs.owed):
+        try:
+            owed = await self._database.read(jobs.owed)
+        except StoreError:
+            _log.exception("the outbox cannot be read; trying again in %g s", RETRY_S)
+            asyncio.get_running_loop().call_later(RETRY_S, self.wake)
+            return
+        for job in owed:
             if job.id not in self._busy:
                 task = asyncio.create_task(self._deliver(job.id), name=f"deliver {job.id}")
                 self._busy[job.id] = task
@@ -86,14 +94,17 @@ class Outbox:
             try:
                 async with self._room:
                     if not self._stopping.is_set():
-                        await self._attempt(job_id)
-                return
-            except SinkGone:
-                await self._give_up(job_id)
+                        await self._attempt_or_give_up(job_id)
                 return
             except Exception:
                 _log.warning("job %s could not be told; trying again", job_id, exc_info=True)
             await self._wait(self._backoff(tries))
+
+    async def _attempt_or_give_up(self, job_id: str) -> None:
+        try:
+            await self._attempt(job_id)
+        except SinkGone:
+            await self._give_up(job_id)
 
     async def _attempt(self, job_id: str) -> None:
         await self._feeds.stop(job_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from PIL import Image
 from sqlalchemy import Connection
@@ -20,6 +21,7 @@ from bot.store.database import Database
 from bot.store.library import ImageRow
 from engine.api import EngineError, GenerationSpec
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 GAVE_UP = "It stopped the engine {attempts} times, so it is given up. It cost you nothing."
 
@@ -54,21 +56,19 @@ class Recorder:
     ) -> None:
         """Keep the pictures and settle; waits while the disk is full. Cancelled jobs leave nothing."""
         reached(Step.FINISHED, job_id)
-        while True:
-            try:
-                await self._keep(job_id, spec, pictures, gpu_seconds)
-                return
-            except (OSError, StoreError):
-                _log.exception("the pictures of job %s cannot be written; trying again", job_id)
-            if await self._stopped():
-                return
+        await self._patiently(lambda: self._keep(job_id, spec, pictures, gpu_seconds))
 
     async def failed(self, job_id: str, error: EngineError, *, retryable: bool) -> bool:
         """Back into the queue (True) while attempts are left, else fail with its sentence and refund."""
-        if retryable and await self._try_again(job_id):
-            return True
-        await self.end(job_id, JobStatus.FAILED, f"{str(error).rstrip('.')}. It cost you nothing.")
-        return False
+        sentence = f"{str(error).rstrip('.')}. It cost you nothing."
+
+        async def settle() -> bool:
+            if retryable and await self._try_again(job_id):
+                return True
+            await self.end(job_id, JobStatus.FAILED, sentence)
+            return False
+
+        return await self._patiently(settle) or False
 
     async def end(self, job_id: str, status: JobStatus, sentence: str | None = None) -> bool:
         """Fail or cancel an unfinished job and give its quota back; False when it is past that."""
@@ -113,6 +113,16 @@ class Recorder:
                     )
 
         await self._database.write(work)
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Repeat what a full or failing disk refuses until it is done; None when the bot closes first."""
+        while True:
+            try:
+                return await work()
+            except (OSError, StoreError):
+                _log.exception("the end of a job cannot be written; trying again")
+            if await self._stopped():
+                return None
 
     async def _keep(
         self, job_id: str, spec: GenerationSpec, pictures: Sequence[Image.Image], gpu_seconds: float

@@ -37,7 +37,11 @@ class Account(StrEnum):
     ALLOWANCE = "allowance"
     """Credit of the calendar windows."""
     GRANT = "grant"
-    """Credit that an admin gave on top."""
+    """What is drawn of the credit that admins gave on top."""
+    GRANTED = "granted"
+    """That credit itself."""
+    RESET = "reset"
+    """No credit: a moment before which nothing counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,6 @@ def used(
         ledger.c.scope == Scope.USER,
         ledger.c.scope_id == user_id,
         ledger.c.account == Account.ALLOWANCE,
-        ledger.c.kind != "reset",
         ledger.c.at >= min(starts.values()),
     )
     return {
@@ -120,13 +123,12 @@ def balance(connection: Connection, user_id: int, subjects: Iterable[Subject], u
     """Granted credits that the user has not drawn yet; a grant to a role or to all is to each of them."""
     amount = ledger.c[unit.value]
     given = select(func.sum(amount)).where(
-        ledger.c.kind == "grant", _any_of(ledger.c.scope, ledger.c.scope_id, subjects)
+        ledger.c.account == Account.GRANTED, _any_of(ledger.c.scope, ledger.c.scope_id, subjects)
     )
     drawn = select(func.sum(amount)).where(
         ledger.c.scope == Scope.USER,
         ledger.c.scope_id == user_id,
         ledger.c.account == Account.GRANT,
-        ledger.c.kind != "grant",
     )
     return max(0.0, (connection.scalar(given) or 0.0) - (connection.scalar(drawn) or 0.0))
 
@@ -134,12 +136,12 @@ def balance(connection: Connection, user_id: int, subjects: Iterable[Subject], u
 def grant(connection: Connection, key: str, subject: Subject, amount: float, unit: Unit, now: float) -> bool:
     """Add credits on top; False when ``key`` was used before."""
     given = Amounts(amount, 0.0) if unit is Unit.IMAGES else Amounts(0.0, amount)
-    return _add(connection, f"grant:{key}", "grant", Account.GRANT, subject, given, now)
+    return _add(connection, f"grant:{key}", "grant", Account.GRANTED, subject, given, now)
 
 
 def reset(connection: Connection, key: str, subject: Subject, now: float) -> bool:
     """Forget what was used so far; False when ``key`` was used before."""
-    return _add(connection, f"reset:{key}", "reset", Account.ALLOWANCE, subject, Amounts(0, 0), now)
+    return _add(connection, f"reset:{key}", "reset", Account.RESET, subject, Amounts(0, 0), now)
 
 
 def reserve(
@@ -209,7 +211,7 @@ def unbalanced(connection: Connection) -> list[str]:
 
 def _last_reset(connection: Connection, subjects: Iterable[Subject]) -> float:
     query = select(func.max(ledger.c.at)).where(
-        ledger.c.kind == "reset", _any_of(ledger.c.scope, ledger.c.scope_id, subjects)
+        ledger.c.account == Account.RESET, _any_of(ledger.c.scope, ledger.c.scope_id, subjects)
     )
     return connection.scalar(query) or 0.0
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from bot.errors import StoreError
-from bot.store import schema
+from bot.store import accounts, schema
 from bot.store.lock import FolderLock
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ def _pragmas(query_only: bool) -> tuple[str, ...]:
 
 
 def check(path: Path) -> list[str]:
-    """Faults of a database file at rest or in use: SQLite's own check; empty when it is sound."""
+    """Faults of a database file, at rest or in use: SQLite's checks, then the ledger's. Empty if sound."""
     try:
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
@@ -162,4 +162,16 @@ def check(path: Path) -> list[str]:
             connection.close()
     except sqlite3.DatabaseError as error:
         raise schema.explain(error, path) from error
-    return [fault for fault in found if fault != "ok"]
+    faults = [fault for fault in found if fault != "ok"]
+    return faults or _check_ledger(path)
+
+
+def _check_ledger(path: Path) -> list[str]:
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+    try:
+        with engine.connect() as connection:
+            return accounts.unbalanced(connection)
+    except DBAPIError as error:
+        raise schema.explain(error.orig if isinstance(error.orig, Exception) else error, path) from error
+    finally:
+        engine.dispose()

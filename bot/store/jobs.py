@@ -13,6 +13,7 @@ from bot.domain.prompt import Prompt, dumps, loads
 from bot.store.tables import jobs
 
 LANES = ("fast", "relax")
+_OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.RENDERED, JobStatus.POSTING)
 _OWED = (JobStatus.RENDERED, JobStatus.POSTING, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
@@ -113,8 +114,8 @@ def unfinished(connection: Connection, user_id: int) -> int:
 
 
 def count_by_status(connection: Connection, user_id: int | None = None) -> dict[JobStatus, int]:
-    """Jobs by status, of one user or of all."""
-    query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
+    """Jobs that are not done by status, of one user or of all."""
+    query = select(jobs.c.status, func.count()).where(jobs.c.status.in_(_OPEN)).group_by(jobs.c.status)
     if user_id is not None:
         query = query.where(jobs.c.user_id == user_id)
     return {JobStatus(status): count for status, count in connection.execute(query)}
