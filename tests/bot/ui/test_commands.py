@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,13 @@ def leaves() -> Iterator[app_commands.Command[Any, ..., Any]]:
             yield command
 
 
-@pytest.mark.parametrize("command", leaves(), ids=lambda command: command.qualified_name)
+def quota_command(world: World) -> Any:
+    """The command as Discord knows it."""
+    commands = world.env.backend.visible_commands(user_id=world.ada.id, channel_id=world.channel.id)
+    return next(command for command in commands if command["name"] == "quota")
+
+
+@pytest.mark.parametrize("command", list(leaves()), ids=lambda command: command.qualified_name)
 def test_every_command_is_described(command: app_commands.Command[Any, ..., Any]) -> None:
     """As are its parameters; no command has an error handler of its own beside the funnel."""
     assert 10 <= len(command.description) <= 100 and command.description[-1] == "."
@@ -83,13 +90,9 @@ async def test_quota_is_for_admins_at_every_call(
     world: World, subcommand: str, options: dict[str, Any]
 ) -> None:
     """Even where a server's admin opened the command to everyone in Discord's own settings."""
-    command = next(
-        command
-        for command in world.env.backend.visible_commands(user_id=world.ada.id, channel_id=world.channel.id)
-        if command["name"] == "quota"
-    )
+    command = quota_command(world)
     assert int(command["default_member_permissions"]) == discord.Permissions(manage_guild=True).value
-    world.guild.set_command_permissions("quota", {world.lin: True})
+    world.guild.set_command_permissions(int(command["id"]), {world.lin: True})
     asked = await world.lin.slash(world.channel, f"quota {subcommand}", **options)
     assert asked.ephemeral
     assert asked.response.content == ADMINS_ONLY
@@ -137,10 +140,12 @@ async def test_quota_of_a_role_and_of_everyone(world: World) -> None:
 
 async def test_admin_roles_of_the_configuration_count(tmp_path: Path) -> None:
     """Beside those who may manage the server."""
-    async with playing(tmp_path, discord=Discord(admin_role_ids=(4242,))) as world:
-        world.env.backend.create_role(world.guild.id, "Bot admins", id=4242)
-        mod = world.guild.add_member(world.env.create_user("mod"), roles=[world.guild.roles["Bot admins"]])
-        world.guild.set_command_permissions("quota", {mod: True})
+    async with playing(tmp_path) as world:
+        role = world.guild.create_role("Bot admins")
+        mod = world.guild.add_member(world.env.create_user("mod"), roles=[role])
+        settings = world.settings.model_copy(update={"discord": Discord(admin_role_ids=(role.id,))})
+        world.client.serve(replace(world.services, settings=settings))
+        world.guild.set_command_permissions(int(quota_command(world)["id"]), {mod: True})
         asked = await mod.slash(world.channel, "quota show")
         assert asked.followups[0].content.startswith("Quota of everyone in this server:")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -43,7 +44,8 @@ async def test_a_posted_result_is_found_again(world: World) -> None:
     assert await sink.find_posted(waiting) is None
     grid = await world.result()
     assert await sink.find_posted(await world.job_of(grid)) == grid.id
-    assert await sink.find_posted(job("never seen")) is None
+    other = replace(job("never seen"), place=(await world.job_of(grid)).place)
+    assert await sink.find_posted(other) is None
 
 
 async def test_too_large_a_request_is_sent_smaller(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +76,9 @@ async def test_a_deleted_channel_is_a_place_that_is_gone(world: World) -> None:
 async def test_bad_news_is_sent_anew_where_the_waiting_message_is_gone(world: World) -> None:
     """Somebody deleted it."""
     asked = await world.imagine("a cat")
+    job_id = _job_id(asked.response.message)
     await world.ada.delete(asked.response.message)
-    await world.services.cancel(_job_id(asked.response.message), (await _row(world)).requester)
+    await world.services.cancel(job_id, (await _row(world)).requester)
     told = await world.until(lambda: world.messages(), "told")
     assert told[0].content == f"**a cat** - <@{world.lin.id}>\nCancelled. It cost you nothing."
 
@@ -87,8 +90,6 @@ async def test_the_waiting_message_goes_when_it_is_learnt_that_the_result_is_out
     channel = world.client.get_channel(world.channel.id)
     assert isinstance(channel, discord.TextChannel)
     left = await channel.send("**a red apple** - (95%)")
-    from dataclasses import replace
-
     assert await DiscordSink(world.client).find_posted(replace(posted, message_id=left.id)) == grid.id
     assert [message.id for message in world.messages()] == [grid.id]
 

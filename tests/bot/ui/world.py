@@ -82,7 +82,9 @@ class World:
         self.env.backend.subscribers.append(lambda *_: self._changed.set())
         self.guild = env.create_guild("Painters")
         self.channel = self.guild.create_text_channel("painting")
-        admins = self.guild.create_role("Admins", permissions=discord.Permissions(manage_guild=True))
+        admins = self.guild.create_role(
+            "Admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True)
+        )
         self.ada = self.guild.add_member(env.create_user("ada"), roles=[admins])
         self.lin = self.guild.add_member(env.create_user("lin"))
         self.max = self.guild.add_member(env.create_user("max"))
