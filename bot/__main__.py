@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 import bot
 from bot.cli.failures import EXIT_CODES, FAILED, guarded
 from bot.config import Settings, load
-from bot.errors import DiscordLoginError
+from bot.errors import DiscordLoginError, EngineStartError
 
 if TYPE_CHECKING:
     from engine.api import Engine
@@ -32,6 +33,16 @@ database = typer.Typer(
     help="Look after the database: upgrade, backup, check.", no_args_is_help=True, epilog=CODES
 )
 app.add_typer(database, name="db")
+models = typer.Typer(help="Look at the models.", no_args_is_help=True, epilog=CODES)
+app.add_typer(models, name="models")
+
+LIBRARIES = {
+    "HF_HUB_OFFLINE": "1",
+    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+}
+"""How the libraries behind the engine behave: nothing is fetched, no code of models runs, advice is unsaid."""
 
 Config = Annotated[
     Path | None,
@@ -153,27 +164,46 @@ def check(config: Config = None) -> None:
     print(databases.verify(_settings(config, quiet=True)))
 
 
+@models.callback()
+def _models() -> None: ...
+
+
+@models.command("list", epilog=CODES)
+def list_models(config: Config = None) -> None:
+    """List the models that `--model` takes, the default first, and how to add one."""
+    from bot.cli.models import describe
+
+    print(describe(_settings(config, quiet=True), describe_model))
+
+
 def build_engine(settings: Settings) -> Engine:
-    """The engine that paints, the default model first; tests put their own in its place."""
+    """The engine that paints; EngineStartError without its default model. Tests swap it."""
     from engine.runtime import LocalEngine
 
-    first = settings.engine.default_model
-    names = sorted(settings.models, key=lambda name: name != first)
-    return LocalEngine(
-        [_source(settings, name) for name in names],
+    for variable, value in LIBRARIES.items():
+        os.environ.setdefault(variable, value)
+    engine = LocalEngine(
+        {name: _source(settings, name) for name in settings.models},
         device=settings.engine.device,
         dtype=settings.engine.dtype,
         max_rows=settings.engine.max_rows,
         threads=settings.engine.threads,
         preview_interval=settings.engine.preview_interval,
+        default=settings.engine.default_model,
     )
+    for name, fault in engine.faults.items():
+        if name == settings.engine.default_model:
+            raise EngineStartError(str(fault))
+        logging.getLogger("bot").warning("model %s is left out: %s", name, fault)
+    return engine
 
 
 def describe_device(settings: Settings) -> str:
     """The device that would be used, in words; EngineError when the configured one is not there."""
-    from engine.runtime import describe
+    from engine.device import describe, pick_device, pick_dtype
 
-    return describe(settings.engine.device, settings.engine.dtype)
+    device = pick_device(settings.engine.device)
+    return f"{describe(device)}, {str(pick_dtype(settings.engine.dtype, device)).removeprefix('torch.')}"
 
 
 def describe_model(settings: Settings, name: str) -> str:

@@ -129,13 +129,13 @@ class TerminalSink:
     def __init__(self, console: Console | None = None) -> None:
         self.result: asyncio.Future[tuple[Picture, ...]] = asyncio.get_running_loop().create_future()
         columns = (
-            TextColumn("painting"),
+            TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
         )
         self._bar = Progress(*columns, console=console or Console(stderr=True))
-        self._task = self._bar.add_task("painting", total=100)
+        self._task = self._bar.add_task("loading", total=100)
         self._shown: AbstractContextManager[object] = (
             self._bar if self._bar.console.is_terminal else nullcontext()
         )
@@ -148,11 +148,11 @@ class TerminalSink:
 
     async def progress(self, job: Job, percent: int, preview: bytes | None) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=percent)
+        self._bar.update(self._task, completed=percent, description="painting")
 
     async def post(self, job: Job, pictures: tuple[Picture, ...]) -> int:
         """Hand the pictures over."""
-        self._bar.update(self._task, completed=100)
+        self._bar.update(self._task, completed=100, description="painted")
         if not self.result.done():
             self.result.set_result(pictures)
         return 1

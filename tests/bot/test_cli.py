@@ -19,13 +19,14 @@ from PIL import Image
 import bot.__main__ as commands
 from bot.cli import doctor, failures, imagine, logs
 from bot.config import Settings, load
-from bot.errors import DiscordLoginError, PromptError, QuotaExceeded, StoreError
+from bot.errors import DiscordLoginError, EngineStartError, PromptError, QuotaExceeded, StoreError
 from bot.store.lock import FolderLock
 from bot.store.tables import HEAD
 from docs import generate
 from engine.api import EngineError, ModelUnavailable
 from engine.fake import Failure, FakeEngine
 
+BUILD = commands.build_engine
 SECRET = "canary-canary-canary"
 
 
@@ -66,7 +67,8 @@ def tessera(
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("run",), ("demo",), ("imagine",), ("doctor",), ("db",), ("db", "backup")]
+    "words",
+    [(), ("run",), ("demo",), ("imagine",), ("doctor",), ("db",), ("db", "backup"), ("models", "list")],
 )
 def test_help_reads_well_and_lists_the_exit_codes(tessera: Tessera, words: tuple[str, ...]) -> None:
     said = tessera(*words, "--help")
@@ -207,6 +209,22 @@ def test_a_missing_model_folder_is_one_sentence(tessera: Tessera, monkeypatch: p
     monkeypatch.setattr(commands, "build_engine", refuse)
     said = tessera("imagine", "cat")
     assert (said.code, said.err) == (5, "There is no model_index.json in /models/x.\n")
+
+
+def test_the_models_are_listed_with_what_is_wrong(tessera: Tessera, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('[models.mine]\npath = "none"\n[engine]\ndefault_model = "mine"\n')
+    said = tessera("models", "list", "--config", "c.toml")
+    lines = said.out.splitlines()
+    assert said.code == 0
+    assert lines[0].startswith("mine (default): NOT USABLE: Model 'mine': there is no folder none;")
+    assert lines[1].startswith("sketch: a sketch model that comes with Tessera, to try things out")
+    assert 'path = "/path/to/stable-diffusion-v1-5"' in said.out
+
+
+def test_a_default_model_without_its_folder_is_not_replaced_in_silence() -> None:
+    settings = load(None, {"TESSERA_MODELS__SKETCH__PATH": "/nowhere/at/all"})
+    with pytest.raises((EngineStartError, ModelUnavailable), match="there is no folder /nowhere/at/all"):
+        BUILD(settings)
 
 
 def test_the_database_is_made_checked_and_copied(tessera: Tessera, tmp_path: Path) -> None:
