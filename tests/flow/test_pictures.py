@@ -1,0 +1,151 @@
+"""Orders that start from pictures: uploads, links, re-rolls of both, and what remains when they go."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot.domain.job import Action, Job, JobStatus
+from bot.domain.prompt import parse
+from bot.errors import PictureRefused, UserError
+from bot.services.admission import Order, Upload
+from tests.flow.conftest import ANN, BOB, HERE, House, build
+
+
+def picture(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 32), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload(data: bytes) -> Upload:
+    async def read() -> bytes:
+        return data
+
+    return Upload("mine.png", "image/png", len(data), read)
+
+
+@pytest.fixture
+async def roomy(tmp_path: Path) -> AsyncIterator[House]:
+    house = await build(tmp_path / "data")
+    house.start()
+    yield house
+    await house.stop()
+
+
+async def _order(house: House, text: str, *uploads: Upload, number: int = 1) -> Job:
+    attached = tuple(f"attachment:{index}" for index in range(len(uploads)))
+    prompt = parse(text, attached=attached)
+    order = Order(number, ANN, HERE, Action.IMAGINE, prompt, uploads=uploads)
+    return (await house.services.admission.admit(order)).job
+
+
+async def _finish(house: House, job: Job, after: int = 1) -> None:
+    await house.submitted(after)
+    house.engine.finish(job.id)
+    await house.until_status(job.id, JobStatus.POSTED)
+
+
+def _inputs(house: House) -> list[Path]:
+    return list((house.folder / "images" / "inputs").glob("*.png"))
+
+
+async def test_an_upload_is_kept_and_fitted_to_the_canvas(roomy: House) -> None:
+    job = await _order(roomy, "a pear --iw 2 --ar 3:2", upload(picture("lime")))
+    assert job.prompt.images[0].startswith("library:")
+    await roomy.submitted()
+    spec = roomy.engine.submitted[0]
+    assert spec.init is not None and spec.init.strength == 0.36
+    with Image.open(io.BytesIO(spec.init.data)) as start:
+        assert start.size == (spec.width, spec.height) and start.getpixel((0, 0)) == (0, 255, 0)
+
+
+async def test_iw_zero_follows_the_text_alone(roomy: House) -> None:
+    await _order(roomy, "a pear --iw 0", upload(picture("lime")))
+    await roomy.submitted()
+    assert roomy.engine.submitted[0].init is None and not _inputs(roomy)
+
+
+async def test_a_reroll_starts_from_the_same_upload(roomy: House) -> None:
+    first = await _order(roomy, "a pear", upload(picture("lime")))
+    await _finish(roomy, first)
+    again = (await roomy.order(None, who=BOB, action=Action.REROLL, parent=first.id)).job
+    await _finish(roomy, again, 2)
+    one, two = roomy.engine.submitted
+    assert one.init == two.init and one.seeds != two.seeds
+
+
+async def test_u_of_a_picture_that_started_from_an_upload_is_made_again_alike(roomy: House) -> None:
+    first = await _order(roomy, "a pear --iw 2", upload(picture("lime")))
+    await _finish(roomy, first)
+    roomy.sink.posted[0][1][3].path.unlink()
+    single = (await roomy.order(None, action=Action.UPSCALE, parent=first.id, index=3)).job
+    await _finish(roomy, single, 2)
+    one, two = roomy.engine.submitted
+    assert one.init == two.init and two.seeds == (one.seeds[3],)
+
+
+async def test_deleted_uploads_go_with_the_last_job_that_needs_them(roomy: House) -> None:
+    first = await _order(roomy, "a pear", upload(picture("lime")))
+    await _finish(roomy, first)
+    again = (await roomy.order(None, action=Action.REROLL, parent=first.id)).job
+    await _finish(roomy, again, 2)
+    await roomy.services.delete(first.id, ANN)
+    assert len(_inputs(roomy)) == 1
+    await roomy.services.delete(again.id, ANN)
+    assert not _inputs(roomy)
+
+
+async def test_an_upload_that_is_gone_is_asked_for_again(roomy: House) -> None:
+    first = await _order(roomy, "a pear", upload(picture("lime")))
+    await _finish(roomy, first)
+    for file in _inputs(roomy):
+        file.unlink()
+    with pytest.raises(UserError, match="is no longer kept; attach it again"):
+        await roomy.order(None, action=Action.REROLL, parent=first.id)
+
+
+async def test_a_job_whose_picture_was_deleted_fails_with_a_sentence(tmp_path: Path) -> None:
+    house = await build(tmp_path / "data")
+    job = await _order(house, "a pear", upload(picture("lime")))
+    for file in _inputs(house):
+        file.unlink()
+    house.start()
+    await house.sink.until(lambda: bool(house.sink.told))
+    assert house.sink.told == [(job.id, "The picture it starts from was deleted. It cost you nothing.")]
+    assert await house.books() == []
+    await house.stop()
+
+
+async def test_what_is_no_picture_costs_nothing(roomy: House) -> None:
+    with pytest.raises(PictureRefused, match=r"`mine.png` is not a picture I can read"):
+        await _order(roomy, "a pear", upload(b"<svg/>"))
+    assert (await roomy.services.queue()).queued == 0
+
+
+async def test_a_link_into_the_house_costs_nothing(roomy: House) -> None:
+    with pytest.raises(PictureRefused, match="not on the public internet"):
+        await _order(roomy, "http://127.0.0.1/a.png a pear")
+    assert (await roomy.services.queue()).queued == 0
+
+
+async def test_variations_of_variations_survive_the_loss_of_every_file(roomy: House) -> None:
+    roomy.services.engine.health()
+    first = (await roomy.order("a pear --seed 1 --n 1")).job
+    await _finish(roomy, first)
+    second = (await roomy.order("a pear --n 1", action=Action.VARIATION, parent=first.id, index=0)).job
+    await _finish(roomy, second, 2)
+    for path in (roomy.folder / "images").rglob("*.png"):
+        path.unlink()
+    third = (await roomy.order(None, action=Action.VARIATION, parent=second.id, index=0)).job
+    for count in (3, 4):
+        await roomy.submitted(count)
+        roomy.engine.finish()
+    await _finish(roomy, third, 5)
+    restored = [spec.seeds for spec in roomy.engine.submitted[2:4]]
+    assert restored == [first.seeds, second.seeds]
+    assert roomy.engine.submitted[3].init == roomy.engine.submitted[1].init
