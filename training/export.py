@@ -1,0 +1,121 @@
+"""Writes the model that ships: engine/assets/sketch, fp16 safetensors in diffusers' directory format.
+
+    python -m training.export                     # from the EMA of the last checkpoint
+
+The folder is written beside the old one and moved in place, so a reader never sees half a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+
+from training import denoiser, text, vae
+from training.common import load
+from training.paths import EXPORT, RUNS
+from training.things import COLOURS, PAINTED, THINGS
+
+KEPT = ("README.md", "NOTICE.md")  # written by hand, carried over
+STEPS, GUIDANCE = 10, 2.5
+
+
+def latent_scale() -> float:
+    """The factor that gives the training latents unit variance."""
+    data = load(denoiser.LATENTS)
+    assert data is not None
+    return float(1 / data["latents"].float().std())
+
+
+def scaled_vae() -> AutoencoderTiny:
+    """The trained autoencoder with its scaling factor in the config."""
+    model = vae.trained()
+    config = {key: value for key, value in model.config.items() if not key.startswith("_")}
+    config.pop("block_out_channels", None)
+    scaled = AutoencoderTiny(**{**config, "scaling_factor": latent_scale()})
+    scaled.load_state_dict(model.state_dict())
+    return scaled.eval()
+
+
+def ema_unet(checkpoint: Path) -> tuple[UNet2DConditionModel, dict[str, Any]]:
+    """The averaged UNet of a checkpoint, and the checkpoint's figures."""
+    state = load(checkpoint)
+    if state is None:
+        raise FileNotFoundError(f"{checkpoint}: run python -m training.denoiser first")
+    unet = denoiser.build()
+    unet.load_state_dict(state["ema"])
+    return unet.eval(), {"step": state["step"], "minutes": round(state["spent"] / 60, 1)}
+
+
+def pipeline(checkpoint: Path = denoiser.CHECKPOINT) -> tuple[StableDiffusionPipeline, dict[str, Any]]:
+    """The stock pipeline around the trained parts."""
+    unet, figures = ema_unet(checkpoint)
+    made = StableDiffusionPipeline(
+        vae=scaled_vae(), text_encoder=text.trained(), tokenizer=text.load_tokenizer(), unet=unet,
+        scheduler=denoiser.scheduler(), safety_checker=None, feature_extractor=None, image_encoder=None,
+        requires_safety_checker=False)
+    return made, figures
+
+
+def latent_rgb(model: AutoencoderTiny) -> list[list[float]]:
+    """Least-squares map from scaled latents to RGB in 0..1, for previews: a row per channel, then the bias."""
+    pictures = vae.as_floats(vae.pictures(300, 21))
+    with torch.no_grad():
+        latents = model.encoder(pictures) * model.config.scaling_factor
+    x = latents.permute(0, 2, 3, 1).reshape(-1, 4)
+    y = F.avg_pool2d(pictures, 4).permute(0, 2, 3, 1).reshape(-1, 3) * 0.5 + 0.5
+    solved: Tensor = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], 1), y).solution
+    return [[round(float(v), 5) for v in row] for row in solved]
+
+
+def concepts() -> dict[str, Any]:
+    """What the model knows, by name in both languages, for pages and prompts."""
+    return {
+        "things": [{"key": t.key, "en": list(t.en), "zh": list(t.zh), "measure": t.measure,
+                    "natural": t.natural or None} for t in (THINGS[i] for i in PAINTED)],
+        "colours": [{"key": c.key, "rgb": list(c.rgb), "en": list(c.en), "zh": list(c.zh)} for c in COLOURS],
+    }
+
+
+def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) -> None:
+    """Save weights, tables and settings into `folder`."""
+    made.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+    settings = {
+        "native_size": 64, "shown_size": 256, "steps": STEPS, "guidance_scale": GUIDANCE, "sampler": "ddim",
+        "latent_rgb": latent_rgb(scaled_vae()), "trained": figures,
+        "description": "A sketch model to try things out: emoji-like pictures of about "
+                       f"{len(PAINTED)} things in {len(COLOURS)} colours, from English and Chinese prompts.",
+    }
+    for name, table in (("tessera.json", settings), ("concepts.json", concepts())):
+        (folder / name).write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Export the last checkpoint in one move."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=denoiser.CHECKPOINT)
+    made, figures = pipeline(parser.parse_args().checkpoint)
+    fresh, old = RUNS / "export", RUNS / "export.old"
+    for folder in (fresh, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    write(fresh, made, figures)
+    for name in KEPT:
+        if (EXPORT / name).exists():
+            shutil.copy2(EXPORT / name, fresh / name)
+    EXPORT.parent.mkdir(parents=True, exist_ok=True)
+    if EXPORT.exists():
+        EXPORT.rename(old)
+    fresh.rename(EXPORT)
+    size = sum(path.stat().st_size for path in EXPORT.rglob("*") if path.is_file())
+    print(f"{EXPORT}: {size / 1e6:.1f} MB, {figures}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Where the training keeps its files: data and runs are ignored by git, the export and the figures are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "training" / "data"
+RUNS = ROOT / "training" / "runs"
+SPRITES = DATA / "sprites"
+EXPORT = ROOT / "engine" / "assets" / "sketch"
+DOCS = ROOT / "docs"

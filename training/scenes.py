@@ -1,0 +1,144 @@
+"""Composes training scenes: sprites on coloured backgrounds, and what each one shows.
+
+    python -m training.scenes            # writes a contact sheet to training/runs/scenes.png, to look at
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from training.paths import RUNS, SPRITES
+from training.recolour import recolour
+from training.things import COLOURS, FIXED_COLOUR, NO_COLOUR, PAINTED, PLAIN_SHAPES, THINGS, held_out
+
+SIDE = 64
+ALIKE = {frozenset(pair) for pair in ((2, 1), (2, 10), (10, 11), (5, 6), (4, 5), (8, 9), (0, 7), (8, 1), (0, 1))}
+NATURAL = {colour.key: index for index, colour in enumerate(COLOURS)}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a scene shows: indices into THINGS and COLOURS; `other` is -1 where there is one kind of thing.
+
+    `colour` and `other_colour` are NO_COLOUR for a thing in its natural colours.
+    """
+
+    thing: int
+    colour: int
+    count: int
+    other: int
+    other_colour: int
+    background: int
+
+
+def clash(thing: int, colour: int, background: int) -> bool:
+    """Whether the thing would vanish against the background."""
+    shown = NATURAL.get(THINGS[thing].natural, NO_COLOUR) if colour == NO_COLOUR else colour
+    return shown == background or frozenset((shown, background)) in ALIKE
+
+
+def draw_colour(rng: random.Random, thing: int, plain: float) -> int:
+    """A colour the thing may be shown in; natural with probability `plain`."""
+    key = THINGS[thing].key
+    if key in FIXED_COLOUR or (key not in PLAIN_SHAPES and rng.random() < plain):
+        return NO_COLOUR
+    return rng.choice([c for c in range(len(COLOURS)) if not held_out(thing, c)])
+
+
+def draw_scene(rng: random.Random, pairs: float = 0.1, things: Sequence[int] = PAINTED) -> Scene:
+    """A random scene: mostly one thing, sometimes two or three, or (a share of `pairs`) two kinds."""
+    kind = rng.random()
+    thing = rng.choice(things)
+    colour = draw_colour(rng, thing, 0.55)
+    other, other_colour, count = -1, NO_COLOUR, 1
+    if kind > 1 - pairs:
+        other = rng.choice([index for index in things if index != thing])
+        other_colour = draw_colour(rng, other, 0.6)
+    elif kind < 0.18:
+        count = 2 if kind < 0.09 else 3
+    grounds = [b for b in range(len(COLOURS)) if not clash(thing, colour, b)
+               and (other < 0 or not clash(other, other_colour, b))]
+    return Scene(thing, colour, count, other, other_colour, rng.choice(grounds or [10]))
+
+
+@lru_cache(maxsize=2000)
+def sprite(thing: int, colour: int) -> Image.Image:
+    """The (recoloured) sprite of a thing at 160 px, RGBA."""
+    picture = Image.open(SPRITES / "fluent3d" / f"{THINGS[thing].key}.png").convert("RGBA")
+    if colour == NO_COLOUR:
+        return picture
+    painted = recolour(np.asarray(picture, np.float32) / 255, COLOURS[colour].rgb)
+    return Image.fromarray((painted * 255).round().clip(0, 255).astype(np.uint8), "RGBA")
+
+
+def ground(rng: random.Random, background: int) -> Image.Image:
+    """A background: one colour, a little lighter or darker, with a soft vertical gradient."""
+    base = np.array(COLOURS[background].rgb, np.float32)
+    towards = np.float32(255 if rng.random() < 0.6 or background == 9 else 0)
+    base = base + (towards - base) * rng.uniform(0, 0.16)
+    ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)[:, None, None] * rng.uniform(-14, 14)
+    return Image.fromarray(np.clip(base + ramp + np.zeros((SIDE, SIDE, 3)), 0, 255).astype(np.uint8), "RGB")
+
+
+def places(rng: random.Random, scene: Scene) -> list[tuple[float, float, float]]:
+    """Centre x, y and size in pixels of each thing in the scene, left to right."""
+    def near(x: float, y: float, size: float) -> tuple[float, float, float]:
+        return x + rng.uniform(-1.5, 1.5), y + rng.uniform(-2.5, 2.5), size
+
+    if scene.count == 1 and scene.other < 0:
+        size = rng.uniform(40, 56)
+        room = (SIDE - size) / 2
+        return [(32 + rng.uniform(-room, room) * 0.7, 32 + rng.uniform(-room, room) * 0.7, size)]
+    if scene.count == 3:
+        size = rng.uniform(22, 26)
+        if rng.random() < 0.6:
+            lift = rng.choice((1, -1)) * rng.uniform(8, 13)
+            return [near(14, 32 + lift, size), near(32, 32 - lift, size), near(50, 32 + lift, size)]
+        return [near(11.5, 32, 19), near(32, 32, 19), near(52.5, 32, 19)]
+    size = rng.uniform(25, 29.5)
+    slant = rng.uniform(-9, 9)
+    return [near(16.5, 32 + slant, size), near(47.5, 32 - slant, size)]
+
+
+def put(canvas: Image.Image, picture: Image.Image, x: float, y: float, size: float, tilt: float) -> None:
+    """Paint a sprite of `size` pixels, turned by `tilt` degrees, with a soft shadow under it."""
+    turned = picture.rotate(tilt, Image.Resampling.BICUBIC, expand=True)
+    side = max(1, round(size * turned.width / picture.width))
+    small = turned.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    corner = round(x - side / 2), round(y - side / 2)
+    shadow = small.getchannel("A").filter(ImageFilter.GaussianBlur(1.6)).point(lambda a: int(a * 0.22))
+    canvas.paste((0, 0, 0), (corner[0], corner[1] + 2), shadow)
+    canvas.paste(small, corner, small)
+
+
+def paint(rng: random.Random, scene: Scene) -> Image.Image:
+    """Compose the scene at SIDE pixels, RGB. What the scene leaves open (place, size, tilt) varies."""
+    canvas = ground(rng, scene.background)
+    for index, (x, y, size) in enumerate(places(rng, scene)):
+        second = index == 1 and scene.other >= 0
+        thing, colour = (scene.other, scene.other_colour) if second else (scene.thing, scene.colour)
+        put(canvas, sprite(thing, colour), x, y, size, rng.gauss(0, 4))
+    return canvas
+
+
+def main() -> None:
+    """Write sheets of scenes and of every thing in some colours, to look at before training."""
+    rng = random.Random(0)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    sheet = Image.new("RGB", (16 * 66, 13 * 66))
+    for index in range(16 * 8):
+        sheet.paste(paint(rng, draw_scene(rng)), (index % 16 * 66, index // 16 * 66))
+    for index in range(16 * 5):
+        scene = Scene(index % len(THINGS), (index * 5) % 13, 1, -1, NO_COLOUR, 10 if index % 2 else 4)
+        sheet.paste(paint(rng, scene), (index % 16 * 66, (8 + index // 16) * 66))
+    sheet.save(RUNS / "scenes.png")
+
+
+if __name__ == "__main__":
+    main()
