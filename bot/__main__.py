@@ -42,7 +42,7 @@ LIBRARIES = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
 }
-"""How the libraries behind the engine behave: nothing is fetched, no code of models runs, advice is unsaid."""
+"""How the libraries behind the engine behave: nothing is fetched, no code of models runs, no advice."""
 
 Config = Annotated[
     Path | None,

@@ -28,9 +28,14 @@ def configure(settings: Settings, *, quiet: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(secrets) if settings.log.format == "json" else Lines(secrets))
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.getLogger("discord.client").addFilter(_is_not_about_voice)
     if level != "DEBUG":
         logging.getLogger("alembic").setLevel("WARNING")
     logging.captureWarnings(True)
+
+
+def _is_not_about_voice(record: logging.LogRecord) -> bool:
+    return "voice will NOT be supported" not in record.getMessage()
 
 
 class Lines(logging.Formatter):
