@@ -23,6 +23,8 @@ from bot.ui.welcome import Welcomes
 from engine.api import Engine
 
 log = logging.getLogger(__name__)
+# Nobody needs to be told at every start that a painter cannot speak.
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 CLOSE_S = 28.0
 """From SIGTERM to the end of the process, with a margin to the 30 s that service managers give."""
 NO_TOKEN = (

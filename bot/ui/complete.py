@@ -5,6 +5,8 @@ Discord takes at most 25 choices of 100 characters each; a longer prompt simply 
 
 from __future__ import annotations
 
+import re
+
 from discord import app_commands
 
 from bot.config import Settings
@@ -12,14 +14,18 @@ from bot.domain.flags import FLAGS, Flag, Kind
 from bot.domain.prompt import Prompt, parse, render
 from bot.errors import PromptError
 
+_FLAG = re.compile(r"(?:^|\s)(?:--|[—–])")
 LIMIT = 100
 MOST = 25
 
 
 def choices(current: str, settings: Settings) -> list[app_commands.Choice[str]]:
-    """The typed prompt as understood, or its first fault, then the flags that fit what is being typed."""
+    """The typed prompt as understood, or its first fault, then the flags that fit what is being typed.
+
+    Nothing before the first flag is begun: with offers on the screen Enter would choose one, not send.
+    """
     current = current.lstrip()
-    if not current.strip():
+    if not _FLAG.search(current):
         return []
     begun = current.rpartition(" ")[2]
     head = current if current.endswith(" ") else current[: len(current) - len(begun)]

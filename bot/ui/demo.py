@@ -106,17 +106,23 @@ async def live_demo(
 
 
 def _simcord() -> Any:
+    logger = logging.getLogger("discord.state")
+    logger.disabled = True  # SimCord tries out a client without intents as it is imported
     try:
         import simcord
         import simcord.preview
     except ImportError as error:
         raise OperatorError(NO_SIMCORD) from error
+    finally:
+        logger.disabled = False
     return simcord
 
 
 async def _set_up(env: Env, client: TesseraClient, services: Services) -> Stage:
     """A server that says what it is, two people, and a word of welcome from the bot."""
     assert client.user is not None
+    # The simulated clock starts in the past; messages and refill times should read as of now.
+    await env.advance_time(time.time() - env.now().timestamp())
     await client.user.edit(username="Tessera")
     guild = env.create_guild("Tessera demo (simulated)")
     channel = guild.create_text_channel("simulated-painting", topic=TOPIC)

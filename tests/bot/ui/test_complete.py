@@ -43,11 +43,17 @@ def test_flags_that_stand_are_not_offered_again() -> None:
     assert shown("  ") == []
 
 
+def test_plain_words_are_left_alone() -> None:
+    """Else Enter would choose an offer instead of sending the command."""
+    assert shown("a red apple, well-lit") == []
+
+
 @pytest.mark.parametrize("length", [90, 100, 101, 6000])
 def test_long_prompts_get_no_offer_that_would_cut_them(length: int) -> None:
     """Discord takes 100 characters a choice."""
-    for _, value in shown("x" * length):
-        assert value.startswith("x" * length)
+    typed = "x" * length + " --ar 3:2"
+    for _, value in shown(typed):
+        assert value.startswith(typed)
 
 
 @given(st.text(max_size=120))

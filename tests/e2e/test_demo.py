@@ -1,0 +1,191 @@
+"""A newcomer's first minute: one command, the page in a browser, /imagine, U2, V3."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+pytest.importorskip("simcord", reason="the demo extra (SimCord) is not installed")
+pytest.importorskip("selenium", reason="selenium is not installed")
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+ROOT = Path(__file__).parent.parent.parent
+SCREENSHOT = ROOT / "docs" / "images" / "demo.png"
+MODEL = ROOT / "engine" / "assets" / "sketch" / "model_index.json"
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+PAINTED_S = 120.0
+"""Two busy cores paint a grid in this time, whatever else they do."""
+
+pytestmark = [
+    pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium with chromedriver on this machine"),
+    pytest.mark.timeout(600),
+]
+
+
+@dataclass
+class Demo:
+    """The process, and what it printed."""
+
+    process: subprocess.Popen[str]
+    lines: Queue[str | None] = field(default_factory=Queue)
+    said: list[str] = field(default_factory=list)
+
+    def url(self) -> str:
+        """The address it prints."""
+        while (line := self.lines.get(timeout=PAINTED_S)) is not None:
+            self.said.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:\d+/#\S+", line):
+                return found[0]
+        raise AssertionError("the demo ended:\n" + "".join(self.said))
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=40)
+
+
+@pytest.fixture(params=["fake", "real"])
+def demo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Demo]:
+    """``python -m bot demo --port 0`` on the scripted engine, and on the embedded model where it is there."""
+    if request.param == "real" and not MODEL.exists():
+        pytest.skip("the embedded model is not in engine/assets/sketch")
+    module = "bot" if request.param == "real" else "tests.e2e.fake_demo"
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "demo", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "TESSERA_DATA_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    running = Demo(process)
+    reader = threading.Thread(target=_read, args=(running,), daemon=True)
+    reader.start()
+    try:
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _read(demo: Demo) -> None:
+    assert demo.process.stdout is not None
+    for line in demo.process.stdout:
+        demo.lines.put(line)
+    demo.lines.put(None)
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    """Debian's chromium without a screen; nothing is downloaded."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER or ""
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.add_argument("--window-size=1280,1180")
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+class Page:
+    """What a person does on the page, and what they see."""
+
+    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
+        self.browser = browser
+        browser.get(url)
+        self.until(lambda: "Welcome to Tessera" in self.text())
+
+    def until(self, holds: object, timeout: float = 20.0) -> object:
+        """Wait for something to be seen."""
+        assert callable(holds)
+        return WebDriverWait(self.browser, timeout, poll_frequency=0.1).until(lambda _: holds())
+
+    def text(self) -> str:
+        """All messages of the channel."""
+        return self.browser.find_element(By.ID, "channel-message-list").text
+
+    def imagine(self, prompt: str) -> None:
+        """Type the command as one does in Discord."""
+        box = self.browser.find_element(By.ID, "channel-composer-input")
+        box.click()
+        box.send_keys("/imagine")
+        self.until(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[role=option]"))
+        box.send_keys(Keys.ENTER)
+        self.until(lambda: self._focused().get_attribute("data-option") == "prompt")
+        self._focused().send_keys(prompt)
+        self._focused().send_keys(Keys.ENTER)
+
+    def buttons(self, label: str) -> list[WebElement]:
+        """The buttons with this label, oldest first."""
+        path = f"//*[@id='channel-message-list']//button[normalize-space()='{label}']"
+        return self.browser.find_elements(By.XPATH, path)
+
+    def press(self, label: str) -> None:
+        """The newest of them, as soon as it can be pressed."""
+        self.until(lambda: self.buttons(label) and self.buttons(label)[-1].is_enabled())
+        button = self.buttons(label)[-1]
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+
+    def pictures(self) -> int:
+        """Pictures that are loaded."""
+        script = """return [...document.querySelectorAll('#channel-message-list img')]
+            .filter(image => image.complete && image.naturalWidth > 100).length"""
+        return int(self.browser.execute_script(script))
+
+    def _focused(self) -> WebElement:
+        return self.browser.switch_to.active_element
+
+
+def test_from_the_first_command_to_variations(demo: Demo, browser: webdriver.Chrome) -> None:
+    """Progress is seen live, the grid comes, U2 and V3 do what they say, Ctrl-C ends it cleanly."""
+    page = Page(browser, demo.url())
+    page.imagine("a red apple")
+    page.until(lambda: re.search(r"a red apple - @ada \(\d+%\) \(fast\)", page.text()), PAINTED_S)
+    assert page.buttons("Cancel")
+    page.until(lambda: "a red apple - @ada (fast)" in page.text(), PAINTED_S)
+    page.until(lambda: page.pictures() == 1)
+    assert not page.buttons("Cancel")
+    _screenshot(page)
+
+    page.press("U2")
+    page.until(lambda: "a red apple - Image #2 @ada" in page.text(), PAINTED_S)
+    page.press("V3")
+    page.until(lambda: "a red apple - Variations (Strong) by @ada (fast)" in page.text(), PAINTED_S)
+    page.until(lambda: page.pictures() == 3)
+    assert demo.interrupt() == 0
+
+
+def _screenshot(page: Page) -> None:
+    """For the README; only on demand, so that an ordinary run leaves the tree as it is."""
+    if os.environ.get("TESSERA_SCREENSHOT") != "1":
+        return
+    SCREENSHOT.parent.mkdir(parents=True, exist_ok=True)
+    page.browser.execute_script(
+        "const list = document.getElementById('channel-timeline'); list.scrollTop = list.scrollHeight"
+    )
+    page.browser.save_screenshot(str(SCREENSHOT))
