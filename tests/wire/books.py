@@ -22,6 +22,7 @@ class JobRow:
     action: str
     status: str
     told: bool
+    deleted: bool
     cost: float
     attempts: int
     result_message_id: int | None
@@ -44,9 +45,12 @@ class Books:
 
     def jobs(self) -> list[JobRow]:
         """All jobs in the order of their admission."""
-        columns = "id, interaction_id, user_id, action, status, told, cost, attempts, result_message_id"
+        columns = (
+            "id, interaction_id, user_id, action, status, told, deleted, cost, attempts, result_message_id"
+        )
         rows = self.query(f"SELECT {columns} FROM jobs ORDER BY seq")
-        return [JobRow(**{**dict(row), "told": bool(row["told"])}) for row in rows]
+        flags = ("told", "deleted")
+        return [JobRow(**{**dict(row), **{flag: bool(row[flag]) for flag in flags}}) for row in rows]
 
     def settled(self, count: int) -> bool:
         """Whether ``count`` jobs were admitted and all of them have ended and been told."""
@@ -78,7 +82,7 @@ class Books:
             faults.append(f"job {job.id} is {job.status} and was charged {charged}, not {owed}")
         if sum(entry["kind"] == "reserve" for entry in entries) > 1:
             faults.append(f"job {job.id} was reserved more than once")
-        if job.status in DELIVERED:
+        if job.status in DELIVERED and not job.deleted:
             faults += self._faults_of_files(job)
         return faults
 

@@ -26,7 +26,12 @@ from tests.wire.world import Interaction, Message, User
 
 PER_USER = 6
 """Jobs of one user under way at a time, within the limits of 3 running and 10 waiting."""
-ENVIRON = {"TESSERA_QUOTA__DAY": "0"}
+ENVIRON = {
+    "TESSERA_QUOTA__DAY": "0",
+    "TESSERA_ENGINE__PREVIEW_INTERVAL": "1.0",
+    # A job that was running at three kills is taken for poison; here the kills are ours.
+    "TESSERA_LIMITS__ATTEMPTS": "10",
+}
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Report:
     admitted: int = 0
     posted: int = 0
     given_up: int = 0
-    """Jobs that three kills hit while they were running: taken for poison, refunded, and their users told."""
+    """Jobs hit by too many kills while running: taken for poison, refunded, and their users told."""
     unposted: int = 0
     duplicates: int = 0
     kills: int = 0
@@ -72,12 +77,12 @@ class Crowd:
 
     async def order(self) -> None:
         """Until enough rows are there; orders that a kill swallowed are simply made again."""
-        while (jobs := self._books.jobs()) is not None and len(jobs) < self._wanted:
+        while len(jobs := self._books.jobs()) < self._wanted:
             await self._discord.connected()
             open_jobs = Counter(job.user_id for job in jobs if not job.told)
             free = [user for user in self._users if open_jobs[user.id] < PER_USER]
             sent = [await self._one(user) for user in free[: self._wanted - len(jobs)]]
-            await self._answered(sent)
+            await self._decided(sent)
 
     async def _one(self, user: User) -> Interaction:
         results = self._discord.results()
@@ -90,12 +95,16 @@ class Crowd:
         self._number += 1
         return await self._discord.slash(user, "imagine", prompt=f"soak {self._number} --steps 6", wait=False)
 
-    async def _answered(self, sent: list[Interaction]) -> None:
-        """Until the bot has acknowledged, or is gone."""
-        gateway = self._discord.gateway
-        await self._discord.wait_for(
-            lambda: not gateway.connected or all(one.callback for one in sent), 20.0, "acknowledgements"
-        )
+    async def _decided(self, sent: list[Interaction]) -> None:
+        """Until each order is a row or was refused, or the bot is gone."""
+        ids = {one.id for one in sent if not one.said}
+
+        def decided() -> bool:
+            rows = {job.interaction_id for job in self._books.jobs()}
+            refused = {one.id for one in sent if any(m.ephemeral for m in one.answers)}
+            return not self._discord.gateway.connected or ids <= rows | refused
+
+        await self._discord.wait_for(decided, 20.0, "orders decided")
 
 
 async def soak(folder: Path, jobs: int, kills: int, seed: int) -> Report:
@@ -151,7 +160,11 @@ def _count(report: Report, discord: StandIn, books: Books) -> None:
     report.given_up = sum(job.status == "failed" and job.told and job.attempts >= 3 for job in rows)
     unposted = [job for job in rows if not results[job.id] and job.status != "failed"]
     report.unposted = len(unposted)
-    report.leftovers = sum(is_progress(m) or m.loading for m in discord.world.standing())
+    owed = {job.interaction_id for job in rows}
+    report.leftovers = sum(
+        (is_progress(m) or m.loading) and m.interaction is not None and m.interaction.id in owed
+        for m in discord.world.standing()
+    )
     report.faults += [f"job {job.id} ended as {job.status} after {job.attempts} attempts" for job in unposted]
     report.faults += books.faults()
     if discord.traffic.peak > 45:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,50 +88,63 @@ async def test_nobody_reaches_what_is_not_theirs(discord: StandIn, tmp_path: Pat
         job = books.jobs()[0].id
         before = effects(books)
         await _foreign(discord, mallory, grid, job)
-        await _forged(discord, ann, grid, job)
+        await _forged(discord, mallory, grid, job)
         await _other_places(discord, mallory, job, (elsewhere, abroad))
-        await _admin_of_another_server(discord, grid, job)
+        await _admin_of_another_server(discord, job)
         assert effects(books) == before
         assert discord.world.message(grid.id) is grid
         assert books.faults() == []
         assert bot.process.returncode is None
 
 
+def bait(discord: StandIn, ids: Sequence[str], place: Channel | None = None) -> Message:
+    """A message of the bot that shows these ids: discord.py drops presses of ids that their message lacks."""
+    message = discord.say(discord.world.bot, "bait", place)
+    buttons = [{"type": 2, "style": 2, "label": "x", "custom_id": one} for one in ids]
+    message.components = [
+        {"type": 1, "components": buttons[first : first + 5]} for first in range(0, len(buttons), 5)
+    ]
+    return message
+
+
 async def _foreign(discord: StandIn, mallory: User, grid: Message, job: str) -> None:
     """Another member may paint from it, but neither delete nor cancel."""
-    for action in ("delete", "cancel"):
-        press = await discord.press(mallory, grid, custom_id(action, job))
-        await refused(discord, press, action)
+    ids = [custom_id(action, job) for action in ("delete", "cancel")]
+    for one in ids:
+        await refused(discord, await discord.press(mallory, bait(discord, ids), one), one)
+    await refused(discord, await discord.press(mallory, grid, ids[0]), ids[0])
 
 
-async def _forged(discord: StandIn, ann: User, grid: Message, job: str) -> None:
+async def _forged(discord: StandIn, mallory: User, grid: Message, job: str) -> None:
     parts = {"job": job, "upper": job.upper().replace("0", "A"), "short": job[:-1]}
     forged = [text.format(**parts) for text in FORGED]
+    for message in (grid, bait(discord, forged)):
+        for text in forged:
+            await discord.press(mallory, message, text, wait=False)
+    await discord.slash(mallory, "info")
     unknown = [custom_id(action, secrets.token_hex(16)) for action in ACTIONS]
-    for text in forged:
-        await discord.press(ann, grid, text, wait=False)
-    await discord.slash(ann, "info")
-    for press in await asyncio.gather(*(discord.press(ann, grid, one) for one in unknown)):
-        await refused(discord, press, f"answer to {press.data}")
+    message = bait(discord, unknown)
+    for press in await asyncio.gather(*(discord.press(mallory, message, one) for one in unknown)):
+        await refused(discord, press, f"{press.data}")
 
 
 async def _other_places(discord: StandIn, mallory: User, job: str, places: tuple[Channel, ...]) -> None:
     """The id of a job of one place, carried into another by a client that makes up interactions."""
     for place in places:
-        bait = discord.say(discord.world.bot, "bait", place)
-        for action in ACTIONS if place.recipient else ("cancel", "delete"):
-            press = await discord.press(mallory, bait, custom_id(action, job))
-            await refused(discord, press, f"{action} in {place.name}")
+        ids = [custom_id(action, job) for action in (ACTIONS if place.recipient else ("cancel", "delete"))]
+        message = bait(discord, ids, place)
+        for one in ids:
+            await refused(discord, await discord.press(mallory, message, one), f"{one} in {place.name}")
 
 
-async def _admin_of_another_server(discord: StandIn, grid: Message, job: str) -> None:
+async def _admin_of_another_server(discord: StandIn, job: str) -> None:
     """Rights in one server are none in another: the same press with another guild id."""
-    root = discord.admin()
+    root, ids = discord.admin(), [custom_id(action, job) for action in ACTIONS]
+    message = bait(discord, ids)
     home, discord.world.guild_id = discord.world.guild_id, discord.world.ids.next()
     try:
-        for action in ACTIONS:
-            press = await discord.press(root, grid, custom_id(action, job))
-            await refused(discord, press, f"{action} from abroad")
+        for one in ids:
+            await refused(discord, await discord.press(root, message, one), f"{one} from abroad")
     finally:
         discord.world.guild_id = home
 
