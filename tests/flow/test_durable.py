@@ -15,7 +15,7 @@ from bot.services.sink import SinkGone
 from bot.store import accounts, jobs
 from engine.api import EngineBroken, EngineError
 from engine.fake import Failure, FakeEngine
-from tests.flow.conftest import ANN, House, RecordingSink, build
+from tests.flow.conftest import ANN, BOB, House, RecordingSink, build
 
 
 async def _after_crash(house: House, tmp_path: Path, engine: FakeEngine | None = None) -> House:
@@ -115,9 +115,14 @@ async def test_a_poison_job_is_given_up_and_its_neighbour_painted(house: House, 
     houses = [house]
     for _ in range(2):
         houses.append(await _after_crash(houses[-1], tmp_path, FakeEngine(manual=True)))
+        houses[-1].orders = 10 * len(houses)
         houses[-1].start()
         await houses[-1].submitted()
+        await houses[-1].order("fresh", who=BOB)
+        for _ in range(3):
+            await houses[-1].services.database.write(lambda connection: None)
         assert [spec.prompt for spec in houses[-1].engine.submitted] == ["poison"]
+        assert (await houses[-1].services.queue()).running == 1
     last = await _after_crash(houses[-1], tmp_path)
     last.start()
     await last.until_status(neighbour.id, JobStatus.POSTED)

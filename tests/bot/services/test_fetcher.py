@@ -364,6 +364,15 @@ async def test_hostile_pictures_are_refused_in_two_seconds(name: str) -> None:
     fetcher.close()
 
 
+@pytest.mark.parametrize("data", [png_header(8000, 8000), png_header(40_000_001, 1)])
+async def test_too_many_pixels_are_refused_by_the_header(data: bytes) -> None:
+    fetcher = Fetcher(Limits())
+    with pytest.raises(PictureRefused) as told:
+        await fetcher.upload(_upload(data))
+    assert str(told.value) == "`x.png` has more than 40 million pixels; make it smaller."
+    fetcher.close()
+
+
 def _upload(data: bytes, size: int | None = None) -> Upload:
     async def read() -> bytes:
         return data
