@@ -37,8 +37,6 @@ SAMPLERS: Mapping[str, Sampler] = {
         Sampler("euler karras", "EulerDiscreteScheduler", _KARRAS),
         Sampler("euler a", "EulerAncestralDiscreteScheduler", predictions=_NO_SAMPLE),
         Sampler("heun", "HeunDiscreteScheduler", predictions=_NO_SAMPLE),
-        Sampler("lms", "LMSDiscreteScheduler"),
-        Sampler("lms karras", "LMSDiscreteScheduler", _KARRAS),
         Sampler("dpm2", "KDPM2DiscreteScheduler", predictions=_NO_SAMPLE),
         Sampler("dpm2 a", "KDPM2AncestralDiscreteScheduler", predictions=_NO_SAMPLE),
         Sampler("dpm++ 2m", _DPM),
@@ -71,8 +69,13 @@ def name_of(config: Mapping[str, Any]) -> str | None:
 
 
 def build(name: str, config: Mapping[str, Any]) -> Any:
-    """A fresh diffusers scheduler for ``name``, on the model's own scheduler configuration."""
+    """A fresh diffusers scheduler for ``name``, on the model's own scheduler configuration.
+
+    Latents are not bounded by 1: where the configuration does not say, they are not clipped.
+    """
     import diffusers
 
     sampler = SAMPLERS[name]
-    return getattr(diffusers, sampler.scheduler).from_config(config, **sampler.settings)
+    return getattr(diffusers, sampler.scheduler).from_config(
+        {"clip_sample": False, **config}, **sampler.settings
+    )

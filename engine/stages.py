@@ -66,15 +66,16 @@ def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> 
     scheduler = family.scheduler(spec.sampler)
     scheduler.set_timesteps(spec.steps, device=family.device)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    timesteps = scheduler.timesteps
-    if spec.init is None:
-        latents = _noise(family, spec, generators) * scheduler.init_noise_sigma
-    else:
-        begin = _begin(spec, spec.init) * scheduler.order
-        timesteps = timesteps[begin:]
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(begin)
-        latents = _from_picture(family, spec, spec.init, scheduler, timesteps, generators)
+    begin = _begin(spec, spec.init) * scheduler.order if spec.init else 0
+    timesteps = scheduler.timesteps[begin:]
+    if hasattr(scheduler, "set_begin_index"):
+        # Without it a scheduler searches for its first timestep, and goes wrong where two are equal.
+        scheduler.set_begin_index(begin)
+    latents = (
+        _from_picture(family, spec, spec.init, scheduler, timesteps, generators)
+        if spec.init
+        else _noise(family, spec, generators) * scheduler.init_noise_sigma
+    )
     guided = spec.guidance_scale > 1
     texts = [spec.negative_prompt, spec.prompt] if guided else [spec.prompt]
     return Rows(
