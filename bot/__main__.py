@@ -78,10 +78,11 @@ def run(config: Config = None) -> None:
     settings = _settings(config)
 
     from bot.ui.client import NO_TOKEN, run_bot
+    from bot.web.server import serving
 
     if settings.discord.token is None:
         raise DiscordLoginError(NO_TOKEN)
-    asyncio.run(run_bot(settings, build_engine(settings)))
+    asyncio.run(run_bot(settings, build_engine(settings), serving))
 
 
 @app.command(epilog=CODES, context_settings={"ignore_unknown_options": True})

@@ -14,7 +14,7 @@ def job(status: JobStatus) -> Job:
     return Job("a" * 32, 1, Action.IMAGINE, Requester(1), Place(None, 2), Prompt("cat"), (7,), status, 0.0)
 
 
-@pytest.mark.parametrize(("start", "end"), itertools.product(JobStatus, JobStatus))
+@pytest.mark.parametrize(("start", "end"), list(itertools.product(JobStatus, JobStatus)))
 def test_only_legal_moves_are_made(start: JobStatus, end: JobStatus) -> None:
     if end in TRANSITIONS[start]:
         assert job(start).moved(end).status is end

@@ -135,7 +135,10 @@ def test_text_that_only_looks_like_more_is_kept(text: str) -> None:
         ("cat --ar 0:2", "`--ar 0:2`: the value must be two whole numbers like `3:2`, from 1:4 to 4:1."),
         ("cat --ar 9:2", "`--ar 9:2`: the value must be two whole numbers like `3:2`, from 1:4 to 4:1."),
         ("cat --model ../x", "`--model ../x`: the value must be a model's name, like `sketch`."),
-        ("cat --no=--tile", "`--no --tile`: the value must be a list of words with commas, like `fog, people`."),
+        (
+            "cat --no=--tile",
+            "`--no --tile`: the value must be a list of words with commas, like `fog, people`.",
+        ),
         ("cat --no a,—b", "`--no a,—b`: the value must be a list of words with commas, like `fog, people`."),
         ("cat --no , ,", "`--no , ,`: the value must be a list of words with commas, like `fog, people`."),
         ("cat--ar 3:2", "`cat--ar`: put a space before `--ar`."),
