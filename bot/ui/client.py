@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -35,6 +35,9 @@ WRONG_TOKEN = (
     "Discord refused the token. Copy it anew from https://discord.com/developers/applications "
     "(Bot, Reset Token) into DISCORD_TOKEN or into token under [discord] in the config file."
 )
+
+
+Beside = Callable[[Services, Callable[[], str | None]], contextlib.AbstractAsyncContextManager[object]]
 
 
 class TesseraClient(discord.Client):
@@ -70,6 +73,10 @@ class TesseraClient(discord.Client):
         """The bot's own user id; known after login."""
         return self.user.id if self.user else 0
 
+    def fault(self) -> str | None:
+        """Why Discord is not being heard, or None."""
+        return None if self.ws is not None and self.ws.open else "Discord is not connected"
+
     def serve(self, services: Services) -> None:
         """Hand over the opened services."""
         self._services = services
@@ -86,8 +93,18 @@ class TesseraClient(discord.Client):
             log.error("Discord did not take the commands: %s", error)
 
 
-async def run_bot(settings: Settings, engine: Engine) -> None:
-    """Serve Discord until SIGTERM or SIGINT; raises OperatorError where an operator must mend something."""
+def nothing_beside(
+    services: Services, fault: Callable[[], str | None]
+) -> contextlib.AbstractAsyncContextManager[object]:
+    """Serve Discord alone."""
+    return contextlib.nullcontext()
+
+
+async def run_bot(settings: Settings, engine: Engine, beside: Beside = nothing_beside) -> None:
+    """Serve Discord until SIGTERM or SIGINT; raises OperatorError where an operator must mend something.
+
+    ``beside`` runs as long: the pages for monitoring, which are told why Discord is not being heard.
+    """
     token = settings.discord.token
     if token is None:
         raise DiscordLoginError(NO_TOKEN)
@@ -95,7 +112,7 @@ async def run_bot(settings: Settings, engine: Engine) -> None:
     services = await open_services(settings, engine, DiscordSink(client))
     client.serve(services)
     try:
-        async with stop_signal() as stop:
+        async with stop_signal() as stop, beside(services, client.fault):
             await _login(client, token.get_secret_value())
             await _serve(client, services, stop)
     finally:
