@@ -6,6 +6,7 @@ Environment:
     WIRE_PAUSE               seconds between two steps of the fake engine
     WIRE_HELD                set: the fake engine stands still from its first step on
     WIRE_CRASH               a crash point, see tests.wire.crash
+    WIRE_LAG                 a file that gets the event loop's lags in seconds, one a line, at the end
 
 SIGUSR1 makes the fake engine stand still, SIGUSR2 lets it go on.
 """
@@ -16,6 +17,8 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
+from typing import Any
 
 import yarl
 from discord.gateway import DiscordWebSocket
@@ -35,6 +38,8 @@ def main() -> None:
 
     if os.environ.get("WIRE_ENGINE", "fake") == "fake":
         bot.__main__.build_engine = fake_engine
+    if lags := os.environ.get("WIRE_LAG"):
+        measure_lag(Path(lags))
     sys.argv[0] = "tessera"
     bot.__main__.main()
 
@@ -47,6 +52,31 @@ def fake_engine(*_: object, **__: object) -> Engine:
     brake = Brake(float(os.environ.get("WIRE_PAUSE", "0")), "WIRE_HELD" in os.environ)
     failures = {"FAIL": Failure(EngineError("The engine was told to fail."), step=2)}
     return FakeEngine(failures=failures, pause=brake)
+
+
+def measure_lag(file: Path, every: float = 0.01) -> None:
+    """While the bot runs, note by how much a sleep of ``every`` seconds is late."""
+    import bot.ui.client
+
+    run_bot: Any = bot.ui.client.run_bot
+    lags: list[float] = []
+
+    async def sample() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await asyncio.sleep(every)
+            lags.append(loop.time() - began - every)
+
+    async def measured(*arguments: Any) -> None:
+        sampler = asyncio.create_task(sample())
+        try:
+            await run_bot(*arguments)
+        finally:
+            sampler.cancel()
+            await asyncio.to_thread(file.write_text, "\n".join(map(str, lags)))
+
+    bot.ui.client.run_bot = measured  # type: ignore[assignment]
 
 
 class Brake:

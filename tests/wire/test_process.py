@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.wire.books import Books
@@ -123,3 +125,25 @@ async def test_commands_are_synced_once_for_all_starts(discord: StandIn, tmp_pat
         async with BotProcess(discord, tmp_path):
             pass
     assert discord.traffic.syncs == 1
+
+
+async def test_the_pages_say_whether_it_is_ready(discord: StandIn, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = {"TESSERA_WEB__ENABLED": "true", "TESSERA_WEB__PORT": str(port)}
+    async with BotProcess(discord, tmp_path, environ=environ), aiohttp.ClientSession() as web:
+
+        async def page(name: str) -> tuple[int, str]:
+            async with web.get(f"http://127.0.0.1:{port}/{name}") as response:
+                return response.status, await response.text()
+
+        ann = discord.user("ann")
+        await discord.slash(ann, "imagine", prompt="a secret boat")
+        await discord.wait_for(lambda: discord.results_for("a secret boat"))
+        assert await page("readyz") == (200, "ready\n")
+        assert (await page("healthz"))[0] == 200
+        status, metrics = await page("metrics")
+        assert status == 200
+        for secret in (TOKEN, "a secret boat", str(ann.id), str(discord.world.guild_id)):
+            assert secret not in metrics
