@@ -51,7 +51,8 @@ def explain(error: Exception) -> tuple[str, int]:
         case EngineError():
             return str(error), ENGINE
         case TyperException():
-            return f"{error.format_message()} See `tessera --help`.", USAGE
+            said = error.format_message()  # empty where the help was shown instead
+            return f"{said} See `tessera --help`." if said else "", USAGE
         case OSError() if error.strerror:
             return f"{error.filename or 'The system refused'}: {error.strerror}.", FAILED
         case _:
@@ -68,5 +69,6 @@ def _bug(error: Exception) -> str:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
+    if sentence:
+        print(sentence, file=sys.stderr)
     return code

@@ -77,6 +77,12 @@ def test_help_reads_well_and_lists_the_exit_codes(tessera: Tessera, words: tuple
         assert f"{code}: {meaning.replace('`', '')}" in said.out
 
 
+@pytest.mark.parametrize("words", [(), ("db",), ("models",)])
+def test_nothing_typed_shows_the_help(tessera: Tessera, words: tuple[str, ...]) -> None:
+    said = tessera(*words)
+    assert said.code == 2 and "Usage: tessera" in said.out and not said.err
+
+
 def test_every_error_of_the_operator_has_a_documented_code() -> None:
     for error in (DiscordLoginError("x"), StoreError("x"), imagine.OutRefused("x")):
         assert error.exit_code in failures.EXIT_CODES
