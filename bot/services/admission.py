@@ -14,7 +14,7 @@ from bot.config import Settings
 from bot.domain import policy
 from bot.domain.job import UNFINISHED, Action, Job, JobStatus, Place, Requester
 from bot.domain.policy import Unit
-from bot.domain.prompt import Prompt
+from bot.domain.prompt import Prompt, quoted
 from bot.errors import TooManyJobs, UserError
 from bot.services import specs
 from bot.services.backlog import Backlog
@@ -127,9 +127,14 @@ class Admission:
         self._chance = chance
         self._open = True
 
-    def close(self) -> None:
-        """Refuse everything from now on, with a sentence."""
+    def refuse(self) -> None:
+        """Let nothing in from now on, with a sentence."""
         self._open = False
+
+    def close(self) -> None:
+        """Refuse orders and wait for the picture being read; may take seconds."""
+        self.refuse()
+        self._fetcher.close()
 
     async def admit(self, order: Order) -> Admitted:
         """Make the job, or find the one this interaction made before; UserError says why not."""
@@ -185,14 +190,29 @@ class Admission:
     async def _draft(self, order: Order) -> _Draft:
         parent = await self._parent(order)
         prompt = self._prompt(order, parent)
+        if order.action is Action.UPSCALE and parent is not None:
+            return await self._single(order, prompt, parent)
         model = self._model(prompt, order, parent)
-        job = self._job(order, prompt, model, parent)
-        if order.action is Action.UPSCALE and (linked := await self._link(job, parent)):
+        prompt, inputs = await self._inputs(order, prompt, parent)
+        job = self._job(order, prompt, model.name, self._seeds(order, prompt))
+        strength = specs.input_strength(prompt, order.action) if inputs else None
+        return _Draft(job, self._intake(order, job, model, inputs, strength))
+
+    async def _single(self, order: Order, prompt: Prompt, parent: _Parent) -> _Draft:
+        """U: the parent's file under a name of its own, or the parent's spec with that one seed."""
+        assert order.index is not None
+        job = self._job(order, prompt, parent.job.model, (parent.job.seeds[order.index],))
+        if linked := await self._link(job, parent):
             born = replace(job, status=JobStatus.RENDERED)
             return _Draft(born, Intake(str(prompt.get("speed")), 0.0, 0.0, 0.0), linked)
-        prompt, inputs = await self._inputs(order, prompt, parent)
-        job = replace(job, prompt=prompt)
-        return _Draft(job, self._intake(order, job, model, inputs, parent))
+        model = self._engine.models().get(job.model)
+        if model is None:
+            raise UserError(
+                f"The picture's file is gone, and its model {quoted(job.model)} is no longer installed here; "
+                "press re-roll for new ones."
+            )
+        intake = self._intake(order, job, model, parent.intake.inputs, parent.intake.strength)
+        return _Draft(job, intake)
 
     def _prompt(self, order: Order, parent: _Parent | None) -> Prompt:
         prompt = order.prompt or (parent.job.prompt if parent else None)
@@ -207,14 +227,15 @@ class Admission:
 
     def _model(self, prompt: Prompt, order: Order, parent: _Parent | None) -> ModelInfo:
         models = self._engine.models()
-        if parent and prompt.get("model") is None and parent.job.model in models:
-            return models[parent.job.model]
-        model = specs.model_of(prompt, models, self._settings.engine.default_model)
+        default = self._settings.engine.default_model
+        if parent is not None and parent.job.model in models:
+            default = parent.job.model
+        model = specs.model_of(prompt, models, default)
         starts = order.action is Action.VARIATION or (prompt.images and specs.uses_pictures(prompt))
         specs.check(prompt, model, self._settings, pictures=bool(starts))
         return model
 
-    def _job(self, order: Order, prompt: Prompt, model: ModelInfo, parent: _Parent | None) -> Job:
+    def _job(self, order: Order, prompt: Prompt, model: str, seeds: tuple[int, ...]) -> Job:
         return Job(
             id=uuid.uuid4().hex,
             interaction_id=order.interaction_id,
@@ -222,32 +243,26 @@ class Admission:
             requester=order.requester,
             place=order.place,
             prompt=prompt,
-            seeds=self._seeds(order, prompt, parent),
+            seeds=seeds,
             status=JobStatus.QUEUED,
             created_at=self._clock(),
             parent_id=order.parent_id,
             index=order.index,
-            model=model.name,
             message_id=order.message_id,
+            model=model,
             token=order.token,
             token_expires_at=order.token_expires_at,
         )
 
-    def _seeds(self, order: Order, prompt: Prompt, parent: _Parent | None) -> tuple[int, ...]:
-        if order.action is Action.UPSCALE:
-            assert parent is not None and order.index is not None
-            return (parent.job.seeds[order.index],)
+    def _seeds(self, order: Order, prompt: Prompt) -> tuple[int, ...]:
         given = prompt.get("seed")
         base = self._chance(MAX_SEED) if given is None else int(str(given))
         return tuple((base + offset) % MAX_SEED for offset in range(specs.count_of(prompt)))
 
     def _intake(
-        self, order: Order, job: Job, model: ModelInfo, inputs: tuple[str, ...], parent: _Parent | None
+        self, order: Order, job: Job, model: ModelInfo, inputs: tuple[str, ...], strength: float | None
     ) -> Intake:
         lane = str(job.prompt.get("speed"))
-        strength = specs.input_strength(job.prompt, job.action) if inputs else None
-        if order.action is Action.UPSCALE and parent is not None:
-            strength = parent.intake.strength
         seconds = self._estimate(job, model, lane, strength)
         if order.token_only:
             self._refuse_long_waits(order.requester, lane, seconds)
@@ -290,8 +305,8 @@ class Admission:
             _check_choice(order, found)
         return found
 
-    async def _link(self, job: Job, parent: _Parent | None) -> ImageRow | None:
-        if parent is None or parent.image is None:
+    async def _link(self, job: Job, parent: _Parent) -> ImageRow | None:
+        if parent.image is None:
             return None
         try:
             return await self._files.link(parent.image, job.id)
@@ -304,8 +319,6 @@ class Admission:
         """The pictures a job starts from, kept as files; uploads in the prompt become references to them."""
         if order.action is Action.VARIATION and parent is not None and parent.image is not None:
             return prompt, (f"image:{parent.image.id}",)
-        if order.action is Action.UPSCALE and parent is not None:
-            return prompt, parent.intake.inputs
         if not prompt.images or not specs.uses_pictures(prompt):
             return prompt, ()
         if parent and prompt.images == parent.job.prompt.images and self._at_hand(parent.intake.inputs):

@@ -61,30 +61,34 @@ class Services:
         """Start the engine and work until drained; raises EngineStartError, or EngineError when it broke."""
         self.drained.clear()
         try:
-            try:
-                await self.engine.start()
-            except EngineError as error:
-                raise EngineStartError(str(error)) from error
             await self._work()
         finally:
             self.drained.set()
 
     async def _work(self) -> None:
         outbox = asyncio.create_task(self.outbox.run(), name="outbox")
-        dispatcher = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
+        painter = asyncio.create_task(self._paint(), name="dispatcher")
         try:
-            await asyncio.wait((outbox, dispatcher), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((outbox, painter), return_when=asyncio.FIRST_COMPLETED)
         finally:
             # Whichever ended, the other must leave its rows in order; neither is cancelled inside the sink.
             self._stop()
-            results = await asyncio.gather(outbox, dispatcher, return_exceptions=True)
+            results = await asyncio.gather(outbox, painter, return_exceptions=True)
             await self.feeds.close()
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
+    async def _paint(self) -> None:
+        """What was rendered before a restart is told while the engine still loads its models."""
+        try:
+            await self.engine.start()
+        except EngineError as error:
+            raise EngineStartError(str(error)) from error
+        await self.dispatcher.run()
+
     def _stop(self) -> None:
-        self.admission.close()
+        self.admission.refuse()
         self.dispatcher.stop()
         self.outbox.stop()
 
@@ -101,6 +105,7 @@ class Services:
         """Close the engine and the database; safe to call twice."""
         self._stop()
         await self.engine.close()
+        await asyncio.to_thread(self.admission.close)
         await asyncio.to_thread(self.library.close)
         await self.database.close()
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from bot.domain.job import Action, JobStatus
-from tests.flow.conftest import ADMIN, ANN, BOB, House
+from bot.errors import UserError
+from engine.fake import FakeEngine
+from tests.flow.conftest import ANN, BOB, House, build
 
 
 async def _painted(house: House, text: str = "a red apple") -> str:
@@ -121,4 +127,36 @@ async def test_delete_leaves_no_word_and_no_file(house: House) -> None:
     await house.services.close()
     remains = b"".join(file.read_bytes() for file in house.folder.glob("tessera.db*"))
     assert b"private" not in remains and job_id.encode() in remains
-    assert ADMIN.is_admin
+
+
+async def test_u_of_a_lost_file_and_a_lost_model_says_so(house: House) -> None:
+    parent = await _painted(house)
+    kept = house.engine._models.pop("sketch")
+    house.engine._models["other"] = replace(kept, name="other")
+    single = (await house.order(None, action=Action.UPSCALE, parent=parent, index=0)).job
+    await house.until_status(single.id, JobStatus.POSTED)
+    for picture in house.sink.posted[0][1]:
+        picture.path.unlink()
+    with pytest.raises(UserError, match="its model `sketch` is no longer installed here; press re-roll"):
+        await house.order(None, action=Action.UPSCALE, parent=parent, index=0)
+
+
+async def test_what_was_rendered_is_told_while_the_engine_loads(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    house.sink.gate.clear()
+    house.engine.finish(job.id)
+    await house.sink.until(lambda: house.sink.posting == 1)
+    copy = tmp_path / "copy"
+    shutil.copytree(house.folder, copy)
+    loading = asyncio.Event()
+    engine = FakeEngine()
+    monkeypatch.setattr(engine, "start", loading.wait)
+    house.sink.gate.set()
+    second = await build(copy, engine=engine)
+    second.start()
+    await second.until_status(job.id, JobStatus.POSTED)
+    loading.set()
+    await second.stop()
