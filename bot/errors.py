@@ -21,7 +21,7 @@ class PromptError(UserError):
 
 
 class QuotaExceeded(UserError):
-    """The bucket is empty; ``refills_at`` is a Unix time in seconds, or None when only an admin can refill."""
+    """The bucket is empty; ``refills_at`` is Unix seconds, or None when only an admin can refill it."""
 
     def __init__(self, sentence: str, refills_at: int | None) -> None:
         self.refills_at = refills_at
