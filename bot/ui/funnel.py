@@ -14,8 +14,8 @@ from bot.errors import PromptError, UserError
 from bot.ui.echo import CONTENT_LIMIT, quoted_block
 
 log = logging.getLogger(__name__)
-ALREADY_ACKNOWLEDGED = 40060
-"""Discord's code: another delivery of the same interaction was faster."""
+NOT_OURS = frozenset({40060, 10062})
+"""Discord's codes: another delivery was faster, or the three seconds to answer are over."""
 
 
 async def tell(
@@ -56,7 +56,7 @@ def _is_thinking(interaction: discord.Interaction[Any]) -> bool:
 async def answer_error(interaction: discord.Interaction[Any], error: Exception) -> None:
     """Tell the user what went wrong; never raises."""
     error = getattr(error, "original", error)
-    if isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED:
+    if isinstance(error, discord.HTTPException) and error.code in NOT_OURS:
         return
     try:
         await tell(interaction, *_words_for(interaction, error))
