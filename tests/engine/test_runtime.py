@@ -1,0 +1,193 @@
+"""The real engine with its thread: one crossing a tick, the loop never waits, nothing is lost when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from engine.api import (
+    Cancelled,
+    EngineBroken,
+    EngineError,
+    Event,
+    Failed,
+    Finished,
+    InvalidSpec,
+    ModelUnavailable,
+    Started,
+)
+from engine.core import Core
+from engine.profile import ModelSource
+from engine.runtime import LocalEngine
+from tests.engine.specs import spec
+
+Start = Callable[..., Awaitable[LocalEngine]]
+
+
+@pytest.fixture
+async def start(folders: dict[str, Path]) -> AsyncIterator[Start]:
+    """Starts engines on the tiny models and closes them."""
+    engines: list[LocalEngine] = []
+
+    async def started(**options: object) -> LocalEngine:
+        engine = LocalEngine(sources(folders), threads=1, **options)  # type: ignore[arg-type]
+        engines.append(engine)
+        await engine.start()
+        return engine
+
+    yield started
+    for engine in engines:
+        await engine.close()
+
+
+def sources(folders: dict[str, Path]) -> dict[str, ModelSource]:
+    return {name: ModelSource(name, path) for name, path in folders.items()}
+
+
+async def until(engine: LocalEngine, kind: type[Event], job_id: str = "job") -> list[Event]:
+    """Events up to the first of ``kind`` for the job."""
+    seen: list[Event] = []
+    async for event in engine.events():
+        seen.append(event)
+        if isinstance(event, kind) and event.job_id == job_id:
+            break
+    return seen
+
+
+async def test_paints(start: Start) -> None:
+    engine = await start()
+    engine.submit(spec())
+    events = await until(engine, Finished)
+    assert [type(event).__name__ for event in events] == ["Started", *["Progress"] * 4, "Finished"]
+    assert isinstance(events[-1], Finished)
+    assert [image.size for image in events[-1].images] == [(64, 64)] * 2
+    health = engine.health()
+    assert (health.running, health.waiting, health.stalled_for, health.alive) == (0, 0, 0.0, True)
+    assert health.device.startswith("cpu")
+    assert engine.estimate(spec()) == pytest.approx(events[-1].gpu_seconds)
+
+
+def test_models_are_known_before_the_start(folders: dict[str, Path]) -> None:
+    engine = LocalEngine(sources(folders), default="sketchy")
+    assert next(iter(engine.models())) == "sketchy"
+    info = engine.models()["sketchy"]
+    assert (info.native_size, info.upscale, info.steps, info.sampler) == (32, 2, 6, "ddim")
+    assert not engine.health().alive
+    engine.check(spec())
+
+
+async def test_the_loops_thread_never_computes(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Structural, so that no clock decides: ticks on the engine's thread, events on the loop's."""
+    threads: set[str] = set()
+    tick, receive = Core.tick, LocalEngine._receive
+    crossings: list[int] = []
+
+    def watched(core: Core) -> None:
+        threads.add(threading.current_thread().name)
+        tick(core)
+
+    def counted(engine: LocalEngine, events: tuple[Event, ...]) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        crossings.append(len(events))
+        receive(engine, events)
+
+    monkeypatch.setattr(Core, "tick", watched)
+    monkeypatch.setattr(LocalEngine, "_receive", counted)
+    engine = await start()
+    engine.submit(spec())
+    await until(engine, Finished)
+    assert threads == {"tessera-engine"}
+    assert crossings == [2, 1, 1, 2]
+
+
+async def test_a_cancel_reaches_the_thread(start: Start) -> None:
+    engine = await start()
+    engine.submit(spec(steps=150))
+    await until(engine, Started)
+    assert engine.health().running == 1
+    engine.cancel("job")
+    events = await until(engine, Cancelled)
+    assert len(events) < 150
+    engine.submit(spec())
+    assert await until(engine, Finished)
+
+
+async def test_a_job_is_taken_once_at_a_time(start: Start) -> None:
+    engine = await start()
+    engine.submit(spec(steps=150))
+    with pytest.raises(InvalidSpec, match="already in the engine"):
+        engine.submit(spec())
+    engine.cancel("job")
+    await until(engine, Cancelled)
+    engine.submit(spec())
+    assert await until(engine, Finished)
+
+
+async def test_a_dead_thread_gives_every_job_back(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = await start()
+
+    def dies(core: Core) -> None:
+        raise EngineBroken("The device cannot go on: CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(Core, "tick", dies)
+    engine.submit(spec("one"))
+    engine.submit(spec("two"))
+    failures = [event for event in await until(engine, Failed, "two") if isinstance(event, Failed)]
+    assert {failure.job_id for failure in failures} == {"one", "two"}
+    assert all(isinstance(failure.error, EngineBroken) and failure.retryable for failure in failures)
+    assert not engine.health().alive
+    assert engine.health().waiting == 0
+    with pytest.raises(EngineBroken, match="restart"):
+        engine.submit(spec())
+
+
+async def test_close_joins_the_thread_and_ends_the_events(start: Start) -> None:
+    engine = await start()
+    engine.submit(spec(steps=150))
+    await until(engine, Started)
+    await engine.close()
+    assert "tessera-engine" not in {thread.name for thread in threading.enumerate()}
+    async with asyncio.timeout(5):
+        rest = [event async for event in engine.events()]
+    assert not any(isinstance(event, Finished | Failed | Cancelled) for event in rest)
+
+
+async def test_a_broken_model_beside_whole_ones(folders: dict[str, Path], tmp_path: Path) -> None:
+    engine = LocalEngine({**sources(folders), "lost": ModelSource("lost", tmp_path / "nowhere")})
+    assert "lost" not in engine.models()
+    assert str(tmp_path / "nowhere") in str(engine.faults["lost"])
+    with pytest.raises(ModelUnavailable, match="there is no folder"):
+        engine.check(spec(model="lost"))
+
+
+def test_no_model_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="there is no folder"):
+        LocalEngine({"lost": ModelSource("lost", tmp_path / "nowhere")})
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"device": "warp"}, "There is no device 'warp' here"),
+        ({"device": "cuda:99"}, "There is no device 'cuda:99' here"),
+        ({"device": "cpu", "dtype": "float16"}, "float16 is many times slower on a CPU"),
+        ({"dtype": "int3"}, "There is no dtype 'int3'"),
+    ],
+)
+async def test_what_cannot_start_says_why(
+    folders: dict[str, Path], options: dict[str, str], sentence: str
+) -> None:
+    engine = LocalEngine(sources(folders), **options)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=sentence):
+        await engine.start()
+    await engine.close()
+
+
+async def test_bfloat16_on_a_cpu(start: Start) -> None:
+    engine = await start(dtype="bfloat16")
+    engine.submit(spec(model="sketchy"))
+    assert isinstance((await until(engine, Finished))[-1], Finished)
