@@ -227,12 +227,10 @@ async def _wire(
     def admitted(job: Job) -> None:
         (dispatcher if job.status is JobStatus.QUEUED else outbox).wake()
 
-    fetching = fetcher or Fetcher(settings.limits)
+    reading = fetcher or Fetcher(settings.limits)
     admission = Admission(
-        settings, engine, database, files, fetching, quotas, backlog, wake=admitted, clock=clock
+        settings, engine, database, files, reading, quotas, backlog, wake=admitted, clock=clock
     )
-    drained = asyncio.Event()
-    drained.set()
     return Services(
         settings=settings,
         engine=engine,
@@ -245,5 +243,12 @@ async def _wire(
         quotas=quotas,
         feeds=feeds,
         backlog=backlog,
-        drained=drained,
+        drained=_set_event(),
     )
+
+
+def _set_event() -> asyncio.Event:
+    """Nothing runs yet, so there is nothing to drain."""
+    event = asyncio.Event()
+    event.set()
+    return event

@@ -268,6 +268,8 @@ class Dispatcher:
         if held is None or isinstance(event, Started):
             return
         if isinstance(event, Progress):
+            if held.cancelled:
+                return  # It was told already; an edit would undo that.
             percent = min(99, 100 * event.step // max(1, event.steps))
             self._feeds.update(event.job_id, percent, event.preview)
         else:

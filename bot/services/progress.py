@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+from bot.domain.job import UNFINISHED
 from bot.services.sink import MessageSink, SinkGone
 from bot.store import jobs
 from bot.store.database import Database
@@ -66,7 +67,7 @@ class ProgressFeeds:
         preview, feed.preview = feed.preview, None
         try:
             job = await self._database.read(lambda connection: jobs.find(connection, job_id))
-            if job is not None and not feed.stop.is_set():
+            if job is not None and job.status in UNFINISHED and not feed.stop.is_set():
                 await self._sink.progress(job, feed.percent, preview)
         except SinkGone:
             return False

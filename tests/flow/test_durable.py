@@ -210,6 +210,20 @@ async def test_cancel_of_a_waiting_and_of_a_running_job(house: House) -> None:
         await house.services.cancel(running.id, ANN)
 
 
+async def test_no_progress_is_shown_after_a_cancel(house: House) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.cancel = lambda job_id: None  # type: ignore[method-assign]
+    await house.services.cancel(job.id, ANN)
+    await house.sink.until(lambda: len(house.sink.told) == 1)
+    house.engine.step(job.id, 3)
+    after = (await house.order()).job
+    await house.submitted(2)
+    house.engine.finish(after.id)
+    await house.until_status(after.id, JobStatus.POSTED)
+    assert job.id not in [told[0] for told in house.sink.progressed]
+
+
 async def test_cancelled_beats_a_finish_that_comes_too_late(house: House) -> None:
     job = (await house.order()).job
     await house.submitted()
