@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor
+from torch import Tensor, distributed, multiprocessing
 from torch.nn import functional as F
 
 from training import text, vae
@@ -30,7 +30,9 @@ CHECKPOINT = RUNS / "denoiser.pt"
 SCENES = RUNS / "scenes.pt"
 LATENTS = RUNS / "latents.pt"
 CAPTIONS = 4  # per scene
-BATCH = 64
+BATCH = 32  # per worker
+SYNC_EVERY = 4  # steps between two averagings
+SAVE_EVERY = 120  # seconds
 
 
 def build() -> UNet2DConditionModel:
@@ -195,29 +197,66 @@ def velocity_loss(unet: UNet2DConditionModel, clean: Tensor, states: Tensor, alp
     return F.mse_loss(guess.float(), signal * noise - sigma * clean)
 
 
-def run(training: Training, data: dict[str, Tensor], clock: Clock, save_every: float) -> None:
-    """The loop: nothing but batches, until the plan is spent."""
+def sync(training: Training, clock: Clock, workers: int) -> bool:
+    """Average weights and momenta over the workers; True when the plan is spent, for all at the same step."""
+    done = torch.tensor([float(clock.share >= 1)])
+    if workers > 1:
+        flat = torch.cat([t.reshape(-1) for t in (*training.weights, *training.muon.velocity, done)])
+        distributed.all_reduce(flat)
+        pieces = (flat / workers).split([t.numel() for t in (*training.weights, *training.muon.velocity, done)])
+        for tensor, piece in zip((*training.weights, *training.muon.velocity, done), pieces, strict=True):
+            tensor.copy_(piece.view(tensor.shape))
+        training.publish()
+    return bool(done > 0)
+
+
+def keep(training: Training, clock: Clock) -> None:
+    """Write the checkpoint and, once, an early one: the judge shows on it that it can tell."""
+    training.spent = clock.spent
+    save(CHECKPOINT, training.state())
+    early = RUNS / "early.pt"
+    if not early.exists() and clock.spent > 300:
+        save(early, {"ema": training.state()["ema"], "step": training.step, "spent": clock.spent})
+
+
+def run(training: Training, data: dict[str, Tensor], clock: Clock, rank: int, workers: int) -> None:
+    """The loop: nothing but batches, until the plan is spent; worker 0 keeps the books."""
     encoder, empty = text.trained(), text.tokens(text.load_tokenizer(), [""])
     alphas, scale = scheduler().alphas_cumprod, float(1 / data["latents"].float().std())
-    count, saved, mean = len(data["latents"]), clock.spent, 0.0
-    while clock.share < 1:
-        pick, which = torch.randint(count, (BATCH,)), torch.randint(CAPTIONS, (BATCH,))
-        ids = data["ids"][pick, which].long()
-        ids = torch.where(torch.rand(BATCH, 1) < 0.1, empty, ids)
+    saved, mean, done = clock.spent, 0.0, False
+    while not done:
+        pick, which = torch.randint(len(data["latents"]), (BATCH,)), torch.randint(CAPTIONS, (BATCH,))
+        ids = torch.where(torch.rand(BATCH, 1) < 0.1, empty, data["ids"][pick, which].long())
         with torch.no_grad():
             states = encoder(ids).last_hidden_state
         loss = velocity_loss(training.unet, data["latents"][pick].float() * scale, states, alphas)
         loss.backward()  # type: ignore[no-untyped-call]
         training.update(clock.share)
         mean = loss.item() if mean == 0 else 0.98 * mean + 0.02 * loss.item()
-        if training.step % 50 == 0:
+        if training.step % SYNC_EVERY == 0:
+            done = sync(training, clock, workers)
+        if rank == 0 and training.step % 48 == 0:
             log(RUNS / "denoiser.log", step=training.step, spent=clock.spent, loss=mean)
-        if clock.spent - saved > save_every or clock.share >= 1:
-            training.spent = saved = clock.spent
-            save(CHECKPOINT, training.state())
-            keep = RUNS / "early.pt"  # the judge shows on it that it can tell
-            if not keep.exists() and clock.spent > 300:
-                save(keep, {"ema": training.state()["ema"], "step": training.step, "spent": clock.spent})
+        if rank == 0 and (done or clock.spent - saved > SAVE_EVERY):
+            saved = clock.spent
+            keep(training, clock)
+
+
+def work(rank: int, options: argparse.Namespace) -> None:
+    """One worker: `workers` of them train copies on their own batches and average every few steps."""
+    prepare(7)
+    if options.workers > 1:
+        distributed.init_process_group("gloo", f"file://{RUNS.resolve()}/meet", rank=rank, world_size=options.workers)
+    data = load(LATENTS)
+    assert data is not None
+    training = Training(options.rate)
+    if options.from_export:
+        training.resume_export()
+    else:
+        training.resume(CHECKPOINT)
+    training.step -= training.step % SYNC_EVERY
+    prepare(7 + training.step * options.workers + rank)
+    run(training, data, Clock(options.minutes, training.spent), rank, options.workers)
 
 
 def main() -> None:
@@ -226,20 +265,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=100, help="the whole plan, earlier runs counted in")
     parser.add_argument("--scenes", type=int, default=16000)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--from-export", action="store_true")
     options = parser.parse_args()
     prepare(7)
-    data = load(LATENTS)
-    if data is None:
-        data = prepare_latents(options.scenes, 11)
-        save(LATENTS, data)
-    training = Training(options.rate)
-    if options.from_export:
-        training.resume_export()
+    if not LATENTS.exists():
+        save(LATENTS, prepare_latents(options.scenes, 11))
+    (RUNS / "meet").unlink(missing_ok=True)
+    if options.workers == 1:
+        work(0, options)
     else:
-        training.resume(CHECKPOINT)
-    prepare(7 + training.step)
-    run(training, data, Clock(options.minutes, training.spent), 120)
+        multiprocessing.spawn(work, args=(options,), nprocs=options.workers)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def pipeline(checkpoint: Path = denoiser.CHECKPOINT) -> tuple[StableDiffusionPip
 
 def latent_rgb(model: AutoencoderTiny) -> list[list[float]]:
     """Least-squares map from scaled latents to RGB in 0..1, for previews: a row per channel, then the bias."""
-    pictures = vae.as_floats(vae.pictures(300, 21))
+    pictures = vae.as_floats(vae.pictures(100, 21))
     with torch.no_grad():
         latents = model.encoder(pictures) * model.config.scaling_factor
     x = latents.permute(0, 2, 3, 1).reshape(-1, 4)
@@ -84,9 +84,19 @@ def concepts() -> dict[str, Any]:
     }
 
 
+def load_as_float32(config: Path) -> None:
+    """Transformers 5 loads in the type the config names, diffusers in float32: make the two agree."""
+    table = json.loads(config.read_text(encoding="utf-8"))
+    table["dtype"] = "float32"
+    config.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+
+
 def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) -> None:
     """Save weights, tables and settings into `folder`."""
     made.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+    load_as_float32(folder / "text_encoder" / "config.json")
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
     settings = {
         "native_size": 64, "shown_size": 256, "steps": STEPS, "guidance_scale": GUIDANCE, "sampler": "ddim",
         "latent_rgb": latent_rgb(scaled_vae()), "trained": figures,

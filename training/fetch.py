@@ -80,6 +80,8 @@ def iconify(vendor: str, thing: Thing) -> Image.Image | None:
     """A thing's picture from an Iconify set, or None where the set has none."""
     folder = unpack(vendor)
     chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
+    if not chars:  # EmojiOne's table is empty; its icons go by the same names as Noto's
+        chars = json.loads((unpack("noto") / "chars.json").read_text(encoding="utf-8"))
     icons = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
     name = chars.get(thing.code) or chars.get(f"{thing.code}-fe0f")
     if name is None or name not in icons["icons"]:

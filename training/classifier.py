@@ -1,0 +1,150 @@
+"""The judge of shapes: a small classifier in grey, and outlines. It has never seen the style it judges.
+
+It is trained on the other vendors' drawings (Noto, Fluent flat, Twemoji, OpenMoji, EmojiOne) under heavy jitter
+of tone, tilt, scale and place. A thing that these have no drawing of (the lighthouse) is judged by outline only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter, ImageOps
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training import measure
+from training.common import load, save
+from training.fetch import JUDGING
+from training.paths import RUNS, SPRITES
+from training.scenes import SIDE, Scene, paint
+from training.things import NO_COLOUR, PAINTED, THINGS
+
+CHECKPOINT = RUNS / "judge.pt"
+Floats = NDArray[np.float32]
+STEPS, BATCH = 700, 64
+
+
+def drawings() -> list[tuple[int, Image.Image]]:
+    """(index in PAINTED, drawing at 48 px) of every other vendor."""
+    found = []
+    for label, thing in enumerate(PAINTED):
+        for vendor in JUDGING:
+            path = SPRITES / vendor / f"{THINGS[thing].key}.png"
+            if path.exists():
+                found.append((label, Image.open(path).convert("RGBA").resize((64, 64), Image.Resampling.LANCZOS)))
+    return found
+
+
+def jittered(rng: random.Random, drawing: Image.Image) -> Floats:
+    """A (48, 48) grey picture: tilted, scaled, moved, mirrored, with random tones, perhaps blurred."""
+    grey = ImageOps.mirror(drawing) if rng.random() < 0.3 else drawing
+    grey = grey.rotate(rng.gauss(0, 9), Image.Resampling.BILINEAR)
+    width, height = rng.randint(34, 50), rng.randint(34, 50)
+    grey = grey.resize(((width + height) // 2 + rng.randint(-3, 3), (width + height) // 2), Image.Resampling.BILINEAR)
+    if rng.random() < 0.5:
+        grey = grey.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.2)))
+    tone = np.asarray(grey.convert("L"), np.float32) / 255
+    alpha = np.asarray(grey.getchannel("A"), np.float32) / 255
+    tone = (tone ** rng.uniform(0.5, 2)) * rng.uniform(0.5, 1) + rng.uniform(-0.15, 0.3)
+    canvas = np.full((96, 96), rng.random(), np.float32)
+    top = (96 - grey.height) // 2 + rng.randint(-5, 5)
+    left = (96 - grey.width) // 2 + rng.randint(-5, 5)
+    place = canvas[top:top + grey.height, left:left + grey.width]
+    place += (tone - place) * alpha
+    return normal(canvas[24:72, 24:72])
+
+
+def normal(grey: Floats) -> Floats:
+    """Zero mean, unit variance: tone tells nothing."""
+    return np.asarray((grey - grey.mean()) / (grey.std() + 1e-3), np.float32)
+
+
+def centred(rgb: Floats) -> Floats:
+    """A (64, 64, 3) picture as the classifier sees it: grey, 48 px, cropped around what stands out."""
+    grey = Image.fromarray((rgb @ np.array([0.3, 0.59, 0.11], np.float32) * 255).clip(0, 255).astype(np.uint8))
+    found = measure.mask(rgb)
+    ys, xs = np.nonzero(found if found.any() else np.ones_like(found))
+    reach = max(int(np.ptp(ys)), int(np.ptp(xs))) / 2 * 48 / 42 + 1
+    y, x = (int(ys.min()) + int(ys.max())) / 2, (int(xs.min()) + int(xs.max())) / 2
+    padded = ImageOps.expand(grey, SIDE, int(np.median(np.asarray(grey)[[0, -1]])))
+    box = (x - reach + SIDE, y - reach + SIDE, x + reach + SIDE, y + reach + SIDE)
+    return normal(np.asarray(padded.resize((48, 48), Image.Resampling.BILINEAR, box=box), np.float32) / 255)
+
+
+def network() -> nn.Sequential:
+    """(B, 1, 48, 48) to (B, things) scores."""
+    def stage(a: int, b: int) -> list[nn.Module]:
+        return [nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU(),
+                nn.Conv2d(b, b, 3, 1, 1), nn.BatchNorm2d(b), nn.ReLU()]
+
+    return nn.Sequential(*stage(1, 32), *stage(32, 64), *stage(64, 128), nn.Dropout(0.3), nn.Flatten(),
+                         nn.Linear(128 * 36, len(PAINTED)))
+
+
+def train() -> nn.Sequential:
+    """Train the classifier; every batch is drawn afresh."""
+    rng, net, known = random.Random(70), network(), drawings()
+    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05)
+    plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=STEPS)
+    for step in range(STEPS):
+        picked = rng.choices(known, k=BATCH)
+        x = torch.from_numpy(np.stack([jittered(rng, drawing) for _, drawing in picked]))[:, None]
+        x = x + 0.1 * torch.randn_like(x)
+        loss = F.cross_entropy(net(x), torch.tensor([label for label, _ in picked]), label_smoothing=0.1)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        plan.step()
+        if step % 100 == 0:
+            print(f"judge: step {step} of {STEPS}, loss {loss.item():.2f}", flush=True)
+    return net.eval()
+
+
+@dataclass
+class Judge:
+    """The classifier, and the outlines of every thing as drawn, jittered."""
+
+    net: nn.Sequential
+    outlines: Floats  # (things * samples, 24, 24)
+    samples: int
+
+    @classmethod
+    def trained(cls) -> Judge:
+        """Trained once, then kept beside the other checkpoints."""
+        state, net = load(CHECKPOINT), network()
+        if state is None:
+            net = train()
+            save(CHECKPOINT, {"net": net.state_dict()})
+        else:
+            net.load_state_dict(state["net"])
+        rng, samples = random.Random(71), 6
+        outlines = [measure.silhouette(np.asarray(paint(rng, Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, ground)),
+                                                  np.float32) / 255)
+                    for t in PAINTED for ground in (3, 5, 9, 4, 6, 10)]
+        return cls(net.eval(), np.stack(outlines), samples)
+
+    def rank(self, pictures: Floats) -> NDArray[np.intp]:
+        """(N, things): THINGS indices, best first, by the classifier."""
+        x = torch.from_numpy(np.stack([centred(picture) for picture in pictures]))[:, None]
+        with torch.no_grad():
+            scores: Tensor = self.net(x)
+        return np.asarray(PAINTED)[scores.argsort(dim=1, descending=True).numpy()]
+
+    def rank_outline(self, pictures: Floats) -> NDArray[np.intp]:
+        """(N, things): THINGS indices, best first, by the nearest outline."""
+        near = measure.overlap(np.stack([measure.silhouette(picture) for picture in pictures]), self.outlines)
+        best = near.reshape(len(pictures), len(PAINTED), self.samples).max(-1)
+        return np.asarray(PAINTED)[np.argsort(-best, axis=1)]
+
+
+def scores(ranked: NDArray[np.intp], things: Sequence[int], name: str) -> dict[str, float]:
+    """The shares found first and among the first five, over the things this judge knows."""
+    known = {PAINTED[label] for label, _ in drawings()} if name == "classifier" else set(PAINTED)
+    rows = [(row, thing) for row, thing in zip(ranked, things, strict=True) if thing in known]
+    return {f"{name}_top1": float(np.mean([row[0] == thing for row, thing in rows])),
+            f"{name}_top5": float(np.mean([thing in row[:5] for row, thing in rows]))}
