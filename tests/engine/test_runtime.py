@@ -1,4 +1,4 @@
-"""The real engine with its thread: one crossing a tick, the loop never waits, nothing is lost when it dies."""
+"""The engine with its thread: one crossing a tick, the loop never waits, nothing is lost when it dies."""
 
 from __future__ import annotations
 
