@@ -197,8 +197,13 @@ async def test_a_channel_where_the_bot_may_not_post_is_refused(world: World) -> 
 async def test_the_same_interaction_makes_one_job(world: World) -> None:
     """Discord may deliver twice; the row's unique interaction id decides."""
     await world.imagine("a cat")
+    delivered = [payload for _, name, payload in world.env.backend.transcript if name == "INTERACTION_CREATE"]
+    world.env.backend.emit("INTERACTION_CREATE", delivered[-1])
+    await world.env.settle()
     jobs = await world.services.queue()
     assert jobs.queued + jobs.running == 1
+    assert len(world.messages()) == 1
+    world.forgive(discord.HTTPException)
 
 
 async def test_unexpected_errors_become_an_apology_with_a_reference(

@@ -78,7 +78,9 @@ async def test_bad_news_is_sent_anew_where_the_waiting_message_is_gone(world: Wo
     asked = await world.imagine("a cat")
     job_id = _job_id(asked.response.message)
     await world.ada.delete(asked.response.message)
-    await world.services.cancel(job_id, (await _row(world)).requester)
+    job = await world.services.job(job_id)
+    assert job is not None
+    await world.services.cancel(job_id, job.requester)
     told = await world.until(lambda: world.messages(), "told")
     assert told[0].content == f"**a cat** - <@{world.lin.id}>\nCancelled. It cost you nothing."
 
@@ -110,14 +112,3 @@ def _job_id(message: discord.Message) -> str:
     child = row.children[0]
     assert isinstance(child, discord.Button) and child.custom_id
     return child.custom_id.split(":")[2]
-
-
-async def _row(world: World) -> Any:
-    from bot.store import jobs
-
-    (found,) = await world.services.database.read(
-        lambda connection: (
-            jobs.in_status(connection, JobStatus.QUEUED) + jobs.in_status(connection, JobStatus.RUNNING)
-        )
-    )
-    return found

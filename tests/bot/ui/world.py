@@ -16,6 +16,7 @@ from bot.config import Data, Settings
 from bot.domain.job import Job, JobStatus
 from bot.errors import UserError
 from bot.services.app import Services, open_services
+from bot.store import jobs
 from bot.ui.client import TesseraClient
 from bot.ui.history import result_of
 from bot.ui.presenter import DiscordSink
@@ -108,6 +109,17 @@ class World:
             while (job := await self.services.job(job_id)) is None or job.status not in statuses:
                 await self._a_while()
         return job
+
+    async def until_row(self, status: JobStatus) -> Job:
+        """Wait for some job to be in this state."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (rows := await self.rows(status)):
+                await self._a_while()
+        return rows[0]
+
+    async def rows(self, status: JobStatus) -> list[Job]:
+        """The jobs in this state, oldest first."""
+        return await self.services.database.read(lambda connection: jobs.in_status(connection, status))
 
     def messages(self) -> list[discord.Message]:
         """What stands in the channel, oldest first."""
