@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -161,12 +161,15 @@ class Quotas:
         )
 
     def _layer(self, subject: Subject, stored: Mapping[Subject, Limits]) -> Limits:
-        return policy.merge(stored.get(subject, Limits()), _configured(self._quota, subject))
+        said = stored.get(subject, Limits())
+        if subject.guild_id:
+            return policy.merge(said, self._layer(replace(subject, guild_id=0), stored))
+        return policy.merge(said, _configured(self._quota, subject))
 
     def _rule(
         self, connection: Connection, subject: Subject, role_ids: tuple[int, ...], guild_id: int | None
     ) -> Rule:
-        stored = accounts.limits_of(connection, [subject])
+        stored = accounts.limits_of(connection, [subject, replace(subject, guild_id=0)])
         standing = None
         if subject.scope is Scope.USER:
             who, where = Requester(subject.id, role_ids), Place(guild_id, 0)

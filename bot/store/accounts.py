@@ -7,11 +7,11 @@ draws on the user's ``allowance`` (the windows) first and on the ``grant`` balan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.domain.job import JobStatus
@@ -50,6 +50,8 @@ class Subject:
 
     scope: Scope
     id: int = 0
+    guild_id: int = 0
+    """For a user: the server whose admin says it, so that it holds nowhere else; 0 holds everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,37 +68,32 @@ class Amounts:
 
 def subjects_of(user_id: int, guild_id: int | None, role_ids: Iterable[int]) -> tuple[Subject, ...]:
     """Everything whose limits, grants and resets concern a user in a place."""
+    here = () if guild_id is None else (Subject(Scope.USER, user_id, guild_id),)
     guild = () if guild_id is None else (Subject(Scope.GUILD, guild_id),)
     roles = tuple(Subject(Scope.ROLE, role) for role in role_ids)
-    return (Subject(Scope.USER, user_id), *roles, *guild, Subject(Scope.DEFAULT))
+    return (*here, Subject(Scope.USER, user_id), *roles, *guild, Subject(Scope.DEFAULT))
 
 
 def limits_of(connection: Connection, subjects: Iterable[Subject]) -> dict[Subject, Limits]:
     """What admins set for these subjects, in the terms of ``policy.Limits`` (0 unlimited, NONE no credit)."""
-    query = select(quota_limits).where(_any_of(quota_limits.c.scope, quota_limits.c.scope_id, subjects))
+    query = select(quota_limits).where(_any_of(quota_limits, subjects))
     found: dict[Subject, dict[str, float]] = {}
     for row in connection.execute(query):
-        words = found.setdefault(Subject(Scope(row.scope), row.scope_id), {})
+        words = found.setdefault(Subject(Scope(row.scope), row.scope_id, row.guild_id), {})
         words[row.period] = 0.0 if row.amount is None else max(row.amount, NONE)
     return {subject: Limits(**words) for subject, words in found.items()}
 
 
 def set_limit(connection: Connection, subject: Subject, window: Window, amount: float | None) -> None:
     """``amount`` credits per window; 0 is none at all, None is unlimited."""
-    values = {"scope": subject.scope, "scope_id": subject.id, "period": window, "amount": amount}
-    query = insert(quota_limits).values(**values)
-    connection.execute(
-        query.on_conflict_do_update(index_elements=["scope", "scope_id", "period"], set_={"amount": amount})
-    )
+    key = {"scope": subject.scope, "scope_id": subject.id, "guild_id": subject.guild_id, "period": window}
+    query = insert(quota_limits).values(**key, amount=amount)
+    connection.execute(query.on_conflict_do_update(index_elements=list(key), set_={"amount": amount}))
 
 
 def clear_limits(connection: Connection, subject: Subject) -> None:
     """Back to what the configuration says."""
-    connection.execute(
-        delete(quota_limits).where(
-            quota_limits.c.scope == subject.scope, quota_limits.c.scope_id == subject.id
-        )
-    )
+    connection.execute(delete(quota_limits).where(_any_of(quota_limits, [subject])))
 
 
 def used(
@@ -119,16 +116,16 @@ def used(
     }
 
 
-def balance(connection: Connection, user_id: int, subjects: Iterable[Subject], unit: Unit) -> float:
-    """Granted credits that the user has not drawn yet; a grant to a role or to all is to each of them."""
+def balance(connection: Connection, user_id: int, subjects: Sequence[Subject], unit: Unit) -> float:
+    """Credits granted and not drawn yet in the server the subjects speak of; one for all is for each."""
+    here = max(subject.guild_id for subject in subjects)
     amount = ledger.c[unit.value]
-    given = select(func.sum(amount)).where(
-        ledger.c.account == Account.GRANTED, _any_of(ledger.c.scope, ledger.c.scope_id, subjects)
-    )
+    given = select(func.sum(amount)).where(ledger.c.account == Account.GRANTED, _any_of(ledger, subjects))
     drawn = select(func.sum(amount)).where(
         ledger.c.scope == Scope.USER,
         ledger.c.scope_id == user_id,
         ledger.c.account == Account.GRANT,
+        ledger.c.guild_id == here,
     )
     return max(0.0, (connection.scalar(given) or 0.0) - (connection.scalar(drawn) or 0.0))
 
@@ -210,9 +207,7 @@ def unbalanced(connection: Connection) -> list[str]:
 
 
 def _last_reset(connection: Connection, subjects: Iterable[Subject]) -> float:
-    query = select(func.max(ledger.c.at)).where(
-        ledger.c.account == Account.RESET, _any_of(ledger.c.scope, ledger.c.scope_id, subjects)
-    )
+    query = select(func.max(ledger.c.at)).where(ledger.c.account == Account.RESET, _any_of(ledger, subjects))
     return connection.scalar(query) or 0.0
 
 
@@ -253,7 +248,7 @@ def _add(
         "account": account,
         "scope": subject.scope,
         "scope_id": subject.id,
-        "guild_id": guild_id,
+        "guild_id": guild_id or subject.guild_id,
         "job_id": job_id,
         "images": amounts.images,
         "gpu_seconds": amounts.gpu_seconds,
@@ -262,7 +257,6 @@ def _add(
     return connection.execute(insert(ledger).values(**values).on_conflict_do_nothing()).rowcount == 1
 
 
-def _any_of(
-    scope: ColumnElement[str], scope_id: ColumnElement[int], subjects: Iterable[Subject]
-) -> ColumnElement[bool]:
-    return or_(*(and_(scope == subject.scope, scope_id == subject.id) for subject in subjects))
+def _any_of(table: Table, subjects: Iterable[Subject]) -> ColumnElement[bool]:
+    place = tuple_(table.c.scope, table.c.scope_id, table.c.guild_id)
+    return place.in_([(str(subject.scope), subject.id, subject.guild_id) for subject in subjects])

@@ -75,7 +75,7 @@ ledger = Table(
     Column("account", String(9), nullable=False),
     Column("scope", String(8), nullable=False),
     Column("scope_id", BigInteger, nullable=False),
-    Column("guild_id", BigInteger),
+    Column("guild_id", BigInteger, nullable=False),
     Column("job_id", String(32)),
     Column("images", Float, nullable=False),
     Column("gpu_seconds", Float, nullable=False),
@@ -89,6 +89,7 @@ quota_limits = Table(
     metadata,
     Column("scope", String(8), primary_key=True),
     Column("scope_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
     Column("period", String(8), primary_key=True),
     Column("amount", Float),
 )

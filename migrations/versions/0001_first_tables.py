@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=9), nullable=False),
         sa.Column("scope", sa.String(length=8), nullable=False),
         sa.Column("scope_id", sa.BigInteger(), nullable=False),
-        sa.Column("guild_id", sa.BigInteger(), nullable=True),
+        sa.Column("guild_id", sa.BigInteger(), nullable=False),
         sa.Column("job_id", sa.String(length=32), nullable=True),
         sa.Column("images", sa.Float(), nullable=False),
         sa.Column("gpu_seconds", sa.Float(), nullable=False),
@@ -80,9 +80,10 @@ def upgrade() -> None:
         "quota_limits",
         sa.Column("scope", sa.String(length=8), nullable=False),
         sa.Column("scope_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("guild_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("period", sa.String(length=8), nullable=False),
         sa.Column("amount", sa.Float(), nullable=True),
-        sa.PrimaryKeyConstraint("scope", "scope_id", "period"),
+        sa.PrimaryKeyConstraint("scope", "scope_id", "guild_id", "period"),
     )
     op.create_table(
         "images",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.job import Action, JobStatus, Requester
+from bot.domain.job import Action, JobStatus, Place, Requester
 from bot.domain.policy import Window
 from bot.domain.prompt import parse
 from bot.errors import NotAllowed, PromptError, QuotaExceeded, TooManyJobs, UserError
@@ -167,6 +167,20 @@ async def test_reset_forgets_what_was_used(small: House) -> None:
     small.clock.now += 1
     await small.order()
     assert (await small.services.quotas.info(ANN, HERE)).standing.buckets[1].used == 4
+
+
+async def test_an_admin_has_no_say_in_other_servers(small: House) -> None:
+    quotas, elsewhere = small.services.quotas, Subject(Scope.USER, ANN.user_id, 666)
+    await quotas.set(ADMIN, elsewhere, Window.DAY, None)
+    await quotas.grant(ADMIN, elsewhere, 1000)
+    await small.order()
+    small.clock.now += 1
+    await quotas.reset(ADMIN, elsewhere)
+    small.clock.now += 1
+    standing = (await quotas.info(ANN, HERE)).standing
+    assert (standing.buckets[1].used, standing.left) == (4, 0)
+    there = (await quotas.info(ANN, Place(666, 1))).standing
+    assert (there.left, there.granted) == (1004, 1000)
 
 
 async def test_only_admins_touch_quotas(small: House) -> None:

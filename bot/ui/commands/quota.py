@@ -49,7 +49,7 @@ def _subject(interaction: discord.Interaction[Any], target: Target | None) -> Su
     if isinstance(target, discord.Role) and target.id != interaction.guild_id:
         return Subject(Scope.ROLE, target.id)
     if isinstance(target, discord.Member):
-        return Subject(Scope.USER, target.id)
+        return Subject(Scope.USER, target.id, interaction.guild_id)
     return Subject(Scope.GUILD, interaction.guild_id)
 
 
