@@ -53,6 +53,10 @@ class _Close:
 _Message = GenerationSpec | _Cancel | _Close
 
 
+CLOSE_S = 5.0
+"""How long :meth:`LocalEngine.close` waits for the thread."""
+
+
 class LocalEngine:
     """The Engine protocol on this machine's torch.
 
@@ -86,6 +90,7 @@ class LocalEngine:
         self._active: dict[str, bool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._loaded = False
         self._broken = False
         self._beat = time.monotonic()
 
@@ -106,7 +111,8 @@ class LocalEngine:
         """Stop after the step in flight; :meth:`events` ends."""
         self._inbox.put(_Close())
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            # A step takes less; while models load there is no step to wait for, and the thread is a daemon.
+            await asyncio.to_thread(self._thread.join, CLOSE_S)
             self._thread = None
         self._active.clear()
         self._events.put_nowait(None)
@@ -155,7 +161,7 @@ class LocalEngine:
             yield event
 
     def _alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive() and not self._broken
+        return self._loaded and self._thread is not None and self._thread.is_alive() and not self._broken
 
     def _run(self, ready: asyncio.Future[None]) -> None:
         """The thread: build, tell that it is ready, serve until closed or broken."""
@@ -168,6 +174,7 @@ class LocalEngine:
             )
             self._call(partial(_resolve, ready, fault))
             return
+        self._loaded = True
         self._call(partial(_resolve, ready))
         try:
             self._serve(core, outbox)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -56,6 +56,7 @@ class Services:
     feeds: ProgressFeeds
     backlog: Backlog
     drained: asyncio.Event
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Start the engine and work until drained; raises EngineStartError, or EngineError when it broke."""
@@ -81,13 +82,22 @@ class Services:
 
     async def _paint(self) -> None:
         """What was rendered before a restart is told while the engine still loads its models."""
+        starting = asyncio.create_task(self.engine.start(), name="engine start")
+        stopping = asyncio.create_task(self.stopping.wait(), name="stopping")
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()  # A model may load for minutes, and nothing of it is worth waiting for.
+            await asyncio.gather(starting, return_exceptions=True)
+            return
         try:
-            await self.engine.start()
+            await starting
         except EngineError as error:
             raise EngineStartError(str(error)) from error
         await self.dispatcher.run()
 
     def _stop(self) -> None:
+        self.stopping.set()
         self.admission.refuse()
         self.dispatcher.stop()
         self.outbox.stop()

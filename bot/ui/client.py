@@ -137,8 +137,7 @@ async def _serve(client: TesseraClient, services: Services, stop: asyncio.Event)
         await asyncio.wait({work, gateway, asked}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             log.info("stopping: nothing new is taken, what is being posted is finished")
-            await services.drain(CLOSE_S - 5)
-            await asyncio.wait({work}, timeout=CLOSE_S)
+            await services.drain(CLOSE_S - 10)
     finally:
         for task in (asked, gateway, work):
             task.cancel()
