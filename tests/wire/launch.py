@@ -3,6 +3,7 @@
 Environment:
     WIRE_API, WIRE_GATEWAY   where Discord is
     WIRE_ENGINE              ``fake`` (default) or ``real``
+    WIRE_LOADING             set: the fake engine never gets done with loading its model
     WIRE_PAUSE               seconds between two steps of the fake engine
     WIRE_HELD                set: the fake engine stands still from its first step on
     WIRE_CRASH               a crash point, see tests.wire.crash
@@ -51,7 +52,10 @@ def fake_engine(*_: object, **__: object) -> Engine:
 
     brake = Brake(float(os.environ.get("WIRE_PAUSE", "0")), "WIRE_HELD" in os.environ)
     failures = {"FAIL": Failure(EngineError("The engine was told to fail."), step=2)}
-    return FakeEngine(failures=failures, pause=brake)
+    engine = FakeEngine(failures=failures, pause=brake)
+    if "WIRE_LOADING" in os.environ:
+        engine.start = asyncio.Event().wait  # type: ignore[assignment]
+    return engine
 
 
 def measure_lag(file: Path, every: float = 0.01) -> None:

@@ -34,6 +34,18 @@ async def test_sigterm_drains_and_the_next_process_goes_on(discord: StandIn, tmp
     assert [len(grids(discord)), leftovers(discord), books.faults()] == [6, [], []]
 
 
+async def test_sigterm_while_the_model_loads_ends_at_once(discord: StandIn, tmp_path: Path) -> None:
+    async with BotProcess(discord, tmp_path, environ={"WIRE_LOADING": "1"}) as bot:
+        await discord.slash(discord.user("ann"), "imagine", prompt="a boat")
+        books = Books(bot.data)
+        await discord.wait_for(lambda: len(books.jobs()) == 1)
+        bot.terminate()
+        assert await bot.ended(15) == 0
+    async with BotProcess(discord, tmp_path):
+        await discord.wait_for(lambda: books.settled(1))
+    assert len(grids(discord)) == 1
+
+
 async def test_sigterm_lets_a_send_under_way_end(discord: StandIn, tmp_path: Path) -> None:
     held = discord.faults.hold("POST", r"/channels/\d+/messages$")
     async with BotProcess(discord, tmp_path) as bot:
