@@ -1,1 +1,1 @@
-"""Trains the sketch model that Tessera carries. Nothing here is needed at run time; see training/README.md."""
+"""Trains the sketch model that Tessera carries. Not needed at run time; see training/README.md."""

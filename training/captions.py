@@ -15,23 +15,82 @@ from training.things import COLOURS, NO_COLOUR, PLAIN_SHAPES, THINGS, plural
 UNKNOWN = len(THINGS)  # the class of a word the model has no picture for
 NOBODY = len(THINGS) + 1  # the class "no second thing"
 
-EN_EXTRA = ("in a storm", "at night", "on the beach", "highly detailed", "digital art", "3d render", "oil painting",
-            "4k", "in the forest", "watercolor", "best quality", "masterpiece", "in the rain", "in space", "by the sea",
-            "emoji", "icon", "sticker", "cartoon style", "cinematic light", "in the city", "in winter", "smiling")
-ZH_EXTRA = ("暴风雨中", "夜晚", "海边", "高清", "数字艺术", "油画", "森林里", "水彩", "最好的画质", "雨中", "太空中", "表情",
-            "图标", "贴纸", "卡通风格", "城市里", "冬天", "微笑", "插画", "可爱风格")
-EN_MANNER = ("", "", "", "", "a picture of ", "a drawing of ", "an image of ", "a photo of ", "an emoji of ", "draw ",
-             "paint ", "i want ", "please draw ")
+EN_EXTRA = (
+    "in a storm",
+    "at night",
+    "on the beach",
+    "highly detailed",
+    "digital art",
+    "3d render",
+    "oil painting",
+    "4k",
+    "in the forest",
+    "watercolor",
+    "best quality",
+    "masterpiece",
+    "in the rain",
+    "in space",
+    "by the sea",
+    "emoji",
+    "icon",
+    "sticker",
+    "cartoon style",
+    "cinematic light",
+    "in the city",
+    "in winter",
+    "smiling",
+)
+ZH_EXTRA = (
+    "暴风雨中",
+    "夜晚",
+    "海边",
+    "高清",
+    "数字艺术",
+    "油画",
+    "森林里",
+    "水彩",
+    "最好的画质",
+    "雨中",
+    "太空中",
+    "表情",
+    "图标",
+    "贴纸",
+    "卡通风格",
+    "城市里",
+    "冬天",
+    "微笑",
+    "插画",
+    "可爱风格",
+)
+EN_MANNER = (
+    "",
+    "",
+    "",
+    "",
+    "a picture of ",
+    "a drawing of ",
+    "an image of ",
+    "a photo of ",
+    "an emoji of ",
+    "draw ",
+    "paint ",
+    "i want ",
+    "please draw ",
+)
 ZH_MANNER = ("", "", "", "", "一张图，", "画", "请画", "一幅画：", "我想要", "图片：", "来")
 EN_MOOD = ("", "", "", "", "", "cute ", "big ", "small ", "little ", "beautiful ", "happy ", "old ", "shiny ")
 ZH_MOOD = ("", "", "", "", "", "可爱的", "大", "小小的", "漂亮的", "快乐的")
-EN_NUMBERS = (("a", "a", "one", "", "the", "1", "a single"), ("two", "two", "2", "a pair of"), ("three", "three", "3"))
+EN_NUMBERS = (
+    ("a", "a", "one", "", "the", "1", "a single"),
+    ("two", "two", "2", "a pair of"),
+    ("three", "three", "3"),
+)
 ZH_NUMBERS = (("一", "一", "1", ""), ("两", "两", "2", "二"), ("三", "三", "3"))
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption's text and what it says: thing, colour, count, other, other_colour, background (class indices)."""
+    """A caption, and what it says as classes: thing, colour, count, other, other_colour, background."""
 
     text: str
     labels: tuple[int, int, int, int, int, int]
@@ -43,8 +102,14 @@ def foreign_words(language: str) -> tuple[str, ...]:
     path = DATA / "emojibase" / language / "compact.json"
     known = {name for thing in THINGS for name in (*thing.en, *thing.zh)}
     labels = [str(entry["label"]).lower() for entry in json.loads(path.read_text(encoding="utf-8"))]
-    return tuple(label for label in labels if len(label) < 18 and not any(
-        name == label or (name in label.split() if language == "en" else name in label) for name in known))
+    return tuple(
+        label
+        for label in labels
+        if len(label) < 18
+        and not any(
+            name == label or (name in label.split() if language == "en" else name in label) for name in known
+        )
+    )
 
 
 def _said_colour(rng: random.Random, thing: int, colour: int) -> int:
@@ -88,10 +153,18 @@ def _en(rng: random.Random, nouns: list[str], background: int) -> str:
     if background != NO_COLOUR:
         ground = _word(rng, COLOURS[background].en)
         article = "an" if ground[0] in "aeio" else "a"
-        text = rng.choice((f"{text} on {article} {ground} background", f"{text} on {article} {ground} background",
-                           f"{text}, {ground} background", f"{text} against {article} {ground} background",
-                           f"{text} on {ground}", f"{ground} background, {text}",
-                           f"{text}, the background is {ground}", f"{text} in front of {article} {ground} wall"))
+        text = rng.choice(
+            (
+                f"{text} on {article} {ground} background",
+                f"{text} on {article} {ground} background",
+                f"{text}, {ground} background",
+                f"{text} against {article} {ground} background",
+                f"{text} on {ground}",
+                f"{ground} background, {text}",
+                f"{text}, the background is {ground}",
+                f"{text} in front of {article} {ground} wall",
+            )
+        )
     if rng.random() < 0.15:
         text += rng.choice((", ", " ")) + rng.choice(EN_EXTRA)
     return rng.choice(EN_MANNER) + text
@@ -102,15 +175,24 @@ def _zh(rng: random.Random, nouns: list[str], background: int) -> str:
     text = rng.choice(("和", "和", "与", "、", "旁边有")).join(nouns)
     if background != NO_COLOUR:
         ground = rng.choice(COLOURS[background].zh[1:])
-        text = rng.choice((f"{text}，{ground}背景", f"{text}，{ground}背景", f"{ground}背景上的{text}", f"{text}，背景是{ground}",
-                           f"{ground}的背景，{text}", f"{text}，{ground}的背景", f"在{ground}背景上，{text}"))
+        text = rng.choice(
+            (
+                f"{text}，{ground}背景",
+                f"{text}，{ground}背景",
+                f"{ground}背景上的{text}",
+                f"{text}，背景是{ground}",
+                f"{ground}的背景，{text}",
+                f"{text}，{ground}的背景",
+                f"在{ground}背景上，{text}",
+            )
+        )
     if rng.random() < 0.15:
         text += "，" + rng.choice(ZH_EXTRA)
     return rng.choice(ZH_MANNER) + text
 
 
 def caption(rng: random.Random, scene: Scene, language: str, unknown: bool = False) -> Caption:
-    """A caption of the scene in 'en' or 'zh'; with `unknown` the thing goes by a word nobody taught the model."""
+    """A caption of the scene in 'en' or 'zh'; with `unknown` the thing goes by a word that means nothing."""
     background = scene.background if rng.random() < 0.6 else NO_COLOUR
     parts = [(scene.thing, scene.colour)] + ([(scene.other, scene.other_colour)] if scene.other >= 0 else [])
     nouns, said = [], []
@@ -122,9 +204,21 @@ def caption(rng: random.Random, scene: Scene, language: str, unknown: bool = Fal
         else:
             name = _word(rng, THINGS[thing].en if language == "en" else THINGS[thing].zh)
         said.append(colour)
-        nouns.append(_en_noun(rng, name, colour, scene.count) if language == "en"
-                     else _zh_noun(rng, name, THINGS[thing].measure, colour, scene.count))
+        nouns.append(
+            _en_noun(rng, name, colour, scene.count)
+            if language == "en"
+            else _zh_noun(rng, name, THINGS[thing].measure, colour, scene.count)
+        )
     text = (_en if language == "en" else _zh)(rng, nouns, background)
     other = NOBODY if scene.other < 0 else UNKNOWN if unknown else scene.other
-    return Caption(text, (UNKNOWN if unknown else scene.thing, said[0], scene.count - 1, other,
-                          said[1] if scene.other >= 0 else NO_COLOUR, background))
+    return Caption(
+        text,
+        (
+            UNKNOWN if unknown else scene.thing,
+            said[0],
+            scene.count - 1,
+            other,
+            said[1] if scene.other >= 0 else NO_COLOUR,
+            background,
+        ),
+    )

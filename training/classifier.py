@@ -1,7 +1,7 @@
 """The judge of shapes: a small classifier in grey, and outlines. It has never seen the style it judges.
 
-It is trained on the other vendors' drawings (Noto, Fluent flat, Twemoji, OpenMoji, EmojiOne) under heavy jitter
-of tone, tilt, scale and place. A thing that these have no drawing of (the lighthouse) is judged by outline only.
+It is trained on the other vendors' drawings (Noto, Fluent flat, Twemoji, OpenMoji, EmojiOne) under heavy
+jitter of tone, tilt, scale and place. What they have no drawing of (a lighthouse) is judged by outline.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training import measure
 from training.common import load, save
 from training.fetch import JUDGING
 from training.paths import RUNS, SPRITES
-from training.scenes import SIDE, Scene, paint
+from training.scenes import SIDE, Scene, as_floats, paint
 from training.things import NO_COLOUR, PAINTED, THINGS
 
 CHECKPOINT = RUNS / "judge.pt"
@@ -36,7 +36,9 @@ def drawings() -> list[tuple[int, Image.Image]]:
         for vendor in JUDGING:
             path = SPRITES / vendor / f"{THINGS[thing].key}.png"
             if path.exists():
-                found.append((label, Image.open(path).convert("RGBA").resize((64, 64), Image.Resampling.LANCZOS)))
+                found.append(
+                    (label, Image.open(path).convert("RGBA").resize((64, 64), Image.Resampling.LANCZOS))
+                )
     return found
 
 
@@ -45,16 +47,18 @@ def jittered(rng: random.Random, drawing: Image.Image) -> Floats:
     grey = ImageOps.mirror(drawing) if rng.random() < 0.3 else drawing
     grey = grey.rotate(rng.gauss(0, 9), Image.Resampling.BILINEAR)
     width, height = rng.randint(34, 50), rng.randint(34, 50)
-    grey = grey.resize(((width + height) // 2 + rng.randint(-3, 3), (width + height) // 2), Image.Resampling.BILINEAR)
+    grey = grey.resize(
+        ((width + height) // 2 + rng.randint(-3, 3), (width + height) // 2), Image.Resampling.BILINEAR
+    )
     if rng.random() < 0.5:
         grey = grey.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.2)))
-    tone = np.asarray(grey.convert("L"), np.float32) / 255
-    alpha = np.asarray(grey.getchannel("A"), np.float32) / 255
+    tone = as_floats(grey.convert("L"))
+    alpha = as_floats(grey.getchannel("A"))
     tone = (tone ** rng.uniform(0.5, 2)) * rng.uniform(0.5, 1) + rng.uniform(-0.15, 0.3)
     canvas = np.full((96, 96), rng.random(), np.float32)
     top = (96 - grey.height) // 2 + rng.randint(-5, 5)
     left = (96 - grey.width) // 2 + rng.randint(-5, 5)
-    place = canvas[top:top + grey.height, left:left + grey.width]
+    place = canvas[top : top + grey.height, left : left + grey.width]
     place += (tone - place) * alpha
     return normal(canvas[24:72, 24:72])
 
@@ -66,24 +70,39 @@ def normal(grey: Floats) -> Floats:
 
 def centred(rgb: Floats) -> Floats:
     """A (64, 64, 3) picture as the classifier sees it: grey, 48 px, cropped around what stands out."""
-    grey = Image.fromarray((rgb @ np.array([0.3, 0.59, 0.11], np.float32) * 255).clip(0, 255).astype(np.uint8))
+    grey = Image.fromarray(
+        (rgb @ np.array([0.3, 0.59, 0.11], np.float32) * 255).clip(0, 255).astype(np.uint8)
+    )
     found = measure.mask(rgb)
     ys, xs = np.nonzero(found if found.any() else np.ones_like(found))
     reach = max(int(np.ptp(ys)), int(np.ptp(xs))) / 2 * 48 / 42 + 1
     y, x = (int(ys.min()) + int(ys.max())) / 2, (int(xs.min()) + int(xs.max())) / 2
     padded = ImageOps.expand(grey, SIDE, int(np.median(np.asarray(grey)[[0, -1]])))
     box = (x - reach + SIDE, y - reach + SIDE, x + reach + SIDE, y + reach + SIDE)
-    return normal(np.asarray(padded.resize((48, 48), Image.Resampling.BILINEAR, box=box), np.float32) / 255)
+    return normal(as_floats(padded.resize((48, 48), Image.Resampling.BILINEAR, box=box)))
 
 
 def network() -> nn.Sequential:
     """(B, 1, 48, 48) to (B, things) scores."""
-    def stage(a: int, b: int) -> list[nn.Module]:
-        return [nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU(),
-                nn.Conv2d(b, b, 3, 1, 1), nn.BatchNorm2d(b), nn.ReLU()]
 
-    return nn.Sequential(*stage(1, 32), *stage(32, 64), *stage(64, 128), nn.Dropout(0.3), nn.Flatten(),
-                         nn.Linear(128 * 36, len(PAINTED)))
+    def stage(a: int, b: int) -> list[nn.Module]:
+        return [
+            nn.Conv2d(a, b, 3, 2, 1),
+            nn.BatchNorm2d(b),
+            nn.ReLU(),
+            nn.Conv2d(b, b, 3, 1, 1),
+            nn.BatchNorm2d(b),
+            nn.ReLU(),
+        ]
+
+    return nn.Sequential(
+        *stage(1, 32),
+        *stage(32, 64),
+        *stage(64, 128),
+        nn.Dropout(0.3),
+        nn.Flatten(),
+        nn.Linear(128 * 36, len(PAINTED)),
+    )
 
 
 def train() -> nn.Sequential:
@@ -123,9 +142,11 @@ class Judge:
         else:
             net.load_state_dict(state["net"])
         rng, samples = random.Random(71), 6
-        outlines = [measure.silhouette(np.asarray(paint(rng, Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, ground)),
-                                                  np.float32) / 255)
-                    for t in PAINTED for ground in (3, 5, 9, 4, 6, 10)]
+        outlines = [
+            measure.silhouette(as_floats(paint(rng, Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, ground))))
+            for t in PAINTED
+            for ground in (3, 5, 9, 4, 6, 10)
+        ]
         return cls(net.eval(), np.stack(outlines), samples)
 
     def rank(self, pictures: Floats) -> NDArray[np.intp]:
@@ -133,7 +154,8 @@ class Judge:
         x = torch.from_numpy(np.stack([centred(picture) for picture in pictures]))[:, None]
         with torch.no_grad():
             scores: Tensor = self.net(x)
-        return np.asarray(PAINTED)[scores.argsort(dim=1, descending=True).numpy()]
+        order: NDArray[np.intp] = scores.argsort(dim=1, descending=True).numpy()
+        return np.asarray(np.asarray(PAINTED)[order])
 
     def rank_outline(self, pictures: Floats) -> NDArray[np.intp]:
         """(N, things): THINGS indices, best first, by the nearest outline."""
@@ -146,5 +168,7 @@ def scores(ranked: NDArray[np.intp], things: Sequence[int], name: str) -> dict[s
     """The shares found first and among the first five, over the things this judge knows."""
     known = {PAINTED[label] for label, _ in drawings()} if name == "classifier" else set(PAINTED)
     rows = [(row, thing) for row, thing in zip(ranked, things, strict=True) if thing in known]
-    return {f"{name}_top1": float(np.mean([row[0] == thing for row, thing in rows])),
-            f"{name}_top5": float(np.mean([thing in row[:5] for row, thing in rows]))}
+    return {
+        f"{name}_top1": float(np.mean([row[0] == thing for row, thing in rows])),
+        f"{name}_top5": float(np.mean([thing in row[:5] for row, thing in rows])),
+    }

@@ -60,7 +60,9 @@ class Clock:
 
 def log(path: Path, **values: float | int | str) -> None:
     """Print one line of progress and append it as JSON."""
-    line = json.dumps({key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()})
+    line = json.dumps(
+        {key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()}
+    )
     print(line, flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:

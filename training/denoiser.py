@@ -1,9 +1,10 @@
 """Trains the denoiser: a small conditional UNet on precomputed latents, v-prediction, EMA.
 
-    python -m training.denoiser --minutes 100                # starts, or resumes from training/runs/denoiser.pt
+    python -m training.denoiser --minutes 100                # starts, or resumes from the checkpoint
     python -m training.denoiser --minutes 30 --from-export   # goes on from the exported fp16 weights
 
-Muon (Jordan et al. 2024) turns the hidden matrices, AdamW the rest; a step costs about 10 % more and learns more.
+Muon trains the hidden matrices, AdamW the rest. Two processes of one thread each average their weights every
+few steps: under other load two threads of one process spend most of their time waiting for each other.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SCENES = RUNS / "scenes.pt"
 LATENTS = RUNS / "latents.pt"
 CAPTIONS = 4  # per scene
 BATCH = 32  # per worker
-SYNC_EVERY = 4  # steps between two averagings
+SYNC_EVERY = 8  # steps between two averagings
 SAVE_EVERY = 120  # seconds
 
 
@@ -41,27 +42,45 @@ def build() -> UNet2DConditionModel:
     Built by the constructor: `from_config` drops `addition_embed_type` and `resnet_time_scale_shift`.
     """
     return UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(64, 128, 192), layers_per_block=1,
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(64, 128, 192),
+        layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=4, cross_attention_dim=text.WIDTH, norm_num_groups=16,
-        addition_embed_type="text", addition_embed_type_num_heads=4, resnet_time_scale_shift="scale_shift")
+        attention_head_dim=4,
+        cross_attention_dim=text.WIDTH,
+        norm_num_groups=16,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
+    )
 
 
 def scheduler() -> DDIMScheduler:
     """The noise schedule: cosine, down to no signal at all, so that flat backgrounds come out right."""
     return DDIMScheduler(
-        num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction",
-        timestep_spacing="trailing", rescale_betas_zero_snr=True, clip_sample=False, set_alpha_to_one=True)
+        num_train_timesteps=1000,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
 
 
 def prepare_scenes(count: int, seed: int) -> dict[str, Tensor]:
-    """Paint `count` scenes: (N, 3, 64, 64) bytes and (N, CAPTIONS, 32) token ids, English and Chinese in turn."""
+    """Paint `count` scenes: (N, 3, 64, 64) bytes and (N, CAPTIONS, 32) token ids, in English and Chinese."""
     rng, tokenizer = random.Random(seed), text.load_tokenizer()
     scenes = [draw_scene(rng) for _ in range(count)]
     pictures = torch.from_numpy(np.stack([np.asarray(paint(rng, scene)) for scene in scenes]))
-    words = [caption(rng, scene, ("en", "zh")[i % 2], rng.random() < 0.04).text
-             for scene in scenes for i in range(CAPTIONS)]
+    words = [
+        caption(rng, scene, ("en", "zh")[i % 2], rng.random() < 0.04).text
+        for scene in scenes
+        for i in range(CAPTIONS)
+    ]
     ids = text.tokens(tokenizer, words).to(torch.int16).view(-1, CAPTIONS, text.LENGTH)
     return {"pictures": pictures.permute(0, 3, 1, 2).contiguous(), "ids": ids}
 
@@ -83,7 +102,7 @@ QUINTICS = ((8.2872, -23.5959, 17.3004), (4.1071, -2.9478, 0.5448), (3.9487, -2.
 
 
 def orthogonal(stack: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrix to each of a (b, m, n) stack, roughly: that is all that Muon needs."""
+    """The nearest semi-orthogonal matrix to each of a (b, m, n) stack, roughly: Muon needs no more."""
     x = stack.bfloat16()
     flip = x.shape[1] > x.shape[2]
     x = x.mT if flip else x
@@ -91,7 +110,8 @@ def orthogonal(stack: Tensor) -> Tensor:
     for linear, cubic, quintic in QUINTICS:
         gram = x @ x.mT
         x = linear * x + (cubic * gram + quintic * gram @ gram) @ x
-    return (x.mT if flip else x).float()
+    turned: Tensor = (x.mT if flip else x).float()
+    return turned
 
 
 class Muon:
@@ -128,8 +148,10 @@ class Training:
         self.weights = [p.detach().clone().contiguous() for p in self.unet.parameters()]
         self.ema = [weight.clone() for weight in self.weights]
         self.unet.to(torch.bfloat16)
-        hidden = [w.ndim >= 2 and not n.startswith(("conv_in", "conv_out"))
-                  for n, w in zip(self.names, self.weights, strict=True)]
+        hidden = [
+            w.ndim >= 2 and not n.startswith(("conv_in", "conv_out"))
+            for n, w in zip(self.names, self.weights, strict=True)
+        ]
         self.hidden = hidden
         self.muon = Muon([w for w, h in zip(self.weights, hidden, strict=True) if h])
         self.rest = [w for w, h in zip(self.weights, hidden, strict=True) if not h]
@@ -138,9 +160,14 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Everything a resume needs; `ema` is keyed by parameter name, ready for the UNet."""
-        return {"weights": self.weights, "ema": dict(zip(self.names, self.ema, strict=True)),
-                "adam": self.adam.state_dict(), "velocity": self.muon.velocity,
-                "step": self.step, "spent": self.spent}
+        return {
+            "weights": self.weights,
+            "ema": dict(zip(self.names, self.ema, strict=True)),
+            "adam": self.adam.state_dict(),
+            "velocity": self.muon.velocity,
+            "step": self.step,
+            "spent": self.spent,
+        }
 
     def resume(self, path: Path) -> None:
         """Take up a checkpoint, if there is one."""
@@ -186,7 +213,7 @@ class Training:
 
 
 def velocity_loss(unet: UNet2DConditionModel, clean: Tensor, states: Tensor, alphas: Tensor) -> Tensor:
-    """The v-prediction loss (Salimans and Ho 2022) at one random timestep per row, stratified over the batch."""
+    """The v-prediction loss (Salimans and Ho 2022), timesteps stratified over the batch."""
     rows = len(clean)
     times = ((torch.arange(rows) + torch.rand(rows)) / rows * 1000).long().clamp(0, 999)
     signal = alphas[times].sqrt().view(-1, 1, 1, 1)
@@ -201,10 +228,11 @@ def sync(training: Training, clock: Clock, workers: int) -> bool:
     """Average weights and momenta over the workers; True when the plan is spent, for all at the same step."""
     done = torch.tensor([float(clock.share >= 1)])
     if workers > 1:
-        flat = torch.cat([t.reshape(-1) for t in (*training.weights, *training.muon.velocity, done)])
+        shared = [*training.weights, *training.muon.velocity, done]
+        flat = torch.cat([tensor.reshape(-1) for tensor in shared])
         distributed.all_reduce(flat)
-        pieces = (flat / workers).split([t.numel() for t in (*training.weights, *training.muon.velocity, done)])
-        for tensor, piece in zip((*training.weights, *training.muon.velocity, done), pieces, strict=True):
+        pieces = torch.split(flat / workers, [tensor.numel() for tensor in shared])
+        for tensor, piece in zip(shared, pieces, strict=True):
             tensor.copy_(piece.view(tensor.shape))
         training.publish()
     return bool(done > 0)
@@ -246,7 +274,9 @@ def work(rank: int, options: argparse.Namespace) -> None:
     """One worker: `workers` of them train copies on their own batches and average every few steps."""
     prepare(7)
     if options.workers > 1:
-        distributed.init_process_group("gloo", f"file://{RUNS.resolve()}/meet", rank=rank, world_size=options.workers)
+        distributed.init_process_group(
+            "gloo", f"file://{RUNS.resolve()}/meet", rank=rank, world_size=options.workers
+        )
     data = load(LATENTS)
     assert data is not None
     training = Training(options.rate)
@@ -261,7 +291,9 @@ def work(rank: int, options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Prepare the latents once, then train until the plan is spent; a second call resumes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=100, help="the whole plan, earlier runs counted in")
     parser.add_argument("--scenes", type=int, default=16000)
     parser.add_argument("--rate", type=float, default=2e-3)
@@ -275,7 +307,7 @@ def main() -> None:
     if options.workers == 1:
         work(0, options)
     else:
-        multiprocessing.spawn(work, args=(options,), nprocs=options.workers)  # type: ignore[no-untyped-call]
+        multiprocessing.spawn(work, args=(options,), nprocs=options.workers)  # type: ignore[attr-defined,no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -58,14 +58,21 @@ def pipeline(checkpoint: Path = denoiser.CHECKPOINT) -> tuple[StableDiffusionPip
     """The stock pipeline around the trained parts."""
     unet, figures = ema_unet(checkpoint)
     made = StableDiffusionPipeline(
-        vae=scaled_vae(), text_encoder=text.trained(), tokenizer=text.load_tokenizer(), unet=unet,
-        scheduler=denoiser.scheduler(), safety_checker=None, feature_extractor=None, image_encoder=None,
-        requires_safety_checker=False)
+        vae=scaled_vae(),
+        text_encoder=text.trained(),
+        tokenizer=text.load_tokenizer(),
+        unet=unet,
+        scheduler=denoiser.scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
     return made, figures
 
 
 def latent_rgb(model: AutoencoderTiny) -> list[list[float]]:
-    """Least-squares map from scaled latents to RGB in 0..1, for previews: a row per channel, then the bias."""
+    """Least-squares map from scaled latents to RGB in 0..1: a row per channel, then the bias."""
     pictures = vae.as_floats(vae.pictures(100, 21))
     with torch.no_grad():
         latents = model.encoder(pictures) * model.config.scaling_factor
@@ -78,8 +85,16 @@ def latent_rgb(model: AutoencoderTiny) -> list[list[float]]:
 def concepts() -> dict[str, Any]:
     """What the model knows, by name in both languages, for pages and prompts."""
     return {
-        "things": [{"key": t.key, "en": list(t.en), "zh": list(t.zh), "measure": t.measure,
-                    "natural": t.natural or None} for t in (THINGS[i] for i in PAINTED)],
+        "things": [
+            {
+                "key": t.key,
+                "en": list(t.en),
+                "zh": list(t.zh),
+                "measure": t.measure,
+                "natural": t.natural or None,
+            }
+            for t in (THINGS[i] for i in PAINTED)
+        ],
         "colours": [{"key": c.key, "rgb": list(c.rgb), "en": list(c.en), "zh": list(c.zh)} for c in COLOURS],
     }
 
@@ -98,10 +113,15 @@ def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) 
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
     settings = {
-        "native_size": 64, "shown_size": 256, "steps": STEPS, "guidance_scale": GUIDANCE, "sampler": "ddim",
-        "latent_rgb": latent_rgb(scaled_vae()), "trained": figures,
+        "native_size": 64,
+        "shown_size": 256,
+        "steps": STEPS,
+        "guidance_scale": GUIDANCE,
+        "sampler": "ddim",
+        "latent_rgb": latent_rgb(scaled_vae()),
+        "trained": figures,
         "description": "A sketch model to try things out: emoji-like pictures of about "
-                       f"{len(PAINTED)} things in {len(COLOURS)} colours, from English and Chinese prompts.",
+        f"{len(PAINTED)} things in {len(COLOURS)} colours, from English and Chinese prompts.",
     }
     for name, table in (("tessera.json", settings), ("concepts.json", concepts())):
         (folder / name).write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -36,8 +36,9 @@ LIGHTHOUSE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160"><d
 <stop offset="1" stop-color="#b9b2cc"/></linearGradient>
 <linearGradient id="r"><stop offset="0" stop-color="#ff5a55"/><stop offset=".6" stop-color="#e22a38"/>
 <stop offset="1" stop-color="#a3123a"/></linearGradient>
-<linearGradient id="k" y2="1" x2="0"><stop offset="0" stop-color="#7b8794"/><stop offset="1" stop-color="#4b5563"/>
-</linearGradient><radialGradient id="y"><stop offset="0" stop-color="#fffbd0"/><stop offset="1"
+<linearGradient id="k" y2="1" x2="0"><stop offset="0" stop-color="#7b8794"/>
+<stop offset="1" stop-color="#4b5563"/></linearGradient>
+<radialGradient id="y"><stop offset="0" stop-color="#fffbd0"/><stop offset="1"
 stop-color="#ffc21f"/></radialGradient></defs>
 <ellipse cx="80" cy="146" rx="58" ry="13" fill="url(#k)"/><path d="M60 56h40l14 90H46z" fill="url(#w)"/>
 <path d="M57.200 74h45.600l3.200 20H54z M50.800 114h58.400l3.200 20H47.600z" fill="url(#r)"/>
@@ -52,8 +53,9 @@ def unpack(name: str) -> Path:
     folder = DATA / name
     if not folder.exists():
         DATA.mkdir(parents=True, exist_ok=True)
-        packed = subprocess.run(["npm", "pack", "--silent", PACKAGES[name]], cwd=DATA, check=True,
-                                capture_output=True, text=True).stdout.split()[-1]
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", PACKAGES[name]], cwd=DATA, check=True, capture_output=True, text=True
+        ).stdout.split()[-1]
         with tarfile.open(DATA / packed) as archive:
             archive.extractall(DATA / f"{name}.part", filter="data")
         (DATA / f"{name}.part" / "package").rename(folder)
@@ -88,27 +90,34 @@ def iconify(vendor: str, thing: Thing) -> Image.Image | None:
         return None
     icon = icons["icons"][name]
     width, height = icon.get("width", icons.get("width", 16)), icon.get("height", icons.get("height", 16))
-    return rasterise(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
-                     f'{icon["body"]}</svg>')
+    return rasterise(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+    )
 
 
 def shape(key: str) -> Image.Image:
     """A plain shape with a soft highlight, drawn here."""
-    body = {"circle": '<circle cx="80" cy="80" r="74"', "square": '<rect x="12" y="12" width="136" height="136" rx="10"',
-            "triangle": '<path d="M80 10L152 144H8z" stroke-linejoin="round"'}[key]
-    return rasterise('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160"><defs><radialGradient id="g" '
-                     'cx=".35" cy=".3" r=".8"><stop offset="0" stop-color="#ff7a70"/><stop offset=".5" '
-                     'stop-color="#e22a30"/><stop offset="1" stop-color="#a81a2c"/></radialGradient></defs>'
-                     f'{body} fill="url(#g)"/></svg>')
+    body = {
+        "circle": '<circle cx="80" cy="80" r="74"',
+        "square": '<rect x="12" y="12" width="136" height="136" rx="10"',
+        "triangle": '<path d="M80 10L152 144H8z" stroke-linejoin="round"',
+    }[key]
+    return rasterise(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160"><defs><radialGradient id="g" '
+        'cx=".35" cy=".3" r=".8"><stop offset="0" stop-color="#ff7a70"/><stop offset=".5" '
+        'stop-color="#e22a30"/><stop offset="1" stop-color="#a81a2c"/></radialGradient></defs>'
+        f'{body} fill="url(#g)"/></svg>'
+    )
 
 
 def squared(picture: Image.Image) -> Image.Image:
-    """Crop to what is drawn and centre it on a square of SIZE pixels, so that scale means the same for all."""
+    """Crop to what is drawn and centre it on a square of SIZE pixels, so that scale means one thing."""
     box = picture.getchannel("A").point(lambda a: 255 if a > 16 else 0).getbbox()
     drawn = picture.crop(box)
     scale = SIZE / max(drawn.size)
-    drawn = drawn.resize((max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale))),
-                         Image.Resampling.LANCZOS)
+    drawn = drawn.resize(
+        (max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale))), Image.Resampling.LANCZOS
+    )
     canvas = Image.new("RGBA", (SIZE, SIZE))
     canvas.paste(drawn, ((SIZE - drawn.width) // 2, (SIZE - drawn.height) // 2))
     return canvas

@@ -2,9 +2,9 @@
 
     python -m training.judge                 # writes docs/model-figures.json, .md and the contact sheet
 
-Shape is judged twice, never by colour: by a classifier in grey that has seen other vendors' drawings only, and
-by the outline against the references. Both are reported on real scenes and on a half-trained model as well: a
-judge that cannot tell these apart would be worth nothing.
+Shape is judged twice, never by colour: by a classifier in grey that has seen other vendors' drawings only,
+and by the outline against the references. Both are reported on real scenes and on a half-trained model as
+well: a judge that cannot tell these apart would be worth nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from diffusers import StableDiffusionPipeline
 from training import classifier, measure, sheet
 from training.common import prepare
 from training.paths import DOCS, EXPORT, RUNS
-from training.scenes import Scene, clash, paint
+from training.scenes import Scene, as_floats, clash, paint
 from training.things import COLOURS, NO_COLOUR, PAINTED, PLAIN_SHAPES, THINGS, Thing, held_out
 
 Floats = measure.Floats
@@ -41,7 +41,10 @@ class Asked:
 def plain(scene: Scene, language: str) -> Asked:
     """The plainest caption of a scene of one kind of thing."""
     thing, ground = THINGS[scene.thing], COLOURS[scene.background]
-    return Asked(english(thing, scene, ground.en[0]) if language == "en" else chinese(thing, scene, ground.zh[1]), scene)
+    return Asked(
+        english(thing, scene, ground.en[0]) if language == "en" else chinese(thing, scene, ground.zh[1]),
+        scene,
+    )
 
 
 def english(thing: Thing, scene: Scene, ground: str) -> str:
@@ -69,49 +72,73 @@ def grounds(rng: random.Random, thing: int, colour: int) -> int:
 
 def shape_scenes(rng: random.Random, each: int) -> list[Scene]:
     """`each` scenes of every thing in its natural colours."""
-    return [Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR)) for t in PAINTED for _ in range(each)]
+    return [
+        Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR))
+        for t in PAINTED
+        for _ in range(each)
+    ]
 
 
 def colour_scenes(rng: random.Random, number: int, unseen: bool) -> list[Scene]:
     """Coloured things, of pairs shown in training or held out from it."""
-    pairs = [(t, c) for t in PAINTED for c in range(len(COLOURS))
-             if held_out(t, c) == unseen and THINGS[t].key not in {*PLAIN_SHAPES, "rainbow"}]
+    pairs = [
+        (t, c)
+        for t in PAINTED
+        for c in range(len(COLOURS))
+        if held_out(t, c) == unseen and THINGS[t].key not in {*PLAIN_SHAPES, "rainbow"}
+    ]
     return [Scene(t, c, 1, -1, NO_COLOUR, grounds(rng, t, c)) for t, c in rng.sample(pairs, number)]
 
 
 def count_scenes(rng: random.Random, each: int) -> list[Scene]:
     """`each` scenes of one, two and three of a thing."""
-    return [Scene(t, NO_COLOUR, n, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR))
-            for n in (1, 2, 3) for t in rng.sample(PAINTED, each)]
+    return [
+        Scene(t, NO_COLOUR, n, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR))
+        for n in (1, 2, 3)
+        for t in rng.sample(PAINTED, each)
+    ]
 
 
 def generate(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int, guidance: float) -> Floats:
     """(N, 64, 64, 3) pictures in 0..1 by the stock pipeline."""
     generator, made = torch.Generator().manual_seed(seed), []
     for start in range(0, len(prompts), 16):
-        made.append(pipe(list(prompts[start:start + 16]), num_inference_steps=10, guidance_scale=guidance, height=64,
-                         width=64, output_type="np", generator=generator).images)
+        made.append(
+            pipe(
+                list(prompts[start : start + 16]),
+                num_inference_steps=10,
+                guidance_scale=guidance,
+                height=64,
+                width=64,
+                output_type="np",
+                generator=generator,
+            ).images
+        )
     return np.concatenate(made).astype(np.float32)
 
 
 def real(scenes: Sequence[Scene], seed: int) -> Floats:
     """The same scenes, composed from the real drawings."""
     rng = random.Random(seed)
-    return np.stack([np.asarray(paint(rng, scene), np.float32) / 255 for scene in scenes])
+    return np.stack([as_floats(paint(rng, scene)) for scene in scenes])
 
 
 def shape_scores(judge: classifier.Judge, pictures: Floats, scenes: Sequence[Scene]) -> dict[str, float]:
     """Top-1 and top-5 of the classifier, and top-1 and top-5 of the outline."""
     things = [scene.thing for scene in scenes]
-    return {**classifier.scores(judge.rank(pictures), things, "classifier"),
-            **classifier.scores(judge.rank_outline(pictures), things, "outline")}
+    return {
+        **classifier.scores(judge.rank(pictures), things, "classifier"),
+        **classifier.scores(judge.rank_outline(pictures), things, "outline"),
+    }
 
 
 def colour_scores(pictures: Floats, scenes: Sequence[Scene]) -> dict[str, float]:
     """The shares of things and of backgrounds that show the colour asked for."""
     found = [measure.has_colours(p, s.colour, s.background) for p, s in zip(pictures, scenes, strict=True)]
-    return {"object_colour": float(np.mean([a for a, _ in found])),
-            "background_colour": float(np.mean([b for _, b in found]))}
+    return {
+        "object_colour": float(np.mean([a for a, _ in found])),
+        "background_colour": float(np.mean([b for _, b in found])),
+    }
 
 
 def count_score(pictures: Floats, scenes: Sequence[Scene]) -> float:
@@ -135,18 +162,27 @@ def diversity(pipe: StableDiffusionPipeline, guidance: float) -> dict[str, float
     return {"generated": made, "real": spread(real(scenes, 36)), "ratio": made / spread(real(scenes, 36))}
 
 
-def judged(pipe: StableDiffusionPipeline, judge: classifier.Judge, guidance: float, each: int) -> dict[str, Any]:
+def judged(
+    pipe: StableDiffusionPipeline, judge: classifier.Judge, guidance: float, each: int
+) -> dict[str, Any]:
     """Every figure of one model."""
     shapes, colours = shape_scenes(random.Random(30), each), colour_scenes(random.Random(31), 48, False)
     unseen, counts = colour_scenes(random.Random(32), 24, True), count_scenes(random.Random(33), 12)
-    made = {language: generate(pipe, [plain(s, language).prompt for s in shapes], 40, guidance)
-            for language in ("en", "zh")}
-    painted, fresh, counted = (generate(pipe, [plain(s, "en").prompt for s in scenes], seed, guidance)
-                               for scenes, seed in ((colours, 41), (unseen, 42), (counts, 43)))
+    made = {
+        language: generate(pipe, [plain(s, language).prompt for s in shapes], 40, guidance)
+        for language in ("en", "zh")
+    }
+    painted, fresh, counted = (
+        generate(pipe, [plain(s, "en").prompt for s in scenes], seed, guidance)
+        for scenes, seed in ((colours, 41), (unseen, 42), (counts, 43))
+    )
     return {
-        "shape_en": shape_scores(judge, made["en"], shapes), "shape_zh": shape_scores(judge, made["zh"], shapes),
-        "colours": colour_scores(painted, colours), "unseen_shape": shape_scores(judge, fresh, unseen),
-        "unseen_colours": colour_scores(fresh, unseen), "count": count_score(counted, counts),
+        "shape_en": shape_scores(judge, made["en"], shapes),
+        "shape_zh": shape_scores(judge, made["zh"], shapes),
+        "colours": colour_scores(painted, colours),
+        "unseen_shape": shape_scores(judge, fresh, unseen),
+        "unseen_colours": colour_scores(fresh, unseen),
+        "count": count_score(counted, counts),
         "diversity": diversity(pipe, guidance),
     }
 
@@ -155,8 +191,11 @@ def on_real(judge: classifier.Judge, each: int) -> dict[str, Any]:
     """The same measures on real scenes: what a perfect model would score."""
     shapes, colours = shape_scenes(random.Random(30), each), colour_scenes(random.Random(31), 48, False)
     counts = count_scenes(random.Random(33), 12)
-    return {"shape": shape_scores(judge, real(shapes, 50), shapes),
-            "colours": colour_scores(real(colours, 51), colours), "count": count_score(real(counts, 52), counts)}
+    return {
+        "shape": shape_scores(judge, real(shapes, 50), shapes),
+        "colours": colour_scores(real(colours, 51), colours),
+        "count": count_score(real(counts, 52), counts),
+    }
 
 
 def half_trained(judge: classifier.Judge, guidance: float) -> dict[str, float] | None:
@@ -176,28 +215,47 @@ def table(figures: dict[str, Any]) -> str:
     """The figures as a short Markdown table."""
     model, truth = figures["model"], figures["real"]
     en, zh, base = model["shape_en"], model["shape_zh"], truth["shape"]
-    rows = [(f"shape by the {kind}, top-{k}, English / Chinese / real scenes",
-             f"{en[f'{kind}_top{k}']:.2f} / {zh[f'{kind}_top{k}']:.2f} / {base[f'{kind}_top{k}']:.2f}")
-            for kind in ("classifier", "outline") for k in (1, 5)]
-    rows += [(f"colour of the {what} right (real scenes)",
-              f"{model['colours'][f'{what}_colour']:.2f} ({truth['colours'][f'{what}_colour']:.2f})")
-             for what in ("object", "background")]
+    rows = [
+        (
+            f"shape by the {kind}, top-{k}, English / Chinese / real scenes",
+            f"{en[f'{kind}_top{k}']:.2f} / {zh[f'{kind}_top{k}']:.2f} / {base[f'{kind}_top{k}']:.2f}",
+        )
+        for kind in ("classifier", "outline")
+        for k in (1, 5)
+    ]
+    rows += [
+        (
+            f"colour of the {what} right (real scenes)",
+            f"{model['colours'][f'{what}_colour']:.2f} ({truth['colours'][f'{what}_colour']:.2f})",
+        )
+        for what in ("object", "background")
+    ]
     unseen = model["unseen_shape"]
-    rows += [("count right, 1 to 3 (real scenes)", f"{model['count']:.2f} ({truth['count']:.2f})"),
-             ("unseen (object, colour) pairs, top-1 by classifier / outline",
-              f"{unseen['classifier_top1']:.2f} / {unseen['outline_top1']:.2f}"),
-             ("difference within a grid of four, relative to real scenes", f"{model['diversity']['ratio']:.2f}")]
+    rows += [
+        ("count right, 1 to 3 (real scenes)", f"{model['count']:.2f} ({truth['count']:.2f})"),
+        (
+            "unseen (object, colour) pairs, top-1 by classifier / outline",
+            f"{unseen['classifier_top1']:.2f} / {unseen['outline_top1']:.2f}",
+        ),
+        ("difference within a grid of four, relative to real scenes", f"{model['diversity']['ratio']:.2f}"),
+    ]
     if figures["half_trained"]:
         half = figures["half_trained"]
-        rows.append(("half-trained model, top-1 by classifier / outline",
-                     f"{half['classifier_top1']:.2f} / {half['outline_top1']:.2f}"))
+        rows.append(
+            (
+                "half-trained model, top-1 by classifier / outline",
+                f"{half['classifier_top1']:.2f} / {half['outline_top1']:.2f}",
+            )
+        )
     lines = ["| figure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Judge the export and write the figures and the contact sheet to docs/."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--each", type=int, default=3, help="pictures per thing and language")
     parser.add_argument("--sheet-only", type=Path, help="only write the contact sheet, to this file")
     options = parser.parse_args()
@@ -206,14 +264,19 @@ def main() -> None:
     pipe.set_progress_bar_config(disable=True)
     settings = json.loads((EXPORT / "tessera.json").read_text(encoding="utf-8"))
     guidance = float(settings["guidance_scale"])
-    sheet.write(options.sheet_only or DOCS / "sketch-contact-sheet.png",
-                generate(pipe, sheet.PROMPTS, 7, guidance))
+    sheet.write(
+        options.sheet_only or DOCS / "sketch-contact-sheet.png", generate(pipe, sheet.PROMPTS, 7, guidance)
+    )
     if options.sheet_only:
         return
     judge = classifier.Judge.trained()
-    figures = {"trained": settings["trained"], "guidance_scale": guidance,
-               "model": judged(pipe, judge, guidance, options.each), "real": on_real(judge, options.each),
-               "half_trained": half_trained(judge, guidance)}
+    figures = {
+        "trained": settings["trained"],
+        "guidance_scale": guidance,
+        "model": judged(pipe, judge, guidance, options.each),
+        "real": on_real(judge, options.each),
+        "half_trained": half_trained(judge, guidance),
+    }
     rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
     (DOCS / "model-figures.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
     (DOCS / "model-figures.md").write_text(table(rounded), encoding="utf-8")

@@ -9,16 +9,28 @@ from training.things import COLOURS
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-PALETTE = np.array([colour.rgb for colour in COLOURS], np.float32) / 255
+PALETTE: Floats = (np.array([colour.rgb for colour in COLOURS]) / 255).astype(np.float32)
 
 
 def lab(rgb: Floats) -> Floats:
     """sRGB in 0..1 (..., 3) to OKLab (Ottosson 2020), where distances follow the eye."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    to_cone = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-                        [0.0883024619, 0.2817188376, 0.6299787005]], np.float32)
-    to_lab = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
-                       [0.0259040371, 0.7827717662, -0.8086757660]], np.float32)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    to_cone = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ],
+        np.float32,
+    )
+    to_lab = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ],
+        np.float32,
+    )
     return np.asarray(np.cbrt(np.maximum(linear @ to_cone.T, 0)) @ to_lab.T, np.float32)
 
 
@@ -30,7 +42,7 @@ def nearest_colour(rgb: Floats) -> NDArray[np.intp]:
 
 
 def background(rgb: Floats) -> Floats:
-    """The background's colour by row, (H, 1, 3): the median of the outermost pixels; it may have a gradient."""
+    """The background's colour by row, (H, 1, 3), from the outermost pixels; it may have a gradient."""
     sides = np.concatenate([rgb[:, :3], rgb[:, -3:]], axis=1)
     middle = np.median(sides, axis=1)
     rows = np.arange(len(middle))
@@ -92,7 +104,7 @@ def count(rgb: Floats) -> int:
 
 
 def has_colours(rgb: Floats, thing: int, ground: int) -> tuple[bool, bool]:
-    """Whether the thing shows the colour asked for (on a fifth of its pixels) and the background has its own."""
+    """Whether the thing shows its colour (on a fifth of its pixels) and the background its own."""
     found = mask(rgb)
     edge = background(rgb)
     right_ground = int(nearest_colour(np.median(edge, axis=0))[0]) == ground
@@ -103,7 +115,7 @@ def has_colours(rgb: Floats, thing: int, ground: int) -> tuple[bool, bool]:
 
 
 def silhouette(rgb: Floats, side: int = 24) -> Floats:
-    """The biggest part's outline, cropped to it and scaled to (side, side), 0..1; keeps its proportions."""
+    """The biggest part's outline, (side, side) in 0..1."""
     parts = components(mask(rgb))
     if not parts:
         return np.zeros((side, side), np.float32)
@@ -114,7 +126,7 @@ def silhouette(rgb: Floats, side: int = 24) -> Floats:
     rows, columns = np.round(grid + top).astype(int), np.round(grid + first).astype(int)
     inside = (rows >= 0)[:, None] & (rows < len(rgb))[:, None] & (columns >= 0) & (columns < rgb.shape[1])
     picked = parts[0][rows.clip(0, len(rgb) - 1)[:, None], columns.clip(0, rgb.shape[1] - 1)]
-    return (picked & inside).astype(np.float32)
+    return np.asarray(picked & inside, np.float32)
 
 
 def overlap(a: Floats, b: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Where the training keeps its files: data and runs are ignored by git, the export and the figures are not."""
+"""Where the training keeps its files: git ignores data and runs, not the export and the figures."""
 
 from __future__ import annotations
 

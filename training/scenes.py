@@ -1,6 +1,6 @@
 """Composes training scenes: sprites on coloured backgrounds, and what each one shows.
 
-    python -m training.scenes            # writes a contact sheet to training/runs/scenes.png, to look at
+python -m training.scenes            # writes a contact sheet to training/runs/scenes.png, to look at
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from training.paths import RUNS, SPRITES
@@ -18,7 +19,9 @@ from training.recolour import recolour
 from training.things import COLOURS, FIXED_COLOUR, NO_COLOUR, PAINTED, PLAIN_SHAPES, THINGS, held_out
 
 SIDE = 64
-ALIKE = {frozenset(pair) for pair in ((2, 1), (2, 10), (10, 11), (5, 6), (4, 5), (8, 9), (0, 7), (8, 1), (0, 1))}
+ALIKE = {
+    frozenset(pair) for pair in ((2, 1), (2, 10), (10, 11), (5, 6), (4, 5), (8, 9), (0, 7), (8, 1), (0, 1))
+}
 NATURAL = {colour.key: index for index, colour in enumerate(COLOURS)}
 
 
@@ -62,9 +65,17 @@ def draw_scene(rng: random.Random, pairs: float = 0.1, things: Sequence[int] = P
         other_colour = draw_colour(rng, other, 0.6)
     elif kind < 0.18:
         count = 2 if kind < 0.09 else 3
-    grounds = [b for b in range(len(COLOURS)) if not clash(thing, colour, b)
-               and (other < 0 or not clash(other, other_colour, b))]
+    grounds = [
+        b
+        for b in range(len(COLOURS))
+        if not clash(thing, colour, b) and (other < 0 or not clash(other, other_colour, b))
+    ]
     return Scene(thing, colour, count, other, other_colour, rng.choice(grounds or [10]))
+
+
+def as_floats(picture: Image.Image) -> NDArray[np.float32]:
+    """(H, W, channels) in 0..1."""
+    return np.asarray(np.asarray(picture, np.float32) / 255, np.float32)
 
 
 @lru_cache(maxsize=2000)
@@ -73,7 +84,7 @@ def sprite(thing: int, colour: int) -> Image.Image:
     picture = Image.open(SPRITES / "fluent3d" / f"{THINGS[thing].key}.png").convert("RGBA")
     if colour == NO_COLOUR:
         return picture
-    painted = recolour(np.asarray(picture, np.float32) / 255, COLOURS[colour].rgb)
+    painted = recolour(as_floats(picture), COLOURS[colour].rgb)
     return Image.fromarray((painted * 255).round().clip(0, 255).astype(np.uint8), "RGBA")
 
 
@@ -88,6 +99,7 @@ def ground(rng: random.Random, background: int) -> Image.Image:
 
 def places(rng: random.Random, scene: Scene) -> list[tuple[float, float, float]]:
     """Centre x, y and size in pixels of each thing in the scene, left to right."""
+
     def near(x: float, y: float, size: float) -> tuple[float, float, float]:
         return x + rng.uniform(-1.5, 1.5), y + rng.uniform(-2.5, 2.5), size
 

@@ -25,14 +25,22 @@ from training.things import COLOURS, THINGS
 CHECKPOINT = RUNS / "text.pt"
 TOKENIZER = RUNS / "tokenizer"
 LENGTH, WIDTH, VOCABULARY = 32, 192, 4096
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")  # the end must not have id 2: transformers reads that as legacy
+SPECIAL = (
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+)  # the end must not have id 2: transformers reads that as legacy
 CLASSES = (len(THINGS) + 1, len(COLOURS) + 1, 3, NOBODY + 1, len(COLOURS) + 1, len(COLOURS) + 1)
 BATCH = 96
 
 
 def captions(rng: random.Random, count: int) -> list[Caption]:
-    """Captions of random scenes, half English and half Chinese, a few of unknown things; pairs are the hard part."""
-    return [caption(rng, draw_scene(rng, 0.35, range(len(THINGS))), rng.choice(("en", "zh")), rng.random() < 0.06) for _ in range(count)]
+    """Captions of random scenes, in both languages, a few of unknown things; pairs are the hard part."""
+    return [
+        caption(rng, draw_scene(rng, 0.35, range(len(THINGS))), rng.choice(("en", "zh")), rng.random() < 0.06)
+        for _ in range(count)
+    ]
 
 
 def train_tokenizer() -> PreTrainedTokenizerFast:
@@ -43,13 +51,24 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.WordPiece()
     rng = random.Random(3)
     corpus = [one.text for one in captions(rng, 20000)] + [*foreign_words("en"), *foreign_words("zh")]
-    tokenizer.train_from_iterator(corpus, trainers.WordPieceTrainer(
-        vocab_size=VOCABULARY, special_tokens=list(SPECIAL), show_progress=False))
+    tokenizer.train_from_iterator(
+        corpus,
+        trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=list(SPECIAL), show_progress=False),
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=LENGTH, pad_token="[PAD]", unk_token="[UNK]",
-        cls_token="[CLS]", sep_token="[SEP]", bos_token="[CLS]", eos_token="[SEP]", padding_side="right")
+        tokenizer_object=tokenizer,
+        model_max_length=LENGTH,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        bos_token="[CLS]",
+        eos_token="[SEP]",
+        padding_side="right",
+    )
     wrapped.save_pretrained(TOKENIZER)
     return wrapped
 
@@ -61,17 +80,29 @@ def load_tokenizer() -> PreTrainedTokenizerFast:
 
 def tokens(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Tensor:
     """(B, 32) token ids, as the stock pipeline makes them."""
-    ids = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt").input_ids
+    ids = tokenizer(
+        texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
+    ).input_ids
     assert isinstance(ids, Tensor)
     return ids
 
 
 def build() -> CLIPTextModel:
     """An untrained encoder: (B, 32) ids to (B, 32, 192) states."""
-    return CLIPTextModel(CLIPTextConfig(
-        vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=3,
-        num_attention_heads=4, max_position_embeddings=LENGTH, projection_dim=WIDTH,
-        pad_token_id=0, bos_token_id=2, eos_token_id=3))
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=LENGTH,
+            projection_dim=WIDTH,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+        )
+    )
 
 
 def trained() -> CLIPTextModel:
@@ -122,7 +153,9 @@ def train(encoder: CLIPTextModel, reader: Reader, tokenizer: PreTrainedTokenizer
         pick = torch.randint(len(ids), (BATCH,))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             answers = reader(encoder(ids[pick]).last_hidden_state)
-        loss = sum((F.cross_entropy(a.float(), labels[pick, i]) for i, a in enumerate(answers)), torch.zeros(()))
+        loss = sum(
+            (F.cross_entropy(a.float(), labels[pick, i]) for i, a in enumerate(answers)), torch.zeros(())
+        )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -130,8 +163,17 @@ def train(encoder: CLIPTextModel, reader: Reader, tokenizer: PreTrainedTokenizer
         step += 1
         if step % 200 == 0 or clock.share >= 1:
             right = score(encoder, reader, test_ids, test_labels)
-            log(RUNS / "text.log", step=step, spent=clock.spent, loss=loss.item(), right=str([round(r, 3) for r in right]))
-            save(CHECKPOINT, {"encoder": encoder.state_dict(), "reader": reader.state_dict(), "spent": clock.spent})
+            log(
+                RUNS / "text.log",
+                step=step,
+                spent=clock.spent,
+                loss=loss.item(),
+                right=str([round(r, 3) for r in right]),
+            )
+            save(
+                CHECKPOINT,
+                {"encoder": encoder.state_dict(), "reader": reader.state_dict(), "spent": clock.spent},
+            )
 
 
 def main() -> None:

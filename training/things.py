@@ -23,8 +23,10 @@ class Thing:
 def _rows(table: str) -> tuple[Thing, ...]:
     """Read `key|code|measure|natural|en, en|zh, zh` lines."""
     rows = [[cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()]
-    return tuple(Thing(key, code, measure, natural, _names(en), _names(zh))
-                 for key, code, measure, natural, en, zh in rows)
+    return tuple(
+        Thing(key, code, measure, natural, _names(en), _names(zh))
+        for key, code, measure, natural, en, zh in rows
+    )
 
 
 def _names(cell: str) -> tuple[str, ...]:
@@ -81,10 +83,23 @@ triangle||个||triangle|三角形
 FIXED_COLOUR = frozenset({"rainbow"})  # recolouring would take away what it is
 PLAIN_SHAPES = frozenset({"circle", "square", "triangle"})  # these have no colour of their own
 
-PLURALS = {"cherry": "cherries", "strawberry": "strawberries", "fish": "fish", "octopus": "octopuses",
-           "butterfly": "butterflies", "cactus": "cacti", "snowman": "snowmen", "bunny": "bunnies",
-           "puppy": "puppies", "kitty": "kitties", "fox": "foxes", "pair of cherries": "pairs of cherries",
-           "slice of pizza": "slices of pizza", "cup of coffee": "cups of coffee", "gift box": "gift boxes"}
+PLURALS = {
+    "cherry": "cherries",
+    "strawberry": "strawberries",
+    "fish": "fish",
+    "octopus": "octopuses",
+    "butterfly": "butterflies",
+    "cactus": "cacti",
+    "snowman": "snowmen",
+    "bunny": "bunnies",
+    "puppy": "puppies",
+    "kitty": "kitties",
+    "fox": "foxes",
+    "pair of cherries": "pairs of cherries",
+    "slice of pizza": "slices of pizza",
+    "cup of coffee": "cups of coffee",
+    "gift box": "gift boxes",
+}
 
 
 def plural(name: str) -> str:
@@ -118,8 +133,22 @@ COLOURS = (
 )
 
 # The text encoder knows these words already; the denoiser has not been shown them: two cores had time for 32.
-LATER = frozenset({"cherry", "fox", "frog", "bird", "octopus", "tulip", "boat", "umbrella", "robot",
-                   "circle", "square", "triangle"})
+LATER = frozenset(
+    {
+        "cherry",
+        "fox",
+        "frog",
+        "bird",
+        "octopus",
+        "tulip",
+        "boat",
+        "umbrella",
+        "robot",
+        "circle",
+        "square",
+        "triangle",
+    }
+)
 PAINTED = tuple(index for index, thing in enumerate(THINGS) if thing.key not in LATER)
 
 THING_INDEX = {thing.key: index for index, thing in enumerate(THINGS)}

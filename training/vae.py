@@ -27,9 +27,13 @@ BATCH = 16
 def build() -> AutoencoderTiny:
     """An untrained autoencoder: (B, 3, 64, 64) in -1..1 to (B, 4, 16, 16) and back."""
     return AutoencoderTiny(
-        encoder_block_out_channels=(48, 48, 48), decoder_block_out_channels=(48, 48, 48),
-        num_encoder_blocks=(0, 2, 3), num_decoder_blocks=(3, 2, 0), latent_channels=4,
-        upsampling_scaling_factor=2, scaling_factor=1.0,
+        encoder_block_out_channels=(48, 48, 48),
+        decoder_block_out_channels=(48, 48, 48),
+        num_encoder_blocks=(0, 2, 3),
+        num_decoder_blocks=(3, 2, 0),
+        latent_channels=4,
+        upsampling_scaling_factor=2,
+        scaling_factor=1.0,
     )
 
 
@@ -52,7 +56,8 @@ def pictures(count: int, seed: int) -> Tensor:
 
 def as_floats(batch: Tensor) -> Tensor:
     """Bytes to floats in -1..1."""
-    return batch.float().div_(127.5).sub_(1)
+    floats: Tensor = batch.float().div_(127.5).sub_(1)
+    return floats
 
 
 def loss_of(vae: AutoencoderTiny, x: Tensor) -> Tensor:
@@ -64,7 +69,8 @@ def loss_of(vae: AutoencoderTiny, x: Tensor) -> Tensor:
     spread = z.var(dim=(0, 2, 3)).clamp_min(1e-4)
     moments = z.mean(dim=(0, 2, 3)).square().mean() + spread.log().square().mean()
     reach = (z.abs() - 2.7).clamp_min(0).square().mean()  # the decoder squashes latents at 3
-    return F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.5 + edges + 0.02 * moments + reach
+    loss: Tensor = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.5 + edges + 0.02 * moments + reach
+    return loss
 
 
 def psnr(vae: AutoencoderTiny, bytes_: Tensor) -> float:
@@ -102,7 +108,10 @@ def main() -> None:
         step += 1
         if step % 100 == 0 or clock.share >= 1:
             log(RUNS / "vae.log", step=step, spent=clock.spent, loss=loss.item(), psnr=psnr(vae, test))
-            save(CHECKPOINT, {"vae": vae.state_dict(), "optimiser": optimiser.state_dict(), "spent": clock.spent})
+            save(
+                CHECKPOINT,
+                {"vae": vae.state_dict(), "optimiser": optimiser.state_dict(), "spent": clock.spent},
+            )
 
 
 if __name__ == "__main__":
