@@ -24,7 +24,7 @@ from bot.store import schema
 from bot.store.database import FILE, Database, check
 from bot.store.tables import HEAD, metadata, quota_limits
 
-ROW = {"scope": "user", "period": "day", "amount": 1.0}
+ROW = {"guild_id": 0, "scope": "user", "period": "day", "amount": 1.0}
 
 
 async def _add(database: Database, number: int) -> None:
