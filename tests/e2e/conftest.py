@@ -1,0 +1,25 @@
+"""The embedded model, where its weights are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.profile import SKETCH_PATH
+
+WEIGHTS = SKETCH_PATH / "unet" / "diffusion_pytorch_model.safetensors"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """diffusers' schedulers hand torch tensors to numpy in a way that torch answers with a warning."""
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning"))
+
+
+@pytest.fixture(scope="session")
+def sketch() -> Path:
+    """The folder of the embedded model; skips while it has no weights."""
+    if not WEIGHTS.is_file():
+        pytest.skip(f"the embedded model has no weights yet: {WEIGHTS} is missing")
+    return SKETCH_PATH

@@ -1,0 +1,93 @@
+"""The model that comes with the package, through the real engine, against the stock pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine import stages
+from engine.api import Finished, GenerationSpec, Progress
+from engine.models.registry import Registry
+from engine.profile import ModelSource
+from engine.runtime import LocalEngine
+from tests.engine.stock import Stock
+
+PROMPTS = ("a red apple", "two blue fish, night")
+
+
+def job(prompt: str, **changes: object) -> GenerationSpec:
+    values: dict[str, object] = {
+        "seeds": (1,),
+        "width": 64,
+        "height": 64,
+        "steps": 3,
+        "guidance_scale": 3.0,
+        "sampler": "ddim",
+    }
+    return GenerationSpec(prompt, "sketch", prompt, **{**values, **changes})  # type: ignore[arg-type]
+
+
+def sources(sketch: Path) -> dict[str, ModelSource]:
+    return {"sketch": ModelSource("sketch", sketch)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other are slower than one where the processors are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def registry(sketch: Path) -> Registry:
+    return Registry(sources(sketch))
+
+
+def test_it_says_how_it_wants_to_be_used(registry: Registry) -> None:
+    info = registry.models()["sketch"]
+    assert registry.faults == {}
+    assert (info.native_size, info.upscale) == (64, 4)
+    assert info.description
+    assert info.sampler in info.samplers
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++ 2m"])
+def test_its_pictures_are_the_stock_pipelines(sketch: Path, registry: Registry, sampler: str) -> None:
+    family = registry.load("sketch", torch.device("cpu"), torch.float32)
+    stock = Stock({"sketch": sketch})
+    jobs = [job(prompt, sampler=sampler, negative_prompt="grey") for prompt in PROMPTS]
+    rows = [stages.prepare(family, one, one.seeds) for one in jobs]
+    batcher = stages.Batcher()
+    while not rows[0].done:
+        for part, prediction in zip(rows, batcher.predict(rows, 64), strict=True):
+            stages.advance(part, prediction, want_clean=False)
+    for one, part in zip(jobs, rows, strict=True):
+        gap = (family.decode(part.latents, False) - stock.images(one)).abs().max()
+        assert float(gap) <= 1e-5
+
+
+async def test_a_grid_through_the_engine(sketch: Path) -> None:
+    engine = LocalEngine(sources(sketch), threads=1, preview_interval=0.0)
+    await engine.start()
+    info = engine.models()["sketch"]
+    engine.submit(
+        job("a red apple", seeds=(1, 2, 3, 4), steps=info.steps, guidance_scale=info.guidance_scale)
+    )
+    previews = 0
+    async with asyncio.timeout(100):
+        async for event in engine.events():
+            previews += isinstance(event, Progress) and event.preview is not None
+            if isinstance(event, Finished):
+                await engine.close()
+                pictures = event.images
+    assert previews == info.steps
+    assert [picture.size for picture in pictures] == [(256, 256)] * 4
+    assert len({picture.tobytes() for picture in pictures}) == 4
+    assert all(np.asarray(picture).std() > 5 for picture in pictures)
