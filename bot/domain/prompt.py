@@ -74,17 +74,19 @@ def parse(
     attached: tuple[str, ...] = (),
     max_length: int = MAX_LENGTH,
     highs: Mapping[str, float] = MappingProxyType({}),
+    models: tuple[str, ...] = (),
 ) -> Prompt:
     """Read what a user typed; PromptError names every fault.
 
     ``attached`` are references to pictures that came beside the text: they stand first in ``images``, and
     with one the text may be empty. ``highs`` lowers the upper ends of flags (by name) to what may be had.
+    ``models`` are the names that ``--model`` may take; without any, every name passes here.
     """
     shown = _printable(text)
     faults = [*_text_faults(text, max_length)]
     if faults:
         raise PromptError(tuple(faults), shown)
-    reading = _Reading(attached=attached, highs=highs)
+    reading = _Reading(attached=attached, highs=highs, models=models)
     reading.read(_words(text))
     if reading.faults:
         raise PromptError(tuple(reading.faults), shown)
@@ -177,9 +179,12 @@ def _flag_name(word: str) -> str | None:
 class _Reading:
     """One pass over the words of a prompt, gathering values and faults."""
 
-    def __init__(self, attached: tuple[str, ...], highs: Mapping[str, float]) -> None:
+    def __init__(
+        self, attached: tuple[str, ...], highs: Mapping[str, float], models: tuple[str, ...]
+    ) -> None:
         self.attached = attached
         self.highs = highs
+        self.models = models
         self.words: list[str] = []
         self.images: tuple[str, ...] = ()
         self.values: dict[str, FlagValue] = {}
@@ -226,6 +231,8 @@ class _Reading:
             self.faults.append(f"`--{name}`: a value is missing; it must be {flags.allowed(flag, high)}.")
         elif value is None or _hides_flag(value):
             self.faults.append(_bad_value(flag, f"--{name} {typed}", high))
+        elif flag.name == "model" and self.models and value not in self.models:
+            self.faults.append(unknown_model(str(value), self.models))
         elif flag.kind is Kind.WORDS:
             before = self.values.get(flag.name, ())
             assert isinstance(before, tuple) and isinstance(value, tuple)

@@ -11,6 +11,7 @@ from bot.config import Settings
 from bot.domain.prompt import Prompt, parse
 from bot.ui.complete import choices
 from bot.ui.desk import upload_of
+from bot.ui.funnel import remember_prompt
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -19,11 +20,13 @@ ATTACHED = "attachment:0"
 """How the prompt refers to the picture that came with the command."""
 
 
-def read_prompt(text: str, settings: Settings, attached: tuple[str, ...] = ()) -> Prompt:
+def read_prompt(
+    text: str, settings: Settings, attached: tuple[str, ...] = (), models: tuple[str, ...] = ()
+) -> Prompt:
     """Parse within this server's limits; PromptError names every fault."""
     limits = settings.limits
     highs = {"n": limits.max_images, "steps": limits.max_steps}
-    return parse(text, attached=attached, max_length=limits.max_prompt, highs=highs)
+    return parse(text, attached=attached, max_length=limits.max_prompt, highs=highs, models=models)
 
 
 @app_commands.command(name="imagine", description="Paint a grid of pictures from your words.")
@@ -41,7 +44,8 @@ async def imagine(
     """Faults of the prompt are answered at once; everything else happens behind the acknowledgement."""
     client = interaction.client
     attached = (ATTACHED,) if image else ()
-    wanted = read_prompt(prompt, client.settings, attached)
+    wanted = read_prompt(prompt, client.settings, attached, tuple(client.services.engine.models()))
+    remember_prompt(interaction, prompt)
     await client.desk.imagine(interaction, wanted, (upload_of(image),) if image else ())
 
 

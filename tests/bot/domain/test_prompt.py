@@ -230,6 +230,14 @@ def test_sentences_for_what_only_the_model_knows() -> None:
     assert nearest("Skech", ("sketch", "sd15")) == "sketch"
 
 
+def test_a_model_that_is_not_here_is_told_beside_all_other_faults() -> None:
+    with pytest.raises(PromptError) as caught:
+        parse("cat --v 6 --seed x", models=("sketch", "sd15"))
+    assert caught.value.faults[0] == unknown_model("6", ("sketch", "sd15"))
+    assert len(caught.value.faults) == 2
+    assert parse("cat --v sd15", models=("sketch", "sd15")).get("model") == "sd15"
+
+
 def test_what_is_not_given_has_its_default() -> None:
     prompt = parse("cat")
     assert [prompt.get(flag.name) for flag in FLAGS] == [flag.default for flag in FLAGS]
