@@ -251,6 +251,13 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def fill_card(card: Path, text: str) -> None:
+    """Put the table between the marks of the model card."""
+    start, end = "<!-- figures -->\n", "<!-- /figures -->"
+    head, rest = card.read_text(encoding="utf-8").split(start)
+    card.write_text(head + start + text + end + rest.split(end)[1], encoding="utf-8")
+
+
 def main() -> None:
     """Judge the export and write the figures and the contact sheet to docs/."""
     parser = argparse.ArgumentParser(
@@ -280,6 +287,7 @@ def main() -> None:
     rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
     (DOCS / "model-figures.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
     (DOCS / "model-figures.md").write_text(table(rounded), encoding="utf-8")
+    fill_card(EXPORT / "README.md", table(rounded))
     print(table(rounded))
 
 

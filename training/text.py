@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from training.captions import NOBODY, Caption, caption, foreign_words
 from training.common import Clock, load, log, prepare, save
-from training.paths import RUNS
+from training.paths import EXPORT, RUNS
 from training.scenes import draw_scene
 from training.things import COLOURS, THINGS
 
@@ -74,8 +74,8 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def load_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer as saved."""
-    return PreTrainedTokenizerFast.from_pretrained(TOKENIZER)
+    """The tokenizer as saved, or as shipped."""
+    return PreTrainedTokenizerFast.from_pretrained(TOKENIZER if TOKENIZER.exists() else EXPORT / "tokenizer")
 
 
 def tokens(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Tensor:
@@ -106,12 +106,13 @@ def build() -> CLIPTextModel:
 
 
 def trained() -> CLIPTextModel:
-    """The encoder of the last checkpoint, in evaluation mode."""
+    """The encoder of the last checkpoint, or the shipped one, in evaluation mode."""
     state = load(CHECKPOINT)
     if state is None:
-        raise FileNotFoundError(f"{CHECKPOINT}: run python -m training.text first")
-    encoder = build()
-    encoder.load_state_dict(state["encoder"])
+        encoder = CLIPTextModel.from_pretrained(EXPORT / "text_encoder", dtype=torch.float32)
+    else:
+        encoder = build()
+        encoder.load_state_dict(state["encoder"])
     return encoder.eval().requires_grad_(False)
 
 
