@@ -249,7 +249,8 @@ def _blend(paths: list[Path], width: int, height: int) -> bytes:
 
 
 def _attachment(job: Job, pictures: tuple[Picture, ...], limit: int) -> Attachment:
-    stem = f"{_slug(job.prompt.text)}_{job.id}"
+    # Clients of Midjourney's bot read the id behind the last underscore, dashes and all.
+    stem = f"{_slug(job.prompt.text)}_{uuid.UUID(job.id)}"
     if len(pictures) == 1 and pictures[0].path.stat().st_size <= limit:
         return Attachment(f"{stem}.png", pictures[0].path.read_bytes())
     opened = [Image.open(picture.path, formats=["PNG"]) for picture in pictures]

@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 
 from bot.errors import PromptError, UserError
-from bot.ui.echo import CONTENT_LIMIT, quoted_block
+from bot.ui.echo import CONTENT_LIMIT, quoted_block, units
 
 log = logging.getLogger(__name__)
 NOT_OURS = frozenset({40060, 10062})
@@ -31,6 +31,11 @@ async def tell(
     if _is_thinking(interaction):
         await _take_back(interaction)
     await interaction.followup.send(sentence, **options)
+
+
+def remember_prompt(interaction: discord.Interaction[Any], prompt: str) -> None:
+    """Discord forgets what was typed as soon as it is sent; every refusal from here on gives it back."""
+    interaction.extras["prompt"] = prompt
 
 
 def mark_answered(interaction: discord.Interaction[Any]) -> None:
@@ -68,26 +73,27 @@ def _words_for(
     interaction: discord.Interaction[Any], error: Exception
 ) -> tuple[str] | tuple[str, discord.File]:
     if isinstance(error, PromptError):
-        return _with_prompt(error)
+        return _with_prompt("\n".join(f"- {fault}" for fault in error.faults), error.prompt)
+    typed = str(interaction.extras.get("prompt", ""))
     if isinstance(error, UserError):
-        return (str(error)[:CONTENT_LIMIT],)
+        return _with_prompt(str(error), typed)
     if isinstance(error, app_commands.TransformerError):
         return (f"I could not read {error.value!r}; please choose from what Discord offers.",)
     if isinstance(error, app_commands.CheckFailure):
         return ("You may not use this command here.",)
-    return (_apology(interaction, error),)
+    return _with_prompt(_apology(interaction, error), typed)
 
 
-def _with_prompt(error: PromptError) -> tuple[str] | tuple[str, discord.File]:
-    """The faults, and the prompt to copy and mend: as text, or as a file where it is too long."""
-    faults = "\n".join(f"- {fault}" for fault in error.faults)[: CONTENT_LIMIT - 100]
-    if not error.prompt.strip():
-        return (faults,)
-    head = f"{faults}\nYour prompt was:"
-    if block := quoted_block(error.prompt, CONTENT_LIMIT - len(head) - 1):
+def _with_prompt(said: str, prompt: str) -> tuple[str] | tuple[str, discord.File]:
+    """What was wrong, and the prompt to copy and mend: as text, or as a file where it is too long."""
+    said = said[: CONTENT_LIMIT - 100]
+    if not prompt.strip():
+        return (said,)
+    head = f"{said}\nYour prompt was:"
+    if block := quoted_block(prompt, CONTENT_LIMIT - units(head) - 1):
         return (f"{head}\n{block}",)
-    file = discord.File(io.BytesIO(error.prompt.encode("utf-8", "replace")), "prompt.txt")
-    return (f"{faults}\nYour prompt is attached.", file)
+    file = discord.File(io.BytesIO(prompt.encode("utf-8", "replace")), "prompt.txt")
+    return (f"{said}\nYour prompt is attached.", file)
 
 
 def _apology(interaction: discord.Interaction[Any], error: Exception) -> str:

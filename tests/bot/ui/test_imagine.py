@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from uuid import UUID
 
 import discord
 import pytest
@@ -41,7 +42,7 @@ async def test_from_waiting_to_the_grid(world: World) -> None:
 
     grid = await world.result()
     assert grid.content == f"{echo} (fast)"
-    assert grid.attachments[0].filename == f"a_red_apple_{result_of(grid)}.png"
+    assert grid.attachments[0].filename == f"a_red_apple_{UUID(result_of(grid))}.png"
     assert labels(grid) == [["U1", "U2", "U3", "U4", "🔄"], ["V1", "V2", "V3", "V4", "🗑️"]]
     assert asked.response is None, "the waiting message is gone"
 
@@ -119,6 +120,7 @@ async def test_a_file_that_is_no_picture_is_refused(world: World) -> None:
     (told,) = asked.followups
     assert told.ephemeral
     assert "picture" in told.content
+    assert told.content.endswith("Your prompt was:\n```\na cat\n```"), "what was typed is not lost"
     assert world.messages() == []
 
 
