@@ -144,6 +144,9 @@ class Fetcher:
     def _check(self, target: URL, url: str) -> None:
         if target.scheme not in ("http", "https") or not target.host:
             raise PictureRefused(f"{quoted(url)}: only http and https links to pictures are taken.")
+        if (literal := _literal(target.host)) is not None and not self._allowed(literal):
+            # Told before the port: to leave the port out would not help.
+            raise Forbidden(target.host)
         if self._ports is not None and target.port not in self._ports:
             raise PictureRefused(
                 f"{quoted(url)}: port {target.port} is not visited; use a link without a port number."
@@ -216,6 +219,14 @@ def clean(data: bytes, pixels: int) -> bytes:
     buffer = io.BytesIO()
     flat.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
+
+
+def _literal(host: str) -> Address | None:
+    """The address that a host is by itself; None for names. What is dialled is checked again."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _private(url: str) -> PictureRefused:

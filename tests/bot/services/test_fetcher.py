@@ -252,6 +252,15 @@ async def test_ports_of_other_services_are_left_alone(canary: Canary) -> None:
     fetcher.close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "[::1]", "[::ffff:10.0.0.1]"])
+async def test_a_private_address_is_named_before_its_port(host: str) -> None:
+    """Or people would take the port away, only to be refused again."""
+    fetcher = Fetcher(Limits())
+    with pytest.raises(PictureRefused, match="not on the public internet"):
+        await fetcher.link(f"http://{host}:9000/a.png")
+    fetcher.close()
+
+
 async def test_size_is_counted_while_it_streams(canary: Canary) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
