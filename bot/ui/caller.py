@@ -12,6 +12,8 @@ from bot.errors import NotAllowed, UserError
 
 NEEDED = discord.Permissions(view_channel=True, send_messages=True, attach_files=True)
 """What the bot must be allowed in a channel to deliver pictures there."""
+NEEDED_IN_THREAD = discord.Permissions(view_channel=True, send_messages_in_threads=True, attach_files=True)
+"""The same in a thread, where Discord asks for a right of its own to write."""
 
 
 def requester(interaction: discord.Interaction[Any], admin_role_ids: tuple[int, ...]) -> Requester:
@@ -55,7 +57,8 @@ def require_delivery(interaction: discord.Interaction[Any]) -> None:
     """UserError where the bot is a member but may not post, so that no job is painted in vain."""
     if interaction.guild_id is None or token_only(interaction):
         return
-    lacking = NEEDED & ~interaction.app_permissions
+    needed = NEEDED_IN_THREAD if isinstance(interaction.channel, discord.Thread) else NEEDED
+    lacking = needed & ~interaction.app_permissions
     missing = [name.replace("_", " ") for name, wanted in lacking if wanted]
     if missing:
         raise UserError(

@@ -35,6 +35,8 @@ WRONG_TOKEN = (
     "Discord refused the token. Copy it anew from https://discord.com/developers/applications "
     "(Bot, Reset Token) into DISCORD_TOKEN or into token under [discord] in the config file."
 )
+TOKEN_GONE = 4004
+"""The gateway's code for a token that was valid at login and has been reset since."""
 
 
 Beside = Callable[[Services, Callable[[], str | None]], contextlib.AbstractAsyncContextManager[object]]
@@ -124,6 +126,11 @@ async def _login(client: TesseraClient, token: str) -> None:
         await client.login(token)
     except discord.LoginFailure as error:
         raise DiscordLoginError(WRONG_TOKEN) from error
+    except discord.HTTPException as error:
+        raise DiscordLoginError(
+            f"Discord answered the login with error {error.status}; try again in a few minutes, "
+            "or look at https://discordstatus.com."
+        ) from error
     except (aiohttp.ClientConnectionError, OSError) as error:
         raise DiscordLoginError(f"Discord cannot be reached ({error}); check the network.") from error
 
@@ -143,6 +150,8 @@ async def _serve(client: TesseraClient, services: Services, stop: asyncio.Event)
             task.cancel()
         ended = await asyncio.gather(work, gateway, return_exceptions=True)
     for error in ended:
+        if isinstance(error, discord.ConnectionClosed) and error.code == TOKEN_GONE:
+            raise DiscordLoginError(WRONG_TOKEN) from error
         if isinstance(error, Exception):
             raise error
 

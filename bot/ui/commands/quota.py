@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Target = discord.Member | discord.Role
 Amount = app_commands.Range[int, 1, 2**52]
-WHO = "A user or a role; left out, everyone in this server."
+WHO = "A user or a role; left out, the default for everyone in this server."
 
 quota = app_commands.Group(
     name="quota",

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import discord
 import pytest
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 
 from bot.config import Data, Settings
 from bot.config import Discord as DiscordSettings
-from bot.errors import DiscordLoginError, OperatorError
+from bot.errors import DiscordLoginError, OperatorError, UserError
 from bot.ui import caller
 from bot.ui.client import NO_TOKEN, WRONG_TOKEN, TesseraClient, run_bot
 from bot.ui.demo import live_demo, welcome
@@ -79,6 +80,54 @@ async def test_a_wrong_token_is_named_without_being_shown(
         await run_bot(settings, FakeEngine())
     assert str(raised.value) == WRONG_TOKEN
     assert "canary" not in caplog.text + str(raised.value) + repr(settings)
+
+
+async def test_a_login_that_discord_cannot_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage is no bug of ours."""
+
+    async def down(_: object, __: str) -> None:
+        answer: Any = SimpleNamespace(status=503, reason="Service Unavailable")
+        raise discord.DiscordServerError(answer, "upstream")
+
+    monkeypatch.setattr(TesseraClient, "login", down)
+    settings = Settings(data=Data(dir=tmp_path), discord=DiscordSettings(token=SecretStr("a.b.c")))
+    with pytest.raises(DiscordLoginError, match="Discord answered the login with error 503; try again"):
+        await run_bot(settings, FakeEngine())
+
+
+async def test_a_token_that_is_reset_while_the_bot_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway closes with 4004: as wrong a token as one that never worked."""
+
+    async def welcome_in(_: object, __: str) -> None:
+        return
+
+    async def closed(_: object, *, reconnect: bool) -> None:
+        raise discord.ConnectionClosed(SimpleNamespace(close_code=4004), shard_id=None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TesseraClient, "login", welcome_in)
+    monkeypatch.setattr(TesseraClient, "connect", closed)
+    settings = Settings(data=Data(dir=tmp_path), discord=DiscordSettings(token=SecretStr("a.b.c")))
+    with pytest.raises(DiscordLoginError) as raised:
+        await run_bot(settings, FakeEngine())
+    assert str(raised.value) == WRONG_TOKEN
+
+
+def test_in_a_thread_the_right_to_write_in_threads_counts() -> None:
+    """Discord keeps the two rights apart; a job that cannot be delivered would be painted in vain."""
+    allowed = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
+    asked: Any = SimpleNamespace(
+        guild_id=1,
+        is_guild_integration=lambda: True,
+        is_user_integration=lambda: False,
+        channel=Mock(spec=discord.TextChannel),
+        app_permissions=allowed,
+    )
+    caller.require_delivery(asked)
+    asked.channel = Mock(spec=discord.Thread)
+    with pytest.raises(UserError, match="missing: send messages in threads"):
+        caller.require_delivery(asked)
 
 
 @pytest.mark.parametrize(
