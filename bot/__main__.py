@@ -41,8 +41,12 @@ LIBRARIES = {
     "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
+    "GOMP_SPINCOUNT": "10000",
 }
-"""How the libraries behind the engine behave: nothing is fetched, no code of models runs, no advice."""
+"""How the libraries behind the engine behave: nothing is fetched, no code of models runs, no advice.
+
+OpenMP threads soon sleep at a barrier: spinning for a partner whose core is taken cost seven times the work.
+"""
 
 Config = Annotated[
     Path | None,
@@ -179,10 +183,10 @@ def list_models(config: Config = None) -> None:
 
 def build_engine(settings: Settings) -> Engine:
     """The engine that paints; EngineStartError without its default model. Tests swap it."""
+    for variable, value in LIBRARIES.items():
+        os.environ.setdefault(variable, value)  # before the import: they are read as the libraries load
     from engine.runtime import LocalEngine
 
-    for variable, value in LIBRARIES.items():
-        os.environ.setdefault(variable, value)
     engine = LocalEngine(
         {name: _source(settings, name) for name in settings.models},
         device=settings.engine.device,
