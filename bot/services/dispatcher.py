@@ -53,6 +53,13 @@ class PictureLost(EngineError):
         super().__init__("The picture it starts from was deleted")
 
 
+class PictureUnreadable(EngineError):
+    """A picture that a job starts from is there and cannot be read, or cannot be written again."""
+
+    def __init__(self) -> None:
+        super().__init__("The picture it starts from cannot be read; attach or link another one")
+
+
 @dataclass(slots=True)
 class _Held:
     """A job that counts against the window, from its row's change to its last event."""
@@ -204,16 +211,19 @@ class Dispatcher:
             held.spec = await self._spec(job, held.intake)
             if not held.cancelled and not self._stopping:
                 self._engine.submit(held.spec)
-                return
+            elif not self._stopping:
+                self._release(job.id)
         except EngineBroken:
             raise
         except EngineError as error:
-            await self._recorder.failed(job.id, error, retryable=False)
+            await self._end(held, Failed(job.id, error))
+        except (OSError, StoreError):
+            # A damaged file is this job's trouble and a full disk passes: no reason to end the bot.
+            _log.warning("the picture that job %s starts from cannot be read", job.id, exc_info=True)
+            await self._end(held, Failed(job.id, PictureUnreadable(), retryable=True))
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        if not self._stopping:
-            self._release(job.id)
 
     async def _spec(self, job: Job, intake: Intake) -> GenerationSpec:
         model = self._engine.models().get(job.model)
@@ -249,8 +259,9 @@ class Dispatcher:
         engine_id = f"{RESTORE}{row.id}"
         future = self._restoring.get(engine_id)
         if future is None:
-            future = self._restoring[engine_id] = asyncio.get_running_loop().create_future()
+            # First, since a spec that is refused has no event that would end the wait of the next job.
             self._engine.submit(replace(spec, job_id=engine_id))
+            future = self._restoring[engine_id] = asyncio.get_running_loop().create_future()
         picture = await asyncio.shield(future)
         await self._files.restore(row, origin, replace(spec, seeds=origin.seeds), picture)
 

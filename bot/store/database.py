@@ -120,7 +120,11 @@ def _probe(folder: Path) -> None:
 
 def _engine(path: Path, *, begin: str, query_only: bool) -> AsyncEngine:
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", poolclass=StaticPool if not query_only else None, pool_pre_ping=False
+        f"sqlite+aiosqlite:///{path}",
+        poolclass=StaticPool if not query_only else None,
+        pool_pre_ping=False,
+        # Errors are logged with their tracebacks, and a row holds prompts and an interaction's token.
+        hide_parameters=True,
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -13,6 +13,7 @@ from bot.domain.job import Action, Job, JobStatus
 from bot.domain.prompt import parse
 from bot.errors import PictureRefused, UserError
 from bot.services.admission import Order, Upload
+from engine.api import GenerationSpec, InvalidSpec
 from tests.flow.conftest import ANN, BOB, HERE, House, build
 
 
@@ -119,6 +120,42 @@ async def test_a_job_whose_picture_was_deleted_fails_with_a_sentence(tmp_path: P
     assert house.sink.told == [(job.id, "The picture it starts from was deleted. It cost you nothing.")]
     assert await house.books() == []
     await house.stop()
+
+
+async def test_a_damaged_picture_fails_its_job_alone(tmp_path: Path) -> None:
+    house = await build(tmp_path / "data")
+    job = await _order(house, "a pear", upload(picture("lime")))
+    for file in _inputs(house):
+        file.write_bytes(b"not what was kept")
+    other = await _order(house, "a plum", number=2)
+    house.start()
+    await _finish(house, other)
+    await house.sink.until(lambda: bool(house.sink.told))
+    sentence = "The picture it starts from cannot be read; attach or link another one. It cost you nothing."
+    assert house.sink.told == [(job.id, sentence)]
+    assert await house.books() == []
+    await house.stop()
+
+
+async def test_a_picture_that_no_model_makes_again_holds_up_nobody(
+    roomy: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = (await roomy.order("a pear --n 1")).job
+    await _finish(roomy, first)
+    for path in (roomy.folder / "images").rglob("*.png"):
+        path.unlink()
+    submit = roomy.engine.submit
+
+    def refuse(spec: GenerationSpec) -> None:
+        if spec.job_id.startswith("restore-"):
+            raise InvalidSpec("The model has shrunk")
+        submit(spec)
+
+    monkeypatch.setattr(roomy.engine, "submit", refuse)
+    for count in (1, 2):
+        await roomy.order(None, action=Action.VARIATION, parent=first.id, index=0)
+        await roomy.sink.until(lambda wanted=count: len(roomy.sink.told) == wanted)  # type: ignore[misc]
+    assert {sentence for _, sentence in roomy.sink.told} == {"The model has shrunk. It cost you nothing."}
 
 
 async def test_what_is_no_picture_costs_nothing(roomy: House) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -37,6 +38,18 @@ async def _count(database: Database) -> int:
     return await database.read(
         lambda connection: connection.scalar(select(func.count()).select_from(quota_limits)) or 0
     )
+
+
+async def test_errors_show_nothing_of_the_rows(tmp_path: Path) -> None:
+    """They are logged with their causes, and rows hold prompts and interactions' tokens."""
+    database = await Database.open(tmp_path)
+    row = {**ROW, "scope_id": 1, "scope": "canary"}
+    with pytest.raises(StoreError) as caught:
+        for _ in range(2):
+            await database.write(lambda connection: connection.execute(insert(quota_limits).values(**row)))
+    await database.close()
+    told = "".join(traceback.format_exception(caught.value))
+    assert "UNIQUE constraint failed" in told and "canary" not in told
 
 
 def test_head_is_the_newest_migration() -> None:
