@@ -61,9 +61,12 @@ def check_out(out: Path) -> None:
 
 
 def read_prompt(text: str, settings: Settings) -> Prompt:
-    """The prompt under the limits of the configuration; PromptError with every fault."""
+    """The prompt under the limits of the configuration; PromptError with every fault.
+
+    A name that no configured model has is told here, since loading the engine first takes seconds.
+    """
     highs = {"n": settings.limits.max_images, "steps": settings.limits.max_steps}
-    return parse(text, max_length=settings.limits.max_prompt, highs=highs)
+    return parse(text, max_length=settings.limits.max_prompt, highs=highs, models=tuple(settings.models))
 
 
 def imagine(settings: Settings, text: str, out: Path, build: Callable[[Settings], Engine]) -> Painted:

@@ -7,6 +7,7 @@ import logging
 import secrets
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 
@@ -65,7 +66,7 @@ async def answer_error(interaction: discord.Interaction[Any], error: Exception) 
         return
     try:
         await tell(interaction, *_words_for(interaction, error))
-    except discord.HTTPException as failure:
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as failure:
         log.warning("could not tell the user of an error: %s", failure)
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import aiohttp
 import discord
 import pytest
 from pydantic import SecretStr
@@ -20,6 +21,7 @@ from bot.errors import DiscordLoginError, OperatorError, UserError
 from bot.ui import caller
 from bot.ui.client import NO_TOKEN, WRONG_TOKEN, TesseraClient, run_bot
 from bot.ui.demo import live_demo, welcome
+from bot.ui.funnel import answer_error
 from engine.fake import SKETCH, FakeEngine
 from tests.bot.ui.world import World
 
@@ -112,6 +114,21 @@ async def test_a_token_that_is_reset_while_the_bot_is_away(
     with pytest.raises(DiscordLoginError) as raised:
         await run_bot(settings, FakeEngine())
     assert str(raised.value) == WRONG_TOKEN
+
+
+async def test_a_dead_connection_while_telling_an_error_is_only_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What a button's funnel raises would be a traceback in the log and nothing more."""
+
+    async def send_message(*_: Any, **__: Any) -> None:
+        raise aiohttp.ServerDisconnectedError
+
+    asked: Any = SimpleNamespace(
+        extras={}, response=SimpleNamespace(is_done=lambda: False, send_message=send_message)
+    )
+    await answer_error(asked, UserError("No."))
+    assert "could not tell the user of an error" in caplog.text
 
 
 def test_in_a_thread_the_right_to_write_in_threads_counts() -> None:
