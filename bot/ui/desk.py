@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any
 
+import aiohttp
 import discord
 
 from bot.domain.custom_id import CustomId
@@ -130,7 +131,7 @@ class Desk:
         """Show the waiting message. The job is owed from now on, so a failure here is only logged."""
         try:
             message = await self._send_waiting(interaction, job)
-        except discord.HTTPException as error:
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             log.warning("job %s has no waiting message: %s", job.id, error)
             return
         if message.id != job.message_id:

@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 NONCE_LENGTH = 25
 TOO_LARGE = frozenset({40005, 50045})
 """Discord's codes for a request, or a file, above the limit of the place."""
-NO_PLACE = frozenset({10003, 10004, 10015, 50001, 50013, 50027})
-"""Unknown channel, guild or webhook, missing access or permissions, dead token: nothing can be told there."""
+NO_PLACE = frozenset({10003, 10004, 10015, 50001, 50007, 50013, 50027, 50278, 160005})
+"""Unknown channel, guild or webhook, missing access or permissions, dead token, a user who takes no messages,
+a locked thread: nothing can be told there."""
 SMALLEST_UPLOAD = 64 * 1024
 """Bytes below which no smaller variant is tried."""
 PREVIEW_NAME = "preview.jpg"
@@ -173,7 +174,7 @@ class DiscordSink:
         try:
             if (message := await self._waiting(job)) is not None:
                 await message.delete()
-        except (discord.HTTPException, OSError) as error:
+        except Exception as error:
             log.info("could not delete the waiting message of job %s: %s", job.id, error)
 
     async def _waiting(self, job: Job) -> discord.PartialMessage | _ByToken | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
 
@@ -66,9 +67,15 @@ async def test_too_large_a_request_is_sent_smaller(world: World, monkeypatch: py
     assert 0 < asked[1] < 10 * 1024 * 1024
 
 
-async def test_a_deleted_channel_is_a_place_that_is_gone(world: World) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [(404, 10003, "Unknown Channel"), (403, 50007, "Cannot send messages to this user")],
+)
+async def test_a_deleted_channel_is_a_place_that_is_gone(
+    world: World, status: int, code: int, message: str
+) -> None:
     """So that the outbox stops trying."""
-    world.env.inject_error("POST", "/channels/*/messages", status=404, code=10003, message="Unknown Channel")
+    world.env.inject_error("POST", "/channels/*/messages", status=status, code=code, message=message)
     with pytest.raises(SinkGone, match="no longer takes messages"):
         await DiscordSink(world.client).tell(job("x"), "Sorry.")
 
@@ -94,6 +101,20 @@ async def test_the_waiting_message_goes_when_it_is_learnt_that_the_result_is_out
     left = await channel.send("**a red apple** - (95%)")
     assert await DiscordSink(world.client).find_posted(replace(posted, message_id=left.id)) == grid.id
     assert [message.id for message in world.messages()] == [grid.id]
+
+
+async def test_a_result_that_is_out_stays_out_whatever_becomes_of_the_waiting_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dropped connection is no OSError: it must not count as a send to be repeated."""
+    grid = await world.grid()
+    posted = replace(await world.job_of(grid), message_id=1)
+
+    async def dropped(message: discord.PartialMessage) -> None:
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(discord.PartialMessage, "delete", dropped)
+    assert await DiscordSink(world.client).find_posted(posted) == grid.id
 
 
 async def test_an_engine_error_is_told_in_the_waiting_message(world: World) -> None:
