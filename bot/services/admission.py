@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -126,6 +127,8 @@ class Admission:
         self._clock = clock
         self._chance = chance
         self._open = True
+        self._gathering: Counter[int] = Counter()
+        """Orders per user whose pictures are being fetched."""
 
     def refuse(self) -> None:
         """Let nothing in from now on, with a sentence."""
@@ -145,8 +148,13 @@ class Admission:
         )
         if seen is not None:
             return self._admitted(seen, fresh=False)
-        draft = await self._draft(order)
-        job, fresh = await self._commit(draft)
+        kept: list[str] = []
+        try:
+            draft = await self._draft(order, kept)
+            job, fresh = await self._commit(draft)
+        except Exception:
+            await self._drop(kept)
+            raise
         if fresh:
             reached(Step.ADMITTED, job.id)
             if job.status is JobStatus.QUEUED:
@@ -159,12 +167,18 @@ class Admission:
     async def _commit(self, draft: _Draft) -> tuple[Job, bool]:
         try:
             job, fresh = await self._database.write(lambda connection: self._enter(connection, draft))
-        except BaseException:
+        except Exception:  # a cancelled write is committed all the same
             await self._unlink(draft)
             raise
         if not fresh:
             await self._unlink(draft)
         return job, fresh
+
+    async def _drop(self, inputs: list[str]) -> None:
+        """Remove pictures of an order that was refused, or a user without credit could fill the disk."""
+        if inputs:
+            needed = await self._database.read(lambda connection: jobs.referenced(connection, inputs))
+            await self._files.remove(name.removeprefix("input:") for name in inputs if name not in needed)
 
     async def _unlink(self, draft: _Draft) -> None:
         if draft.linked is not None:
@@ -175,11 +189,9 @@ class Admission:
         job, intake = draft.job, draft.intake
         if (seen := jobs.find_interaction(connection, job.interaction_id)) is not None:
             return seen, False
-        if draft.linked is None:
-            limits = self._settings.limits
-            count = jobs.unfinished(connection, job.requester.user_id)
-            if sentence := policy.too_many_jobs(count, limits.running, limits.waiting):
-                raise TooManyJobs(sentence)
+        # U is free, so only this keeps one user from filling everyone's outbox.
+        count = jobs.unfinished if draft.linked is None else jobs.undelivered
+        self._refuse_crowds(count(connection, job.requester.user_id))
         amounts = Amounts(intake.cost, intake.expected_s * intake.price)
         self._quotas.charge(connection, job.id, job.requester, job.place, amounts, job.created_at)
         jobs.add(connection, job, intake)
@@ -187,13 +199,19 @@ class Admission:
             library.add(connection, (draft.linked,))
         return job, True
 
-    async def _draft(self, order: Order) -> _Draft:
+    def _refuse_crowds(self, count: int) -> None:
+        limits = self._settings.limits
+        if sentence := policy.too_many_jobs(count, limits.running, limits.waiting):
+            raise TooManyJobs(sentence)
+
+    async def _draft(self, order: Order, kept: list[str]) -> _Draft:
+        """Settle everything but the transaction; ``kept`` takes the names of pictures kept on the way."""
         parent = await self._parent(order)
         prompt = self._prompt(order, parent)
         if order.action is Action.UPSCALE and parent is not None:
             return await self._single(order, prompt, parent)
         model = self._model(prompt, order, parent)
-        prompt, inputs = await self._inputs(order, prompt, parent)
+        prompt, inputs = await self._inputs(order, prompt, parent, kept)
         job = self._job(order, prompt, model.name, self._seeds(order, prompt))
         strength = specs.input_strength(prompt, order.action) if inputs else None
         return _Draft(job, self._intake(order, job, model, inputs, strength))
@@ -314,7 +332,7 @@ class Admission:
             return None
 
     async def _inputs(
-        self, order: Order, prompt: Prompt, parent: _Parent | None
+        self, order: Order, prompt: Prompt, parent: _Parent | None, kept: list[str]
     ) -> tuple[Prompt, tuple[str, ...]]:
         """The pictures a job starts from, kept as files; uploads in the prompt become references to them."""
         if order.action is Action.VARIATION and parent is not None and parent.image is not None:
@@ -323,21 +341,30 @@ class Admission:
             return prompt, ()
         if parent and prompt.images == parent.job.prompt.images and self._at_hand(parent.intake.inputs):
             return prompt, parent.intake.inputs
-        return await self._gather(order, prompt)
+        user = order.requester.user_id
+        count = await self._database.read(lambda connection: jobs.unfinished(connection, user))
+        # Slow links take minutes, so what one user has under way counts like jobs that wait.
+        self._refuse_crowds(count + self._gathering[user])
+        self._gathering[user] += 1
+        try:
+            return await self._gather(order, prompt, kept)
+        finally:
+            self._gathering[user] -= 1
+            self._gathering += Counter()  # forgets users at zero
 
     def _at_hand(self, inputs: Iterable[str]) -> bool:
         return all(
             name.startswith("input:") and self._files.exists(name.removeprefix("input:")) for name in inputs
         )
 
-    async def _gather(self, order: Order, prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
-        names, images = [], []
+    async def _gather(self, order: Order, prompt: Prompt, kept: list[str]) -> tuple[Prompt, tuple[str, ...]]:
+        images = []
         for image in prompt.images:
             file = await self._gather_one(order, image)
-            names.append(f"input:{file}")
+            kept.append(f"input:{file}")
             attached = image.startswith("attachment:")
             images.append(f"library:{file.removeprefix(f'{INPUTS}/')}" if attached else image)
-        return replace(prompt, images=tuple(images)), tuple(names)
+        return replace(prompt, images=tuple(images)), tuple(kept)
 
     async def _gather_one(self, order: Order, image: str) -> str:
         kind, _, rest = image.partition(":")

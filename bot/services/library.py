@@ -135,7 +135,8 @@ class Library:
     def _write(self, file: str, data: bytes) -> None:
         target = self.folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
+        # Of its own, since two orders may keep the same picture at once.
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
         try:
             with part.open("wb") as stream:
                 stream.write(data)

@@ -113,6 +113,12 @@ def unfinished(connection: Connection, user_id: int) -> int:
     return counts.get(JobStatus.QUEUED, 0) + counts.get(JobStatus.RUNNING, 0)
 
 
+def undelivered(connection: Connection, user_id: int) -> int:
+    """Jobs of a user that are done and not posted yet."""
+    counts = count_by_status(connection, user_id)
+    return counts.get(JobStatus.RENDERED, 0) + counts.get(JobStatus.POSTING, 0)
+
+
 def count_by_status(connection: Connection, user_id: int | None = None) -> dict[JobStatus, int]:
     """Jobs that are not done by status, of one user or of all."""
     query = select(jobs.c.status, func.count()).where(jobs.c.status.in_(_OPEN)).group_by(jobs.c.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from bot.domain.job import Action, Job, JobStatus
 from bot.domain.prompt import parse
-from bot.errors import PictureRefused, UserError
+from bot.errors import PictureRefused, QuotaExceeded, TooManyJobs, UserError
 from bot.services.admission import Order, Upload
 from engine.api import GenerationSpec, InvalidSpec
 from tests.flow.conftest import ANN, BOB, HERE, House, build
@@ -156,6 +157,55 @@ async def test_a_picture_that_no_model_makes_again_holds_up_nobody(
         await roomy.order(None, action=Action.VARIATION, parent=first.id, index=0)
         await roomy.sink.until(lambda wanted=count: len(roomy.sink.told) == wanted)  # type: ignore[misc]
     assert {sentence for _, sentence in roomy.sink.told} == {"The model has shrunk. It cost you nothing."}
+
+
+async def test_a_refused_order_leaves_no_picture(tmp_path: Path) -> None:
+    """Or a user without credit could fill the disk."""
+    house = await build(tmp_path / "data", QUOTA__DAY="1")
+    with pytest.raises(QuotaExceeded):
+        await _order(house, "a pear", upload(picture("lime")))
+    assert not _inputs(house)
+    with pytest.raises(PictureRefused):
+        await _order(house, "a pear --n 1", upload(picture("lime")), upload(b"<svg/>"))
+    assert not _inputs(house)
+    await _order(house, "a pear --n 1", upload(picture("lime")))
+    with pytest.raises(QuotaExceeded):
+        await _order(house, "a pear --n 1", upload(picture("lime")), number=2)
+    assert len(_inputs(house)) == 1
+    await house.services.close()
+
+
+async def test_slow_pictures_count_like_jobs_that_wait(tmp_path: Path) -> None:
+    house = await build(tmp_path / "data", LIMITS__RUNNING="1", LIMITS__WAITING="1")
+    answer = asyncio.Event()
+
+    async def read() -> bytes:
+        await answer.wait()
+        return picture("lime")
+
+    slow = Upload("mine.png", "image/png", 100, read)
+    under_way = [asyncio.create_task(_order(house, "a pear", slow, number=number)) for number in (1, 2)]
+    with pytest.raises(TooManyJobs, match="You already have 2 jobs"):
+        await asyncio.wait_for(_order(house, "a pear", slow, number=3), 30)
+    answer.set()
+    await asyncio.gather(*under_way)
+    assert (await house.services.queue()).queued == 2
+    await house.services.close()
+
+
+async def test_one_user_cannot_fill_the_outbox_with_what_is_free(tmp_path: Path) -> None:
+    house = await build(tmp_path / "data", LIMITS__RUNNING="1", LIMITS__WAITING="1")
+    house.start()
+    grid = (await house.order("a pear")).job
+    await _finish(house, grid)
+    house.sink.gate.clear()
+    for index in (0, 1):
+        await house.order(None, action=Action.UPSCALE, parent=grid.id, index=index)
+    with pytest.raises(TooManyJobs):
+        await house.order(None, action=Action.UPSCALE, parent=grid.id, index=2)
+    await house.order(None, who=BOB, action=Action.UPSCALE, parent=grid.id, index=2)
+    house.sink.gate.set()
+    await house.stop()
 
 
 async def test_what_is_no_picture_costs_nothing(roomy: House) -> None:
