@@ -255,7 +255,7 @@ class _Reading:
             self.faults.append(
                 f"{len(self.images)} image prompts were given; at most {MAX_IMAGES} are taken."
             )
-        if not self.images and not any(_is_visible(word) for word in self.words) and not self.faults:
+        if not self.images and not any(_is_visible(word) for word in self.words):
             self.faults.append("The prompt is empty; say what to paint, for example `a red apple --ar 3:2`.")
 
     def _leading_image(self, word: str) -> str | None:
@@ -304,5 +304,9 @@ def _unknown_flag(name: str) -> str:
         return f"{typed}: flags are written in lowercase; write `--{name.lower()}`."
     if guess := nearest(name, tuple(BY_SPELLING)):
         return f"{typed}: there is no such flag; did you mean `--{guess}`?"
-    spellings = ", ".join(f"--{flag.spellings[0]}" for flag in FLAGS)
+    spellings = ", ".join(
+        f"--{spelling}"
+        for flag in FLAGS
+        for spelling in (flag.spellings if flag.kind is Kind.MODE else flag.spellings[:1])
+    )
     return f"{typed}: there is no such flag. Flags are {spellings}."

@@ -165,6 +165,7 @@ def test_each_fault_has_its_sentence(typed: str, sentence: str) -> None:
 def test_an_unknown_flag_like_no_other_lists_what_there_is() -> None:
     (fault,) = faults("cat --xyzzy")
     assert fault.startswith("`--xyzzy`: there is no such flag. Flags are --ar, --seed, ")
+    assert fault.endswith(", --fast, --relax.")
 
 
 def test_all_faults_come_at_once_and_the_prompt_with_them() -> None:
@@ -174,6 +175,13 @@ def test_all_faults_come_at_once_and_the_prompt_with_them() -> None:
     assert len(caught.value.faults) == 5
     assert caught.value.prompt == typed
     assert str(caught.value) == "\n".join(caught.value.faults)
+
+
+def test_an_empty_prompt_is_told_beside_its_flags_faults() -> None:
+    assert faults("--chaos 200") == (
+        "`--chaos 200`: the value must be a whole number from 0 to 100.",
+        EMPTY,
+    )
 
 
 def test_the_repeated_prompt_can_be_written_anywhere() -> None:
