@@ -26,7 +26,7 @@ from training.things import NO_COLOUR, PAINTED, THINGS
 
 CHECKPOINT = RUNS / "judge.pt"
 Floats = NDArray[np.float32]
-STEPS, BATCH = 700, 64
+STEPS, BATCH = 400, 48
 
 
 def drawings() -> list[tuple[int, Image.Image]]:

@@ -24,7 +24,7 @@ from training.paths import EXPORT, RUNS
 from training.things import COLOURS, PAINTED, THINGS
 
 KEPT = ("README.md", "NOTICE.md")  # written by hand, carried over
-STEPS, GUIDANCE = 10, 2.5
+STEPS, GUIDANCE = 10, 3.0
 
 
 def latent_scale() -> float:
