@@ -331,7 +331,7 @@ def test_ctrl_c_while_painting_leaves_quietly(tmp_path: Path) -> None:
         cwd=tmp_path,
         env=_environment(tmp_path),
         capture_output=True,
-        timeout=60,
+        timeout=250,
     )
     assert (done.returncode, done.stdout) == (130, b"")
     assert done.stderr.decode().endswith("Stopped.\n") and b"Traceback" not in done.stderr
@@ -341,7 +341,7 @@ def test_python_m_bot_is_tessera(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bot", "--version"],
         capture_output=True,
-        timeout=60,
+        timeout=250,
         env=_environment(tmp_path),
     )
     assert done.stdout.startswith(b"tessera ")

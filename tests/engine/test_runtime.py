@@ -151,7 +151,7 @@ async def test_close_joins_the_thread_and_ends_the_events(start: Start) -> None:
     await until(engine, Started)
     await engine.close()
     assert "tessera-engine" not in {thread.name for thread in threading.enumerate()}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         rest = [event async for event in engine.events()]
     assert not any(isinstance(event, Finished | Failed | Cancelled) for event in rest)
 

@@ -70,7 +70,7 @@ class RecordingSink:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something the sink hears of."""
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(120), self.changed:
             await self.changed.wait_for(condition)
 
     async def _tick(self) -> None:
@@ -121,7 +121,7 @@ class House:
         return job.status
 
     async def until_status(self, job_id: str, *wanted: JobStatus) -> Job:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 job = await self.services.job(job_id)
                 if job is not None and job.status in wanted:
@@ -130,7 +130,7 @@ class House:
 
     async def submitted(self, count: int = 1) -> None:
         """Wait until the engine was handed ``count`` jobs in all."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 if len(self.engine.submitted) >= count:
                     return

@@ -108,13 +108,13 @@ class BotProcess:
         """kill -9."""
         self.process.kill()
 
-    async def killed(self, timeout: float = 30.0) -> None:
+    async def killed(self, timeout: float = 120.0) -> None:
         """Until it has died of SIGKILL, by its crash point or by us."""
         code = await self.ended(timeout)
         assert code == KILLED, f"ended with {code}, not killed:\n{self.log[-6000:]}"
         await self.discord.wait_for(lambda: not self.discord.gateway.connected, 10.0, "socket gone")
 
-    async def ended(self, timeout: float = 30.0) -> int:
+    async def ended(self, timeout: float = 120.0) -> int:
         """Its exit code."""
         return await asyncio.wait_for(self.process.wait(), timeout)
 

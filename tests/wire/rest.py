@@ -30,7 +30,8 @@ class Rest:
         self._token = token
         self.base = ""
         self.upload_limit = 10 * 2**20
-        self.ack_deadline = 3.0
+        # Discord's is 3 s: benchmarks/ack_latency measures that; a test must not fail for a core lent elsewhere.
+        self.ack_deadline = 30.0
 
     def routes(self) -> list[web.RouteDef]:
         """Every route; paths are Discord's."""

@@ -36,7 +36,7 @@ from tests.wire.world import (
 
 T = TypeVar("T")
 TOKEN = "MTIz.canary.wire-stand-in-secret-token-0123456789"
-DEADLINE = 30.0
+DEADLINE = 150.0
 
 
 @dataclass(frozen=True, slots=True)

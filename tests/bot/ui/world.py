@@ -23,7 +23,7 @@ from bot.ui.presenter import DiscordSink
 from engine.fake import FakeEngine
 
 simcord = pytest.importorskip("simcord", reason="the demo extra (SimCord) is not installed")
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
 
 
 class World:
@@ -165,7 +165,7 @@ async def playing(folder: Path, **sections: Any) -> AsyncIterator[World]:
     """A furnished world; at its end, errors other than those told to users fail the test."""
     world = World(Settings(data=Data(dir=folder), **sections))
     # Not simcord.run(): it enters a context variable, which a fixture cannot leave where it entered.
-    env = simcord.Env(await world.open(), check_errors=False)
+    env = simcord.Env(await world.open(), check_errors=False, settle_timeout=60.0)
     try:
         await env.start()
         try:
