@@ -328,4 +328,6 @@ def _failure(job: _Job, error: Exception) -> Failed:
         return Failed(job.spec.job_id, OutOfMemory(sentence + "try a smaller --ar, --n or another model."))
     if isinstance(error, EngineError):
         return Failed(job.spec.job_id, error)
-    return Failed(job.spec.job_id, EngineError(f"The picture could not be painted: {error}"), retryable=True)
+    # The error's own words may hold paths and are for the log alone.
+    sentence = f"The picture could not be painted: a {type(error).__name__} in the engine"
+    return Failed(job.spec.job_id, EngineError(sentence), retryable=True)

@@ -192,6 +192,8 @@ class Admission:
         # U is free, so only this keeps one user from filling everyone's outbox.
         count = jobs.unfinished if draft.linked is None else jobs.undelivered
         self._refuse_crowds(count(connection, job.requester.user_id))
+        if job.action is not Action.UPSCALE:
+            self._quotas.refuse_shut_out(connection, job.requester, job.place, job.created_at)
         amounts = Amounts(intake.cost, intake.expected_s * intake.price)
         self._quotas.charge(connection, job.id, job.requester, job.place, amounts, job.created_at)
         jobs.add(connection, job, intake)

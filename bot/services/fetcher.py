@@ -107,7 +107,7 @@ class Fetcher:
 
     def close(self) -> None:
         """Wait for the picture being read."""
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(

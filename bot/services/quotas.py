@@ -19,6 +19,7 @@ from bot.store.accounts import Account, Amounts, Scope, Subject
 from bot.store.database import Database
 
 MAX_AMOUNT = 2.0**53
+NO_CREDIT = "You have no credit here; ask an admin for some. Nothing was taken."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,12 @@ class Quotas:
         parts = _split(full, cost, allowed)
         accounts.reserve(connection, job_id, requester.user_id, place.guild_id, parts, now)
 
+    def refuse_shut_out(self, connection: Connection, requester: Requester, place: Place, now: float) -> None:
+        """QuotaExceeded where an admin allows nothing at all: relaxed jobs are free, but not for them."""
+        standing = self.standing(connection, requester, place, now)
+        if not standing.granted and any(0 < bucket.limit <= accounts.NONE for bucket in standing.buckets):
+            raise QuotaExceeded(NO_CREDIT, None)
+
     def standing(self, connection: Connection, requester: Requester, place: Place, now: float) -> Standing:
         """Buckets and grants of a user in a place."""
         subjects = accounts.subjects_of(requester.user_id, place.guild_id, requester.role_ids)
@@ -217,7 +224,7 @@ def _exceeded(standing: Standing, cost: float, unit: Unit, now: float) -> QuotaE
     short = policy.short_of(widened, cost)
     assert short is not None, "a bucket refused this cost"
     if short.limit <= accounts.NONE:
-        return QuotaExceeded("You have no credit here; ask an admin for some. Nothing was taken.", None)
+        return QuotaExceeded(NO_CREDIT, None)
     sentence = policy.quota_sentence(short, cost, unit, now)
     return QuotaExceeded(sentence, policy.quota_refill(short, cost, now))
 

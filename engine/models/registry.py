@@ -35,6 +35,17 @@ class Registry:
                 self.profiles[name] = read_profile(sources[name], FAMILIES)
             except ModelUnavailable as fault:
                 self.faults[name] = fault
+            except (
+                TypeError,
+                ValueError,
+                AttributeError,
+                LookupError,
+                ArithmeticError,
+                RecursionError,
+            ) as fault:
+                # JSON of any shape may stand in a folder; one that makes no sense must not stop the others.
+                sentence = f"The files of {sources[name].path} make no sense together ({fault!r})."
+                self.faults[name] = ModelUnavailable(sentence)
 
     def models(self) -> dict[str, ModelInfo]:
         """What can be painted with, the default first."""

@@ -114,3 +114,14 @@ def test_broken_folders_name_the_file(folder: Path, breaks: Break, sentence: str
     with pytest.raises(ModelUnavailable, match=sentence):
         read(folder)
     assert "mine" in Registry({"mine": ModelSource("mine", folder)}).faults
+
+
+@pytest.mark.parametrize(
+    "foul", [{"steps": {}}, {"latent_rgb": 5}, {"native_size": "x"}, {"shown_size": 1e400}]
+)
+def test_foul_descriptions_stop_no_other_model(folder: Path, tmp_path: Path, foul: dict[str, object]) -> None:
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    (folder / "tessera.json").write_text(json.dumps(foul))
+    edit(folder / "unet" / "config.json", block_out_channels=[{}], sample_size="wide")
+    registry = Registry({"foul": ModelSource("foul", folder), "whole": ModelSource("whole", whole)})
+    assert list(registry.models()) == ["whole"] and "foul" in registry.faults

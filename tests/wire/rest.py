@@ -30,7 +30,7 @@ class Rest:
         self._token = token
         self.base = ""
         self.upload_limit = 10 * 2**20
-        # Discord's is 3 s: benchmarks/ack_latency measures that; a test must not fail for a core lent elsewhere.
+        # 3 s at Discord, as benchmarks/ack_latency measures; no test is to fail for a core lent elsewhere.
         self.ack_deadline = 30.0
 
     def routes(self) -> list[web.RouteDef]:
