@@ -4,7 +4,7 @@ PORT ?= 8765
 BIN := .venv/bin
 SETUP := pyproject.toml requirements.lock
 
-.PHONY: help demo run test check format docs lock clean
+.PHONY: help demo run test check bench format docs lock
 help:            ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /	/'
 
@@ -38,6 +38,9 @@ check: .venv/.dev  ## format, lint, types, import rules, generated docs
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m docs.generate --check
+
+bench: .venv/.dev  ## the figures of docs/performance.md (leave the machine alone meanwhile)
+	$(BIN)/python -m benchmarks
 
 format: .venv/.dev  ## mend what ruff can mend
 	$(BIN)/ruff format .
