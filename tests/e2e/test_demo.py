@@ -31,7 +31,7 @@ SCREENSHOT = ROOT / "docs" / "images" / "demo.png"
 MODEL = ROOT / "engine" / "assets" / "sketch" / "model_index.json"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-PAINTED_S = 240.0
+PAINTED_S = 900.0
 """Two busy cores paint a grid in this time, whatever else they do."""
 
 WATCH = """
@@ -44,7 +44,7 @@ new MutationObserver(() => window.seen.push(list.innerText)).observe(
 
 pytestmark = [
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium with chromedriver on this machine"),
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(3000),
 ]
 
 
@@ -67,7 +67,7 @@ class Demo:
     def interrupt(self) -> int:
         """Ctrl-C; the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=300)
 
 
 @pytest.fixture(params=["fake", "real"])

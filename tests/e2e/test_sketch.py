@@ -81,7 +81,7 @@ async def test_a_grid_through_the_engine(sketch: Path) -> None:
         job("a red apple", seeds=(1, 2, 3, 4), steps=info.steps, guidance_scale=info.guidance_scale)
     )
     previews = 0
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(900):
         async for event in engine.events():
             previews += isinstance(event, Progress) and event.preview is not None
             if isinstance(event, Finished):
