@@ -128,7 +128,7 @@ class Page:
         self.until(lambda: "Welcome to Tessera" in self.text())
         browser.execute_script(WATCH)
 
-    def until(self, holds: object, timeout: float = 20.0) -> object:
+    def until(self, holds: object, timeout: float = 120.0) -> object:
         """Wait for something to be seen."""
         assert callable(holds)
         return WebDriverWait(self.browser, timeout, poll_frequency=0.1).until(lambda _: holds())
