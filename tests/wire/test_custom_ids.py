@@ -77,7 +77,7 @@ async def refused(discord: StandIn, press: Interaction, what: str) -> None:
     assert all(answer.ephemeral and answer.content for answer in answers), what
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 async def test_nobody_reaches_what_is_not_theirs(discord: StandIn, tmp_path: Path) -> None:
     ann, mallory = discord.user("ann"), discord.user("mallory")
     elsewhere = discord.world.add_channel("elsewhere")

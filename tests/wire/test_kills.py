@@ -51,7 +51,7 @@ STEPS = (
 )
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 async def test_killed_at_each_named_step(tmp_path: Path) -> None:
     scenarios = [survive(step, tmp_path / str(n)) for n, step in enumerate(STEPS)]
     assert await side_by_side(scenarios) == []

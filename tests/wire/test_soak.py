@@ -9,7 +9,7 @@ import pytest
 from tests.wire.soak import soak
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 async def test_forty_jobs_and_five_random_kills(tmp_path: Path) -> None:
     report = await soak(tmp_path, jobs=40, kills=5, seed=7)
     assert [report.faults, report.duplicates, report.unposted] == [[], 0, 0], str(report)
