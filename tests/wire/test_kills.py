@@ -33,7 +33,6 @@ FAILING = "FAIL a red apple --steps 4"
 STEPS = (
     Step("admission not committed", "before insert", admitted=False),
     Step("admitted", "at admitted"),
-    Step("waiting message stands, not remembered", "before message_id"),
     Step("not yet dispatched", "before status=running"),
     Step("dispatched", "at dispatched"),
     Step("finished", "at finished"),
