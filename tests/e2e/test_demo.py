@@ -70,7 +70,16 @@ class Demo:
         return self.process.wait(timeout=300)
 
 
-@pytest.fixture(params=["fake", "real"])
+REAL = pytest.param(
+    "real",
+    marks=pytest.mark.skipif(
+        "TESSERA_E2E_REAL" not in os.environ,
+        reason="painting with the embedded model in the browser wants idle cores: set TESSERA_E2E_REAL=1",
+    ),
+)
+
+
+@pytest.fixture(params=["fake", REAL])
 def demo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Demo]:
     """``python -m bot demo --port 0`` on the scripted engine, and on the embedded model where it is there."""
     if request.param == "real" and not MODEL.exists():
