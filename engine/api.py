@@ -35,18 +35,52 @@ class EngineBroken(EngineError):
 
 
 class Lane(StrEnum):
-    """Priority of a job: all fast work goes before relaxed work."""
+    """Priority of a job: turbo before fast before relaxed work."""
 
+    TURBO = "turbo"
     FAST = "fast"
     RELAX = "relax"
 
 
 @dataclass(frozen=True, slots=True)
 class InitImage:
-    """A picture to start from. ``strength`` in (0, 1]: 1 ignores the picture, near 0 returns it (SDEdit)."""
+    """A picture to start from. ``strength`` in [0, 1]: 1 ignores the picture, 0 returns it (SDEdit)."""
 
     data: bytes = field(repr=False)
     """An encoded picture (PNG, JPEG, WebP) that was already checked by the bot."""
+    strength: float
+    mask: bytes | None = field(default=None, repr=False)
+    """An encoded grey picture of the same size: white is painted anew, black is kept. None paints it all."""
+    feather: int = 0
+    """Pixels over which the mask's edge is softened."""
+
+
+class ReferenceKind(StrEnum):
+    """What a reference picture lends: its style (--sref), or who is in it (--cref, --oref)."""
+
+    STYLE = "style"
+    CHARACTER = "character"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A picture that guides through an IP-Adapter (Ye et al. 2023, arXiv:2308.06721)."""
+
+    data: bytes = field(repr=False)
+    """An encoded picture, already checked by the bot."""
+    kind: ReferenceKind
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hires:
+    """A second pass: what was painted (or ``init`` at strength 0) is enlarged, then denoised again.
+
+    ``scale`` times the size by the upscaler; ``strength`` in [0, 1] as :class:`InitImage` has it: 0 only
+    enlarges (a subtle upscale), 0.3 adds detail (a creative one).
+    """
+
+    scale: float
     strength: float
 
 
@@ -84,6 +118,14 @@ class GenerationSpec:
     user: str = ""
     """Whose share of the device this is counted against."""
     lane: Lane = Lane.FAST
+    share: float = 1.0
+    """Weight of the user among others: with 2.0 twice the device time of one with 1.0."""
+    loras: tuple[tuple[str, float], ...] = ()
+    """Names from ``ModelInfo.loras`` with their weights, applied together."""
+    references: tuple[Reference, ...] = ()
+    hires: Hires | None = None
+    checks: tuple[str, ...] = ()
+    """Names of picture checks (``engine.safety``) that every picture must pass; else the job fails."""
 
     @property
     def count(self) -> int:
@@ -114,6 +156,16 @@ class ModelInfo:
     """Samplers this model accepts, by the names people know."""
     negative_prompt: bool = True
     image_to_image: bool = True
+    inpaint: bool = False
+    """Honours ``InitImage.mask``."""
+    references: tuple[ReferenceKind, ...] = ()
+    """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    prompt_weights: bool = False
+    """Understands ``(a:1.2)``, ``[a:b:0.5]``, ``AND`` and ``BREAK``, and texts longer than its encoder."""
+    loras: tuple[str, ...] = ()
+    """LoRAs that fit it, by name."""
+    hires: bool = False
+    """Honours ``GenerationSpec.hires``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ def _listed(names: Mapping[str, ModelInfo] | tuple[str, ...]) -> str:
     return ", ".join(names)
 
 
+def _choice(names: tuple[str, ...]) -> str:
+    return f"choose one of {_listed(names)}" if names else "none fits it"
+
+
 def _seeds(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
     if not spec.seeds:
         yield "A job needs at least one seed, one for each picture."
@@ -65,10 +69,12 @@ def _sampler(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
 def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
     if not 0 < spec.stop <= 1:
         yield f"The share of steps to stop after must lie above 0 and at most 1, not {spec.stop:g}."
-    if spec.init and not 0 < spec.init.strength <= 1:
+    if spec.init and not (spec.hires and spec.init.strength == 0) and not 0 < spec.init.strength <= 1:
         yield f"The strength of an image prompt must lie above 0 and at most 1, not {spec.init.strength:g}."
     if spec.variation and not 0 <= spec.variation.strength <= 1:
         yield f"The strength of a variation must lie between 0 and 1, not {spec.variation.strength:g}."
+    if not spec.share > 0:
+        yield f"A user's weight must be above 0, not {spec.share:g}."
 
 
 def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
@@ -76,6 +82,16 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"{info.name} cannot start from a picture; leave the picture out."
     if spec.negative_prompt and not info.negative_prompt:
         yield f"{info.name} takes no negative prompt; leave --no out."
+    if spec.init and spec.init.mask is not None and not info.inpaint:
+        yield f"{info.name} cannot repaint a part of a picture; leave the mask out."
+    if spec.hires and not info.hires:
+        yield f"{info.name} cannot paint a picture larger in a second pass."
+    for kind in dict.fromkeys(reference.kind for reference in spec.references):
+        if kind not in info.references:
+            yield f"{info.name} has no adapter for {kind} references; leave them out."
+    for name, _ in spec.loras:
+        if name not in info.loras:
+            yield f"{info.name} has no LoRA {name!r}; {_choice(info.loras)}."
 
 
 _Rule = Callable[[GenerationSpec, ModelInfo], Iterator[str]]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from engine.api import Lane
 
-_PRIORITY = {Lane.FAST: 0, Lane.RELAX: 1}
+_PRIORITY = {lane: place for place, lane in enumerate(Lane)}
 _Owner = tuple[int, str]
 """Priority of the lane, then the user."""
 

@@ -22,7 +22,7 @@ from training.common import load, save
 from training.fetch import JUDGING
 from training.paths import RUNS, SPRITES
 from training.scenes import SIDE, Scene, as_floats, paint
-from training.things import NO_COLOUR, PAINTED, THINGS
+from training.things import ALL, NO_COLOUR, THINGS
 
 CHECKPOINT = RUNS / "judge.pt"
 Floats = NDArray[np.float32]
@@ -30,9 +30,9 @@ STEPS, BATCH = 400, 48
 
 
 def drawings() -> list[tuple[int, Image.Image]]:
-    """(index in PAINTED, drawing at 48 px) of every other vendor."""
+    """(index in ALL, drawing at 48 px) of every other vendor."""
     found = []
-    for label, thing in enumerate(PAINTED):
+    for label, thing in enumerate(ALL):
         for vendor in JUDGING:
             path = SPRITES / vendor / f"{THINGS[thing].key}.png"
             if path.exists():
@@ -101,7 +101,7 @@ def network() -> nn.Sequential:
         *stage(64, 128),
         nn.Dropout(0.3),
         nn.Flatten(),
-        nn.Linear(128 * 36, len(PAINTED)),
+        nn.Linear(128 * 36, len(ALL)),
     )
 
 
@@ -144,7 +144,7 @@ class Judge:
         rng, samples = random.Random(71), 6
         outlines = [
             measure.silhouette(as_floats(paint(rng, Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, ground))))
-            for t in PAINTED
+            for t in ALL
             for ground in (3, 5, 9, 4, 6, 10)
         ]
         return cls(net.eval(), np.stack(outlines), samples)
@@ -155,18 +155,18 @@ class Judge:
         with torch.no_grad():
             scores: Tensor = self.net(x)
         order: NDArray[np.intp] = scores.argsort(dim=1, descending=True).numpy()
-        return np.asarray(np.asarray(PAINTED)[order])
+        return np.asarray(np.asarray(ALL)[order])
 
     def rank_outline(self, pictures: Floats) -> NDArray[np.intp]:
         """(N, things): THINGS indices, best first, by the nearest outline."""
         near = measure.overlap(np.stack([measure.silhouette(picture) for picture in pictures]), self.outlines)
-        best = near.reshape(len(pictures), len(PAINTED), self.samples).max(-1)
-        return np.asarray(PAINTED)[np.argsort(-best, axis=1)]
+        best = near.reshape(len(pictures), len(ALL), self.samples).max(-1)
+        return np.asarray(ALL)[np.argsort(-best, axis=1)]
 
 
 def scores(ranked: NDArray[np.intp], things: Sequence[int], name: str) -> dict[str, float]:
     """The shares found first and among the first five, over the things this judge knows."""
-    known = {PAINTED[label] for label, _ in drawings()} if name == "classifier" else set(PAINTED)
+    known = {ALL[label] for label, _ in drawings()} if name == "classifier" else set(ALL)
     rows = [(row, thing) for row, thing in zip(ranked, things, strict=True) if thing in known]
     return {
         f"{name}_top1": float(np.mean([row[0] == thing for row, thing in rows])),

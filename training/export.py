@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from training import denoiser, text, vae
 from training.common import load
 from training.paths import EXPORT, RUNS
-from training.things import COLOURS, PAINTED, THINGS
+from training.things import ALL, COLOURS, THINGS
 
 KEPT = ("README.md", "NOTICE.md")  # written by hand, carried over
 STEPS, GUIDANCE = 10, 3.0
@@ -93,7 +93,7 @@ def concepts() -> dict[str, Any]:
                 "measure": t.measure,
                 "natural": t.natural or None,
             }
-            for t in (THINGS[i] for i in PAINTED)
+            for t in (THINGS[i] for i in ALL)
         ],
         "colours": [{"key": c.key, "rgb": list(c.rgb), "en": list(c.en), "zh": list(c.zh)} for c in COLOURS],
     }
@@ -121,7 +121,7 @@ def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) 
         "latent_rgb": latent_rgb(scaled_vae()),
         "trained": figures,
         "description": "A sketch model to try things out: emoji-like pictures of about "
-        f"{len(PAINTED)} things in {len(COLOURS)} colours, from English and Chinese prompts.",
+        f"{len(ALL)} things in {len(COLOURS)} colours, from English and Chinese prompts.",
     }
     for name, table in (("tessera.json", settings), ("concepts.json", concepts())):
         (folder / name).write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -25,7 +25,7 @@ from training import classifier, measure, sheet
 from training.common import prepare
 from training.paths import DOCS, EXPORT, RUNS
 from training.scenes import Scene, as_floats, clash, paint
-from training.things import COLOURS, NO_COLOUR, PAINTED, PLAIN_SHAPES, THINGS, Thing, held_out
+from training.things import ALL, COLOURS, NO_COLOUR, PLAIN_SHAPES, THINGS, Thing, held_out
 
 Floats = measure.Floats
 
@@ -73,9 +73,7 @@ def grounds(rng: random.Random, thing: int, colour: int) -> int:
 def shape_scenes(rng: random.Random, each: int) -> list[Scene]:
     """`each` scenes of every thing in its natural colours."""
     return [
-        Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR))
-        for t in PAINTED
-        for _ in range(each)
+        Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR)) for t in ALL for _ in range(each)
     ]
 
 
@@ -83,7 +81,7 @@ def colour_scenes(rng: random.Random, number: int, unseen: bool) -> list[Scene]:
     """Coloured things, of pairs shown in training or held out from it."""
     pairs = [
         (t, c)
-        for t in PAINTED
+        for t in ALL
         for c in range(len(COLOURS))
         if held_out(t, c) == unseen and THINGS[t].key not in {*PLAIN_SHAPES, "rainbow"}
     ]
@@ -95,7 +93,7 @@ def count_scenes(rng: random.Random, each: int) -> list[Scene]:
     return [
         Scene(t, NO_COLOUR, n, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR))
         for n in (1, 2, 3)
-        for t in rng.sample(PAINTED, each)
+        for t in rng.sample(ALL, each)
     ]
 
 
@@ -156,7 +154,7 @@ def spread(pictures: Floats) -> float:
 def diversity(pipe: StableDiffusionPipeline, guidance: float) -> dict[str, float]:
     """The spread of four pictures of one prompt, against that of real scenes of the same caption."""
     rng = random.Random(34)
-    things = [t for t in rng.sample(PAINTED, 10) for _ in range(4)]
+    things = [t for t in rng.sample(ALL, 10) for _ in range(4)]
     scenes = [Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR)) for t in things]
     made = spread(generate(pipe, [f"a {THINGS[t].en[0]}" for t in things], 35, guidance))
     return {"generated": made, "real": spread(real(scenes, 36)), "ratio": made / spread(real(scenes, 36))}

@@ -6,7 +6,6 @@ python -m training.scenes            # writes a contact sheet to training/runs/s
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from training.paths import RUNS, SPRITES
 from training.recolour import recolour
-from training.things import COLOURS, FIXED_COLOUR, NO_COLOUR, PAINTED, PLAIN_SHAPES, THINGS, held_out
+from training.things import ALL, COLOURS, FIXED_COLOUR, NO_COLOUR, PLAIN_SHAPES, THINGS, held_out
 
 SIDE = 64
 ALIKE = {
@@ -54,14 +53,14 @@ def draw_colour(rng: random.Random, thing: int, plain: float) -> int:
     return rng.choice([c for c in range(len(COLOURS)) if not held_out(thing, c)])
 
 
-def draw_scene(rng: random.Random, pairs: float = 0.1, things: Sequence[int] = PAINTED) -> Scene:
+def draw_scene(rng: random.Random, pairs: float = 0.1) -> Scene:
     """A random scene: mostly one thing, sometimes two or three, or (a share of `pairs`) two kinds."""
     kind = rng.random()
-    thing = rng.choice(things)
+    thing = rng.choice(ALL)
     colour = draw_colour(rng, thing, 0.55)
     other, other_colour, count = -1, NO_COLOUR, 1
     if kind > 1 - pairs:
-        other = rng.choice([index for index in things if index != thing])
+        other = rng.choice([index for index in ALL if index != thing])
         other_colour = draw_colour(rng, other, 0.6)
     elif kind < 0.18:
         count = 2 if kind < 0.09 else 3

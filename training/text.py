@@ -38,7 +38,7 @@ BATCH = 96
 def captions(rng: random.Random, count: int) -> list[Caption]:
     """Captions of random scenes, in both languages, a few of unknown things; pairs are the hard part."""
     return [
-        caption(rng, draw_scene(rng, 0.35, range(len(THINGS))), rng.choice(("en", "zh")), rng.random() < 0.06)
+        caption(rng, draw_scene(rng, 0.35), rng.choice(("en", "zh")), rng.random() < 0.06)
         for _ in range(count)
     ]
 

@@ -132,24 +132,7 @@ COLOURS = (
     Colour("gray", (142, 144, 150), ("gray", "grey"), ("灰", "灰色")),
 )
 
-# The text encoder knows these words already; the denoiser has not been shown them: two cores had time for 32.
-LATER = frozenset(
-    {
-        "cherry",
-        "fox",
-        "frog",
-        "bird",
-        "octopus",
-        "tulip",
-        "boat",
-        "umbrella",
-        "robot",
-        "circle",
-        "square",
-        "triangle",
-    }
-)
-PAINTED = tuple(index for index, thing in enumerate(THINGS) if thing.key not in LATER)
+ALL = range(len(THINGS))
 
 THING_INDEX = {thing.key: index for index, thing in enumerate(THINGS)}
 COLOUR_INDEX = {colour.key: index for index, colour in enumerate(COLOURS)}

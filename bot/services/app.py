@@ -230,6 +230,7 @@ async def _wire(
     outbox = Outbox(database, files, sink, feeds, backoff=backoff)
     recorder = Recorder(settings, database, files, ended=outbox.wake, clock=clock)
     await recorder.recover()
+    await files.sweep(await database.read(library.known_files))
     backlog = Backlog(await database.read(jobs.waiting))
     dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
     quotas = Quotas(settings, database, clock)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from bot.store.tables import images
+from bot.store.tables import images, jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,14 @@ def find(connection: Connection, image_id: str) -> ImageRow | None:
     """One picture."""
     row = connection.execute(select(images).where(images.c.id == image_id)).first()
     return None if row is None else _as_row(row)
+
+
+def known_files(connection: Connection) -> frozenset[str]:
+    """Every file that a row names: pictures, and the pictures that jobs start from."""
+    painted = connection.scalars(select(images.c.file))
+    inputs = connection.scalars(select(jobs.c.inputs).where(func.instr(jobs.c.inputs, '"input:') > 0))
+    kept = (name.removeprefix("input:") for names in inputs for name in names if name.startswith("input:"))
+    return frozenset(painted) | frozenset(kept)
 
 
 def remove(connection: Connection, job_id: str) -> tuple[str, ...]:

@@ -64,6 +64,25 @@ async def test_a_job_killed_between_files_and_rows_is_painted_again(
     hold.set()
 
 
+async def test_what_a_kill_left_half_written_is_swept_and_nothing_else(house: House, tmp_path: Path) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    await house.until_status(job.id, JobStatus.POSTED)
+    kept = await house.services.library.keep_input(b"a picture that no row names yet")
+    images = house.folder / "images"
+    (images / "00").mkdir()
+    (images / "00" / ".0_00.png.part").write_bytes(b"half a pict")
+    second = await _after_crash(house, tmp_path)
+    left = {
+        str(path.relative_to(second.folder / "images")) for path in (second.folder / "images").rglob("*.p*")
+    }
+    rows = await second.services.pictures(job.id)
+    assert left == {str(row.path.relative_to(second.folder / "images")) for row in rows}
+    assert len(rows) == 4 and kept not in left
+    await second.stop()
+
+
 async def test_a_send_whose_reply_was_lost_is_not_sent_again(house: House) -> None:
     house.sink.lost_replies = [ConnectionResetError(104, "reset")]
     job = (await house.order()).job

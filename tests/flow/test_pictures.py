@@ -177,14 +177,17 @@ async def test_a_refused_order_leaves_no_picture(tmp_path: Path) -> None:
 
 async def test_slow_pictures_count_like_jobs_that_wait(tmp_path: Path) -> None:
     house = await build(tmp_path / "data", LIMITS__RUNNING="1", LIMITS__WAITING="1")
-    answer = asyncio.Event()
+    answer, asked = asyncio.Event(), asyncio.Semaphore(0)
 
     async def read() -> bytes:
+        asked.release()
         await answer.wait()
         return picture("lime")
 
     slow = Upload("mine.png", "image/png", 100, read)
     under_way = [asyncio.create_task(_order(house, "a pear", slow, number=number)) for number in (1, 2)]
+    for _ in under_way:
+        await asyncio.wait_for(asked.acquire(), 30)
     with pytest.raises(TooManyJobs, match="You already have 2 jobs"):
         await asyncio.wait_for(_order(house, "a pear", slow, number=3), 30)
     answer.set()
