@@ -22,6 +22,8 @@ from bot.errors import PromptError
 
 MAX_LENGTH = 6000
 """Characters of a prompt; Discord's own limit for a command option."""
+MOST_GUESSES = 10
+"""Faults of a prompt after which no more spellings are guessed: a guess costs half a millisecond."""
 MAX_IMAGES = 5
 """Image links and uploads of one prompt: each is fetched before the job may start."""
 
@@ -206,7 +208,7 @@ class _Reading:
         name, equals, inline = typed.partition("=")
         flag = BY_SPELLING.get(name)
         if flag is None:
-            self.faults.append(_unknown_flag(name))
+            self.faults.append(_unknown_flag(name, helped=len(self.faults) < MOST_GUESSES))
             return at
         if flag.kind in (Kind.SWITCH, Kind.MODE):
             self.values[flag.name] = True if flag.kind is Kind.SWITCH else name
@@ -298,8 +300,10 @@ def _link_fault(url: str, scheme: str) -> str | None:
     return None if host else f"{quoted(url)} is not a complete link; copy it again from the picture."
 
 
-def _unknown_flag(name: str) -> str:
+def _unknown_flag(name: str, *, helped: bool) -> str:
     typed = quoted(f"--{name}")
+    if not helped:
+        return f"{typed}: there is no such flag."
     if name.lower() in BY_SPELLING:
         return f"{typed}: flags are written in lowercase; write `--{name.lower()}`."
     if guess := nearest(name, tuple(BY_SPELLING)):

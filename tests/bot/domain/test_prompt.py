@@ -168,6 +168,15 @@ def test_an_unknown_flag_like_no_other_lists_what_there_is() -> None:
     assert fault.endswith(", --fast, --relax.")
 
 
+def test_a_thousand_faults_are_all_named_and_few_are_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guessing takes half a millisecond a word, and the event loop waits for it."""
+    asked: list[str] = []
+    monkeypatch.setattr("bot.domain.prompt.nearest", lambda word, known: asked.append(word))
+    found = faults(" ".join(f"--x{number}" for number in range(700)))
+    assert len(found) == 701 and len(asked) == 10
+    assert found[-2] == "`--x699`: there is no such flag."
+
+
 def test_all_faults_come_at_once_and_the_prompt_with_them() -> None:
     typed = "http://[ cat --seed x --chaos 200 --AR 3:2 --stop"
     with pytest.raises(PromptError) as caught:
