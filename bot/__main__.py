@@ -213,10 +213,10 @@ def describe_device(settings: Settings) -> str:
 
 def describe_model(settings: Settings, name: str) -> str:
     """What a model's folder holds; ModelUnavailable names the file that is missing or broken."""
-    from engine.models.registry import FAMILIES
+    from engine.models.family import PIPELINES
     from engine.profile import read_profile
 
-    info = read_profile(_source(settings, name), FAMILIES).info
+    info = read_profile(_source(settings, name), PIPELINES).info
     return (
         f"{info.family}, {info.native_size * info.upscale} pixels, complete in {settings.models[name].path}"
     )

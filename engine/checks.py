@@ -82,6 +82,8 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"{info.name} cannot start from a picture; leave the picture out."
     if spec.negative_prompt and not info.negative_prompt:
         yield f"{info.name} takes no negative prompt; leave --no out."
+    if spec.tile and not info.tile:
+        yield f"{info.name} cannot paint a picture whose edges meet; leave --tile out."
     if spec.init and spec.init.mask is not None and not info.inpaint:
         yield f"{info.name} cannot repaint a part of a picture; leave the mask out."
     if spec.hires and not info.hires:

@@ -301,7 +301,7 @@ class Core:
 
 def _group(spec: GenerationSpec) -> Hashable:
     """Equal for what can share a forward pass; prompt, guidance, steps and sampler may differ."""
-    return (spec.model, spec.width, spec.height, spec.tile)
+    return (spec.model, spec.width, spec.height, spec.tile, spec.loras)
 
 
 def _shared_out(seeds: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.api import ModelInfo, ModelUnavailable
+from engine.models.family import Family
 from engine.samplers import EPSILON, name_of, samplers_for
 
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
@@ -45,8 +46,7 @@ class Profile:
     """A model's folder, read: its ModelInfo and what the engine needs to load it."""
 
     source: ModelSource
-    architecture: str
-    """``_class_name`` of model_index.json."""
+    family: Family
     info: ModelInfo
     scheduler: Mapping[str, Any]
     """The folder's own scheduler configuration."""
@@ -56,10 +56,10 @@ class Profile:
     """``fp16`` when only files of that variant are there."""
 
 
-def read_profile(source: ModelSource, families: Mapping[str, str]) -> Profile:
+def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile:
     """Read ``source.path``; ModelUnavailable names the file that is missing, broken or of another kind.
 
-    ``families`` maps the pipeline classes that can be loaded to the name of their family.
+    ``families`` maps the pipeline classes that can be loaded to their family.
     """
     index = _index(source)
     architecture = str(index.get("_class_name"))
@@ -74,10 +74,11 @@ def read_profile(source: ModelSource, families: Mapping[str, str]) -> Profile:
     own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
     own = {**own, **source.overrides()}
     scheduler = _json(source.path / "scheduler" / "scheduler_config.json")
+    family = families[architecture]
     return Profile(
         source=source,
-        architecture=architecture,
-        info=_info(source, families[architecture], own, scheduler),
+        family=family,
+        info=_info(source, family, own, scheduler),
         scheduler=scheduler,
         upscaler=str(own.get("upscaler", "animevideov3")),
         latent_rgb=_matrix(own.get("latent_rgb")),
@@ -175,27 +176,31 @@ def _check_safetensors(path: Path) -> None:
 
 
 def _info(
-    source: ModelSource, family: str, own: Mapping[str, Any], scheduler: Mapping[str, Any]
+    source: ModelSource, family: Family, own: Mapping[str, Any], scheduler: Mapping[str, Any]
 ) -> ModelInfo:
-    unet, vae = (_json(source.path / part / "config.json") for part in ("unet", "vae"))
+    denoiser, vae = (_json(source.path / part / "config.json") for part in (family.denoiser, "vae"))
     factor = factor_of(vae)
-    native = _size(own, "native_size", _side(unet.get("sample_size", 64)) * factor)
+    native = _size(own, "native_size", _side(denoiser.get("sample_size") or family.size // factor) * factor)
     samplers = samplers_for(str(scheduler.get("prediction_type", EPSILON)))
-    multiple = max(8, _size(own, "size_multiple", factor))
+    multiple = max(8, _size(own, "size_multiple", factor * family.patch))
     return ModelInfo(
         name=source.name,
-        family=family,
-        description=str(own.get("description") or f"A {family} model."),
+        family=family.name,
+        description=str(own.get("description") or f"A {family.name} model."),
         native_size=native,
         size_multiple=multiple,
         min_size=_size(own, "min_size", max(multiple, native // 2 // multiple * multiple)),
         max_size=_size(own, "max_size", native * 2) // multiple * multiple,
         upscale=max(1, round(_size(own, "shown_size", native) / native)),
-        steps=_size(own, "steps", 25),
+        steps=_size(own, "steps", family.steps),
         max_steps=_size(own, "max_steps", 150),
-        guidance_scale=float(own.get("guidance_scale", 7.5)),
+        guidance_scale=float(own.get("guidance_scale", family.guidance_scale)),
         sampler=_sampler(source, own, scheduler, samplers),
         samplers=samplers,
+        negative_prompt=family.negative_prompt,
+        image_to_image=family.image_to_image,
+        inpaint=family.inpaint,
+        tile=family.tile,
     )
 
 

@@ -17,6 +17,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image, ImageOps
 
 from engine.api import EngineError, GenerationSpec, InitImage
+from engine.conditioning import Conditioning, stack
 from engine.models.base import ModelFamily
 from engine.samplers import EPSILON, SAMPLE
 
@@ -36,9 +37,8 @@ class Rows:
     end: int
     """Number of timesteps to do; fewer than there are with ``spec.stop``."""
     latents: torch.Tensor
-    cond: torch.Tensor
-    """(2n, L, D) with guidance, the negative half first; (n, L, D) without."""
-    guided: bool
+    cond: Conditioning
+    """n rows for each branch of guidance, branch after branch."""
     step_options: dict[str, Any]
     step: int = 0
     clean: torch.Tensor | None = field(default=None, repr=False)
@@ -52,7 +52,12 @@ class Rows:
     @property
     def cost(self) -> int:
         """Rows in a forward pass."""
-        return self.cond.shape[0]
+        return self.cond.rows
+
+    @property
+    def branches(self) -> int:
+        """Times that the model sees each image in a step: 2 with guidance."""
+        return self.cost // self.count
 
     @property
     def done(self) -> bool:
@@ -63,10 +68,9 @@ class Rows:
 @torch.inference_mode()
 def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> Rows:
     """Everything the first step needs; draws from the generators in the stock pipeline's order."""
-    scheduler = family.scheduler(spec.sampler)
-    scheduler.set_timesteps(spec.steps, device=family.device)
+    scheduler = family.scheduler(spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    begin = _begin(spec, spec.init) * scheduler.order if spec.init else 0
+    begin = family.skipped(spec) * scheduler.order
     timesteps = scheduler.timesteps[begin:]
     if hasattr(scheduler, "set_begin_index"):
         # Without it a scheduler searches for its first timestep, and goes wrong where two are equal.
@@ -76,8 +80,6 @@ def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> 
         if spec.init
         else _noise(family, spec, generators) * scheduler.init_noise_sigma
     )
-    guided = spec.guidance_scale > 1
-    texts = [spec.negative_prompt, spec.prompt] if guided else [spec.prompt]
     return Rows(
         family=family,
         spec=spec,
@@ -85,8 +87,7 @@ def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> 
         timesteps=timesteps,
         end=max(1, math.ceil(len(timesteps) * spec.stop)),
         latents=latents,
-        cond=torch.cat([family.embed(text).expand(len(seeds), -1, -1) for text in texts]),
-        guided=guided,
+        cond=family.condition(spec).repeat(len(seeds)),
         step_options={"generator": generators} if _takes_generator(scheduler.__class__) else {},
     )
 
@@ -95,30 +96,31 @@ class Batcher:
     """Predictions for several :class:`Rows` in one forward pass; keeps the stacked conditioning."""
 
     def __init__(self) -> None:
-        self._stacked: tuple[torch.Tensor, ...] = ()
-        self._cond = torch.empty(0)
+        self._stacked: tuple[Conditioning, ...] = ()
+        self._cond = Conditioning(torch.empty(0))
 
     @torch.inference_mode()
     def predict(self, parts: Sequence[Rows], most: int) -> list[torch.Tensor]:
         """The guided prediction (n, C, h, w) of each part; at most ``most`` rows run at once."""
         inputs, times = zip(*(_model_input(part) for part in parts), strict=True)
-        latents, timesteps, cond = torch.cat(inputs), torch.cat(times), self._conditioning(parts)
+        latents, timesteps = (torch.split(torch.cat(rows), most) for rows in (inputs, times))
         family, tile = parts[0].family, parts[0].spec.tile
         outputs = [
-            family.denoise(latent, timestep, condition, tile)
-            for latent, timestep, condition in zip(
-                *(torch.split(rows, most) for rows in (latents, timesteps, cond)), strict=True
-            )
+            family.denoise(*chunk, tile)
+            for chunk in zip(latents, timesteps, self._conditioning(parts).split(most), strict=True)
         ]
         whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         predictions = torch.split(whole, [part.cost for part in parts])
-        return [_guide(part, prediction) for part, prediction in zip(parts, predictions, strict=True)]
+        return [
+            part.family.guide(part.spec, prediction.chunk(part.branches))
+            for part, prediction in zip(parts, predictions, strict=True)
+        ]
 
-    def _conditioning(self, parts: Sequence[Rows]) -> torch.Tensor:
+    def _conditioning(self, parts: Sequence[Rows]) -> Conditioning:
         wanted = tuple(part.cond for part in parts)
         same = len(wanted) == len(self._stacked) and all(map(operator.is_, wanted, self._stacked))
         if not same:
-            self._cond = wanted[0] if len(wanted) == 1 else torch.cat(wanted)
+            self._cond = stack(wanted)
             self._stacked = wanted
         return self._cond
 
@@ -191,11 +193,6 @@ def slerp(start: torch.Tensor, end: torch.Tensor, share: float) -> torch.Tensor:
     return mixed.view_as(start)
 
 
-def _begin(spec: GenerationSpec, init: InitImage) -> int:
-    """Steps to skip; at least one is always done."""
-    return spec.steps - max(1, min(int(spec.steps * init.strength), spec.steps))
-
-
 def _from_picture(
     family: ModelFamily,
     spec: GenerationSpec,
@@ -208,7 +205,11 @@ def _from_picture(
     draw = family.encode(_pixels(init, spec.width, spec.height), spec.tile)
     latents = torch.cat([draw(generator) for generator in generators])
     noise = _noise(family, spec, generators)
-    noised: torch.Tensor = scheduler.add_noise(latents, noise, timesteps[:1].repeat(len(generators)))
+    noised: torch.Tensor = (
+        scheduler.scale_noise(latents, timesteps[:1].repeat(len(generators)), noise)
+        if hasattr(scheduler, "scale_noise")
+        else scheduler.add_noise(latents, noise, timesteps[:1].repeat(len(generators)))
+    )
     return noised
 
 
@@ -227,15 +228,7 @@ def _pixels(init: InitImage, width: int, height: int) -> torch.Tensor:
 def _model_input(part: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     timestep = part.timesteps[part.step]
     scaled = part.scheduler.scale_model_input(part.latents, timestep)
-    return torch.cat([scaled, scaled]) if part.guided else scaled, timestep.float().expand(part.cost)
-
-
-def _guide(part: Rows, prediction: torch.Tensor) -> torch.Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)."""
-    if not part.guided:
-        return prediction
-    negative, positive = prediction.chunk(2)
-    return negative + part.spec.guidance_scale * (positive - negative)
+    return scaled.repeat(part.branches, 1, 1, 1), timestep.float().expand(part.cost)
 
 
 def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:

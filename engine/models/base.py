@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
-from diffusers import SchedulerMixin
 
 from engine.api import GenerationSpec
+from engine.conditioning import Conditioning
 from engine.profile import Profile
 
 LatentSampler = Callable[[torch.Generator], torch.Tensor]
@@ -16,7 +16,9 @@ LatentSampler = Callable[[torch.Generator], torch.Tensor]
 
 
 class ModelFamily(Protocol):
-    """A loaded model. Latents are float32 (B, C, h, w) on ``device``; pixels are float32 in [0, 1]."""
+    """A loaded model. Latents are float32 (B, C, h, w) on ``device``, whatever form the model itself takes
+    them in; pixels are float32 in [0, 1].
+    """
 
     profile: Profile
     device: torch.device
@@ -26,12 +28,22 @@ class ModelFamily(Protocol):
         """(C, h, w) of one image of ``spec``."""
         ...
 
-    def embed(self, text: str) -> torch.Tensor:
-        """(1, L, D) conditioning of a text; kept, so that a repeated text costs nothing."""
+    def condition(self, spec: GenerationSpec) -> Conditioning:
+        """A row for each branch of guidance, what is wanted last: (negative, positive), or (positive,)
+        where ``spec`` is not guided. Texts are kept, so that a repeated one costs nothing.
+        """
         ...
 
-    def scheduler(self, sampler: str) -> SchedulerMixin:
-        """A scheduler of the job's own."""
+    def guide(self, spec: GenerationSpec, branches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """One prediction (n, C, h, w) of those of each branch, in the order of :meth:`condition`."""
+        ...
+
+    def scheduler(self, spec: GenerationSpec) -> Any:
+        """A diffusers scheduler of the job's own, its timesteps set."""
+        ...
+
+    def skipped(self, spec: GenerationSpec) -> int:
+        """Steps that ``spec.init`` spares, of ``spec.steps``; at least one is left."""
         ...
 
     def encode(self, pixels: torch.Tensor, tile: bool) -> LatentSampler:
@@ -39,9 +51,9 @@ class ModelFamily(Protocol):
         ...
 
     def denoise(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, cond: torch.Tensor, tile: bool
+        self, latents: torch.Tensor, timesteps: torch.Tensor, cond: Conditioning, tile: bool
     ) -> torch.Tensor:
-        """The model's prediction for rows (B, C, h, w) at timesteps (B,) under conditioning (B, L, D)."""
+        """The model's prediction for rows (B, C, h, w) at timesteps (B,), each under its conditioning."""
         ...
 
     def decode(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:

@@ -8,18 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from engine.api import ModelInfo, ModelUnavailable
+from engine.models.family import PIPELINES
 from engine.profile import ModelSource, Profile, read_profile
 
 if TYPE_CHECKING:
     import torch
 
     from engine.models.base import ModelFamily
-
-FAMILIES: Mapping[str, str] = {
-    "StableDiffusionPipeline": "sd1",
-    "StableDiffusionImg2ImgPipeline": "sd1",
-}
-_CLASSES: Mapping[str, tuple[str, str]] = {"sd1": ("engine.models.sd1", "StableDiffusion1")}
 
 
 class Registry:
@@ -32,7 +27,7 @@ class Registry:
         self._loaded: OrderedDict[str, ModelFamily] = OrderedDict()
         for name in sorted(sources, key=lambda name: name != default):
             try:
-                self.profiles[name] = read_profile(sources[name], FAMILIES)
+                self.profiles[name] = read_profile(sources[name], PIPELINES)
             except ModelUnavailable as fault:
                 self.faults[name] = fault
             except (
@@ -58,8 +53,8 @@ class Registry:
         if name not in self._loaded:
             self._make_room(in_use)
             profile = self.profiles[name]
-            module, cls = _CLASSES[profile.info.family]
-            self._loaded[name] = getattr(import_module(module), cls)(profile, device, dtype)
+            loader = getattr(import_module(profile.family.module), profile.family.loader)
+            self._loaded[name] = loader(profile, device, dtype)
         self._loaded.move_to_end(name)
         return self._loaded[name]
 

@@ -25,6 +25,7 @@ from engine.api import (
     Progress,
     Variation,
 )
+from engine.conditioning import Conditioning
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
 from tests.engine.conftest import Bench
@@ -46,7 +47,7 @@ def forward_sizes(family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch) -> 
     sizes: list[int] = []
     denoise = family.denoise
 
-    def counted(x: torch.Tensor, t: torch.Tensor, c: torch.Tensor, tile: bool) -> torch.Tensor:
+    def counted(x: torch.Tensor, t: torch.Tensor, c: Conditioning, tile: bool) -> torch.Tensor:
         sizes.append(len(x))
         return denoise(x, t, c, tile)
 
@@ -225,10 +226,10 @@ class TestOneFaultOneJob:
     @pytest.fixture(autouse=True)
     def poisoned(self, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch) -> None:
         """A prompt 'bad' makes the model fail, from the second step on."""
-        denoise, bad = family.denoise, family.embed("bad")[0]
+        denoise, bad = family.denoise, family.embed("bad").text[0]
 
-        def picky(x: torch.Tensor, t: torch.Tensor, c: torch.Tensor, tile: bool) -> torch.Tensor:
-            if any(torch.equal(row, bad) for row in c) and float(t.min()) < 900:
+        def picky(x: torch.Tensor, t: torch.Tensor, c: Conditioning, tile: bool) -> torch.Tensor:
+            if any(torch.equal(row, bad) for row in c.text) and float(t.min()) < 900:
                 raise RuntimeError("shapes do not fit")
             return denoise(x, t, c, tile)
 
@@ -284,12 +285,12 @@ class TestMemory:
     """Out of memory is answered with smaller batches, then by failing one job."""
 
     def limit(
-        self, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch, most: Callable[[torch.Tensor], int]
+        self, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch, most: Callable[[Conditioning], int]
     ) -> list[int]:
         sizes: list[int] = []
         denoise = family.denoise
 
-        def limited(x: torch.Tensor, t: torch.Tensor, c: torch.Tensor, tile: bool) -> torch.Tensor:
+        def limited(x: torch.Tensor, t: torch.Tensor, c: Conditioning, tile: bool) -> torch.Tensor:
             sizes.append(len(x))
             if len(x) > most(c):
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -312,8 +313,8 @@ class TestMemory:
     def test_fails_the_one_job_that_fits_nowhere(
         self, bench: BenchMaker, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        bad = family.embed("bad")[0]
-        self.limit(family, monkeypatch, lambda c: 0 if any(torch.equal(row, bad) for row in c) else 99)
+        bad = family.embed("bad").text[0]
+        self.limit(family, monkeypatch, lambda c: 0 if any(torch.equal(row, bad) for row in c.text) else 99)
         here = bench()
         here.run(spec("large", prompt="bad"), spec("good", user="bob"))
         assert isinstance(here.failed("large").error, OutOfMemory)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.api import ModelUnavailable
-from engine.models.registry import FAMILIES, Registry
+from engine.models.family import PIPELINES
+from engine.models.registry import Registry
 from engine.profile import ModelSource, Profile, read_profile
 from tests.pipelines import describe
 
@@ -24,7 +25,7 @@ def folder(folders: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def read(folder: Path, **overrides: object) -> Profile:
-    return read_profile(ModelSource("mine", folder, **overrides), FAMILIES)  # type: ignore[arg-type]
+    return read_profile(ModelSource("mine", folder, **overrides), PIPELINES)  # type: ignore[arg-type]
 
 
 def edit(path: Path, **changes: object) -> None:

@@ -1,0 +1,64 @@
+"""What a model is told beside the latents: named tensors, row by row, of lengths that may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch.nn.functional import pad
+
+_NOTHING: Mapping[str, torch.Tensor] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditioning:
+    """B rows of conditioning; which ``extra`` there are is the family's own matter."""
+
+    text: torch.Tensor
+    """(B, L, D) hidden states of the text."""
+    mask: torch.Tensor | None = None
+    """(B, L), true where a token counts; None where all of them do."""
+    extra: Mapping[str, torch.Tensor] = field(default_factory=lambda: _NOTHING)
+    """(B, ...) pooled text, sizes, embedded guidance ...: of one shape for all rows."""
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.text.shape[0]
+
+    def repeat(self, times: int) -> Conditioning:
+        """Each row ``times`` times, neighbours of each other: (B * times) rows."""
+        mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)
+        extra = {name: tensor.repeat_interleave(times, 0) for name, tensor in self.extra.items()}
+        return Conditioning(self.text.repeat_interleave(times, 0), mask, extra)
+
+    def split(self, most: int) -> list[Conditioning]:
+        """In order, at most ``most`` rows each."""
+        if self.rows <= most:
+            return [self]
+        return [self[start : start + most] for start in range(0, self.rows, most)]
+
+    def __getitem__(self, rows: slice) -> Conditioning:
+        mask = None if self.mask is None else self.mask[rows]
+        return Conditioning(
+            self.text[rows], mask, {name: tensor[rows] for name, tensor in self.extra.items()}
+        )
+
+
+def stack(parts: Sequence[Conditioning]) -> Conditioning:
+    """The rows of all ``parts``; shorter texts are filled up with zeros that the mask leaves out."""
+    if len(parts) == 1:
+        return parts[0]
+    longest = max(part.text.shape[1] for part in parts)
+    whole = all(part.mask is None and part.text.shape[1] == longest for part in parts)
+    return Conditioning(
+        torch.cat([pad(part.text, (0, 0, 0, longest - part.text.shape[1])) for part in parts]),
+        None if whole else torch.cat([_mask(part, longest) for part in parts]),
+        {name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
+    )
+
+
+def _mask(part: Conditioning, length: int) -> torch.Tensor:
+    mask = part.text.new_ones(part.text.shape[:2], dtype=torch.bool) if part.mask is None else part.mask
+    return pad(mask, (0, length - mask.shape[1]))

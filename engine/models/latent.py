@@ -1,0 +1,166 @@
+"""What families share that denoise in the latent space of an autoencoder: loading, texts kept, pixels."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+from engine import samplers
+from engine.api import GenerationSpec, ModelUnavailable
+from engine.conditioning import Conditioning, stack
+from engine.models.base import LatentSampler
+from engine.models.preview import fit_rgb, to_rgb
+from engine.models.tiling import circular, padded
+from engine.profile import Profile, factor_of
+
+TEXTS_KEPT = 256
+
+
+class LatentFamily(ABC):
+    """ModelFamily on the parts of a stock pipeline. float32 gives that pipeline's pictures to 1e-5."""
+
+    def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
+        self.profile = profile
+        self.device = device
+        self.dtype = dtype
+        self.pipeline = load_pipeline(profile, dtype)
+        """The stock pipeline that the parts came in; never called, but it knows how to load LoRAs."""
+        for part in self.pipeline.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.to(device).eval()
+        self._denoiser = getattr(self.pipeline, profile.family.denoiser)
+        self._vae = self.pipeline.vae
+        self._factor = factor_of(self._vae.config)
+        self._denoiser_layers, self._vae_layers = padded(self._denoiser), padded(self._vae)
+        self._texts: OrderedDict[str, Conditioning] = OrderedDict()
+        self._rgb = fit_rgb(self, self._channels, profile.latent_rgb)
+
+    @property
+    def _channels(self) -> int:
+        """Of the latents."""
+        return int(self._denoiser.config.in_channels)
+
+    def latent_shape(self, spec: GenerationSpec) -> tuple[int, int, int]:
+        """(C, height / f, width / f), f as the VAE has it."""
+        return (self._channels, spec.height // self._factor, spec.width // self._factor)
+
+    @torch.inference_mode()
+    def embed(self, text: str) -> Conditioning:
+        """One row for a text alone, kept, so that a repeated text costs nothing."""
+        if text not in self._texts:
+            self._texts[text] = self._embed(text)
+        self._texts.move_to_end(text)
+        if len(self._texts) > TEXTS_KEPT:
+            self._texts.popitem(last=False)
+        return self._texts[text]
+
+    @abstractmethod
+    def _embed(self, text: str) -> Conditioning:
+        """One row for a text, as the stock pipeline encodes it."""
+
+    def condition(self, spec: GenerationSpec) -> Conditioning:
+        """The negative prompt before the prompt, where ``spec`` is guided."""
+        texts = [spec.negative_prompt, spec.prompt] if self.guided(spec) else [spec.prompt]
+        return stack([self.embed(text) for text in texts])
+
+    def guided(self, spec: GenerationSpec) -> bool:
+        """Whether ``spec`` needs the negative branch."""
+        return spec.guidance_scale > 1
+
+    def guide(self, spec: GenerationSpec, branches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)."""
+        if len(branches) == 1:
+            return branches[0]
+        negative, positive = branches
+        return negative + spec.guidance_scale * (positive - negative)
+
+    def scheduler(self, spec: GenerationSpec) -> Any:
+        """Built from the folder's scheduler configuration; nothing is shared between jobs."""
+        scheduler = samplers.build(spec.sampler, self.profile.scheduler)
+        scheduler.set_timesteps(spec.steps, device=self.device)
+        return scheduler
+
+    def skipped(self, spec: GenerationSpec) -> int:
+        """As StableDiffusionImg2ImgPipeline rounds: the steps that are done are rounded down."""
+        if spec.init is None:
+            return 0
+        return spec.steps - max(1, min(int(spec.steps * spec.init.strength), spec.steps))
+
+    @torch.inference_mode()
+    def encode(self, pixels: torch.Tensor, tile: bool) -> LatentSampler:
+        """The picture is encoded once, each image draws its own sample of the distribution."""
+        with circular(self._vae_layers, tile):
+            encoded = self._vae.encode((pixels * 2 - 1).to(self.device, self.dtype))
+        if hasattr(encoded, "latents"):
+            return lambda _: self._scaled(encoded.latents.float())
+        return lambda generator: self._scaled(encoded.latent_dist.sample(generator).float())
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:
+        """One pass of the VAE's decoder."""
+        with circular(self._vae_layers, tile):
+            pixels: torch.Tensor = self._vae.decode(
+                self._unscaled(latents).to(self.dtype), return_dict=False
+            )[0]
+        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
+        """The VAE's own latents in the range that the denoiser knows."""
+        shift = float(getattr(self._vae.config, "shift_factor", None) or 0.0)
+        return (latents - shift) * float(self._vae.config.scaling_factor)
+
+    def _unscaled(self, latents: torch.Tensor) -> torch.Tensor:
+        shift = float(getattr(self._vae.config, "shift_factor", None) or 0.0)
+        return latents / float(self._vae.config.scaling_factor) + shift
+
+    @abstractmethod
+    def denoise(
+        self, latents: torch.Tensor, timesteps: torch.Tensor, cond: Conditioning, tile: bool
+    ) -> torch.Tensor:
+        """One pass of the denoiser, every row at its own timestep."""
+
+    def preview(self, latents: torch.Tensor) -> torch.Tensor:
+        """Linear map fitted to this VAE."""
+        return to_rgb(latents, self._rgb)
+
+
+def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
+    """The folder as its family's stock pipeline: safetensors only, no code of its own, nothing from the
+    network. ModelUnavailable with diffusers' own reason where that fails.
+    """
+    os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
+    _hush()
+    kind = getattr(diffusers, profile.family.pipelines[0])
+    try:
+        return kind.from_pretrained(
+            profile.source.path,
+            dtype=dtype,
+            low_cpu_mem_usage=False,
+            variant=profile.variant,
+            use_safetensors=True,
+            local_files_only=True,
+            **_without_extras(kind),
+        )
+    except Exception as error:
+        raise ModelUnavailable(f"{profile.source.path} cannot be loaded: {error}") from error
+
+
+def _without_extras(kind: Any) -> dict[str, Any]:
+    """Parts that do not paint are not loaded."""
+    if "safety_checker" not in kind._optional_components:
+        return {}
+    return {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+
+
+def _hush() -> None:
+    """Progress bars and advice of the libraries are no matter for an operator's log."""
+    for library in (diffusers.logging, transformers.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
