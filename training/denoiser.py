@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, distributed, multiprocessing
 from torch.nn import functional as F
 
@@ -138,6 +140,14 @@ class Muon:
                 weight.mul_(1 - rate * self.decay).add_(matrix.view(weight.shape), alpha=-rate * scale)
 
 
+def upsampled(self: Upsample2D, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+    """Nearest-neighbour doubling without `interpolate`: compiled for CPUs its gradient is zero (torch 2.13)."""
+    rows, channels, height, width = hidden_states.shape
+    doubled = hidden_states[:, :, :, None, :, None].expand(rows, channels, height, 2, width, 2)
+    convolved: Tensor = self.conv(doubled.reshape(rows, channels, 2 * height, 2 * width))
+    return convolved
+
+
 class Training:
     """The UNet in bf16, its fp32 weights, their EMA, the optimisers: what a checkpoint holds."""
 
@@ -148,6 +158,9 @@ class Training:
         self.weights = [p.detach().clone().contiguous() for p in self.unet.parameters()]
         self.ema = [weight.clone() for weight in self.weights]
         self.unet.to(torch.bfloat16)
+        for part in self.unet.modules():
+            if isinstance(part, Upsample2D):
+                part.forward = MethodType(upsampled, part)
         self.forward = self.unet if eager else torch.compile(self.unet)  # twice as fast on two cores
         hidden = [
             w.ndim >= 2 and not n.startswith(("conv_in", "conv_out"))
