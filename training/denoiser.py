@@ -141,7 +141,7 @@ class Muon:
 
 
 def upsampled(self: Upsample2D, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-    """Nearest-neighbour doubling without `interpolate`: compiled for CPUs its gradient is zero (torch 2.13)."""
+    """Nearest-neighbour doubling without `interpolate`, whose gradient comes out zero compiled for CPUs."""
     rows, channels, height, width = hidden_states.shape
     doubled = hidden_states[:, :, :, None, :, None].expand(rows, channels, height, 2, width, 2)
     convolved: Tensor = self.conv(doubled.reshape(rows, channels, 2 * height, 2 * width))
