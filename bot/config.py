@@ -38,6 +38,8 @@ Snowflake = Annotated[int, Field(gt=0, lt=2**63)]
 Snowflakes = Annotated[tuple[Snowflake, ...], Field(strict=False)]
 Folder = Annotated[Path, Field(strict=False), AfterValidator(_expanded)]
 IdKey = Annotated[int, Field(strict=False, gt=0, lt=2**63)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}$")]
+Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Credit = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -120,6 +122,30 @@ class Model(Section):
     )
     max_size: int | None = Field(None, ge=8, le=16384, description="Longest side it may paint, in pixels.")
     negative_prompt: str | None = Field(None, description="Always added to what --no takes out.")
+    aliases: Names = Field(
+        (), description='Other names for --model, such as "6.1"; one named niji paints what asks for --niji.'
+    )
+    syntax: Literal["a1111", "novelai"] = Field(
+        "a1111",
+        description="How words are weighed: (a:1.2) in a1111, {a} and [a] in novelai (sets of alternatives "
+        "then work behind flags only).",
+    )
+    prefix: str = Field("", max_length=1000, description="Put before every prompt, unless it says --raw.")
+    suffix: str = Field("", max_length=1000, description="Put behind every prompt, unless it says --raw.")
+    presets: Mapping[Name, str] = Field(
+        {}, description="Undesired content by name, for --preset; the one named default is always added."
+    )
+
+
+class Style(Section):
+    """A style profile of one's own; its name in the brackets is what --style takes."""
+
+    prefix: str = Field("", max_length=1000, description="Put before the prompt.")
+    suffix: str = Field("", max_length=1000, description="Put behind the prompt.")
+    negative_prompt: str = Field("", max_length=1000, description="Added to what --no takes out.")
+    guidance: float = Field(1.0, gt=0, le=10, description="Times the model's guidance scale.")
+    model: str = Field("", description="Model that paints when a prompt names none.")
+    loras: Mapping[str, float] = Field({}, description="LoRAs by name, with their weights.")
 
 
 class Limits(Section):
@@ -153,6 +179,7 @@ class Quota(Section):
     day: Credit = Field(100, description="Per day; 0 is unlimited.")
     month: Credit = Field(0, description="Per month; 0 is unlimited.")
     relax_factor: float = Field(0.0, ge=0, le=1, description="What relaxed jobs cost, as a share.")
+    turbo_factor: float = Field(2.0, ge=1, le=100, description="What turbo jobs cost, times a fast one.")
     roles: Annotated[Mapping[IdKey, Buckets], Field(strict=False)] = Field(
         {}, description="[quota.roles.<id>]: for a role; the most generous of a user's roles counts."
     )
@@ -195,9 +222,8 @@ class Settings(Section):
     discord: Discord = Discord()
     data: Data = Data()
     engine: Engine = Engine()
-    models: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}$")], Model] = Field(
-        {}, validate_default=True
-    )
+    models: Mapping[Name, Model] = Field({}, validate_default=True)
+    styles: Mapping[Name, Style] = {}
     limits: Limits = Limits()
     quota: Quota = Quota()
     moderation: Moderation = Moderation()

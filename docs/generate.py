@@ -10,26 +10,60 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import typer
 from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
-from bot.config import SHORT_VARIABLES, Model, Section, Settings
+from bot.config import SHORT_VARIABLES, Model, Section, Settings, Style
 from bot.domain import flags
-from bot.domain.flags import FLAGS, Flag, Kind
+from bot.domain.flags import FLAGS, FOREIGN, Flag, Kind
+from bot.domain.permutations import DEEPEST, MOST
 from bot.domain.prompt import MAX_IMAGES, MAX_LENGTH
+from bot.domain.sentences import Sentence
+from bot.domain.styles import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 MARK = "<!-- Written by `make docs` from the code; changes here are overwritten. -->\n\n"
 SAMPLE_ID = "123456789012345678"
+NAMED: dict[str, type[Section]] = {"models": Model, "styles": Style}
+"""Tables of tables: a section for each name that the operator chooses."""
+SAMPLE_NAMES = {"models": "sd15", "styles": "storybook"}
+SAMPLES = {
+    "models.path": '"/models/stable-diffusion-v1-5"',
+    "models.description": '"Photographs and paintings"',
+    "models.native_size": "512",
+    "models.steps": "25",
+    "models.guidance_scale": "7.5",
+    "models.sampler": '"dpm++ 2m"',
+    "models.max_size": "1024",
+    "models.negative_prompt": '"blurry"',
+    "models.aliases": '["1.5", "6"]',
+    "models.prefix": '"masterpiece"',
+    "models.suffix": '"best quality"',
+    "models.presets": '{ default = "lowres", heavy = "lowres, bad anatomy, jpeg artifacts" }',
+    "styles.prefix": '"a page of a storybook"',
+    "styles.suffix": '"soft pencil, warm light"',
+    "styles.negative_prompt": '"photo"',
+    "styles.model": '"sd15"',
+    "styles.loras": "{ pencil = 0.7 }",
+}
 
 
 def prompts() -> str:
     """The prompt language, from the flag table."""
     rows = "\n".join(_flag_row(flag) for flag in FLAGS)
+    meanings = "\n".join(f"| `--{flag.spellings[0]}` | {flag.means} | {flag.zh} |" for flag in FLAGS)
+    styles = "\n".join(
+        f"| `{name}` | {style.suffix} | {style.negative_prompt} | {style.guidance:g} |"
+        for name, style in BUILT_IN.items()
+    )
+    foreign = "\n".join(
+        f"| `--{name}` | {Sentence.of(key, typed=f'`--{name}`', instead=instead)} |"
+        for name, (key, instead) in FOREIGN.items()
+    )
     return f"""{MARK}# What to type after /imagine
 
 `[image links] text [--flags]`, for example `a red apple on a blue plate --ar 3:2 --seed 7`.
@@ -41,11 +75,54 @@ def prompts() -> str:
 - Flags are lowercase and may stand anywhere behind the links; what is not a flag or its value is text.
 - `—ar`, `–ar` and `－－ar` count as `--ar`, `--ar=3:2` as `--ar 3:2`. Full-width digits and punctuation are
   fine, and behind Chinese no space is needed: `一只猫，--ar 3：2`. A dash with spaces around it is text.
-- A flag that is given twice counts as written last; the lists of `--no` add up.
+- A flag that is given twice counts as written last; the lists of `--no` and of pictures add up.
+- `--no` and `--sampler` reach to the next flag; a sampler in quotation marks ends with them.
 - Up to {MAX_IMAGES} pictures may come first: http or https links, or an upload; then text is optional.
 - At most {MAX_LENGTH:,} characters.
 - When something is wrong, one answer that only you see names every fault, the value and what is allowed, and
   repeats the prompt, so that nothing is lost.
+
+## What becomes of them on an open model
+
+What the chosen model cannot do is refused with its reason, or told by the explanation of the prompt.
+
+| flag | in numbers | 中文 |
+|---|---|---|
+{meanings}
+
+## Several prompts in one
+
+- `hot::2 dog::1` are two ideas, the first twice as heavy; a weight covers the text since the one before. All
+  weights together must be more than 0. Parts of negative weight go to the negative prompt. A model that
+  understands weights paints `hot :0.67 AND dog :0.33`; for others the parts are a list, heaviest first.
+- `a {{red, blue}} bird --ar {{3:2, 1:1}}` are four jobs, up to {MOST} in all, confirmed with their price before
+  they start. Sets stand inside each other up to {DEEPEST} deep; `\\,` is a comma inside an alternative,
+  `\\{{` and `\\}}` are brackets. `--repeat 3` orders three grids of each; with `--seed` they go on counting.
+- An option of your own (`/prefer option set`) is written like a flag and stands for its text; your suffix
+  (`/prefer suffix`) comes behind every prompt, and its flags give way to those you type.
+
+## Weights of other programs
+
+- stable-diffusion-webui: `(a:1.2)`, `(a)`, `[a]`, `[a:b:0.5]`, `BREAK`, `AND` and `<lora:name:0.8>`, where the
+  model understands them; for others the words are kept and the weights left out, and the explanation says so.
+  A model without the LoRA refuses it. Pasted parameters (`Negative prompt: ... Steps: 20, Sampler: ...`) are
+  understood as a whole.
+- NovelAI: `{{a}}` and `[a]` weigh by 1.05 on models with `syntax = "novelai"` in the configuration; sets of
+  alternatives then work behind flags only. `--preset` chooses among such a model's undesired contents.
+
+## Styles that come with the bot
+
+`--style NAME`; the configuration changes and adds some (`[styles.NAME]`).
+
+| style | adds | takes out | guidance x |
+|---|---|---|---|
+{styles}
+
+## What other programs call a flag
+
+| flag | answer |
+|---|---|
+{foreign}
 """
 
 
@@ -57,7 +134,8 @@ def _flag_row(flag: Flag) -> str:
 
 def _left_out(flag: Flag) -> str:
     if flag.default is None or flag.default is False or flag.default == ():
-        return {"seed": "random", "steps": "the model's", "model": "the server's"}.get(flag.name, "")
+        texts = {"seed": "random", "model": "the server's", "preset": "the model's"}
+        return texts.get(flag.name, "the model's" if flag.name in ("steps", "cfg", "sampler", "size") else "")
     return f"`{flags.write_value(flag, flag.default)}`"
 
 
@@ -80,7 +158,10 @@ def sections() -> Iterator[tuple[str, type[Section]]]:
     """Tables of the file by name, in the order of the settings."""
     for name, field in Settings.model_fields.items():
         kind = field.annotation
-        yield ("models.<name>", Model) if name == "models" else (name, typing.cast(type[Section], kind))
+        if name in NAMED:
+            yield f"{name}.<name>", NAMED[name]
+        else:
+            yield name, typing.cast(type[Section], kind)
 
 
 def _section(name: str, section: type[Section]) -> Iterator[str]:
@@ -98,6 +179,8 @@ def _type(field: FieldInfo) -> str:
     if typing.get_origin(kind) is tuple:
         inner = str(typing.get_args(kind)[0])
         return "list of texts" if "str" in inner else "list of ids"
+    if typing.get_origin(kind) is Mapping and Section not in typing.get_args(kind)[1].__mro__:
+        return "table"
     names = {int: "whole number", float: "number", bool: "true/false", str: "text", Path: "path"}
     return names.get(typing.cast(type, kind), "secret" if "Secret" in str(kind) else "sections")
 
@@ -135,29 +218,17 @@ def example() -> str:
 
 def _example_section(name: str, section: type[Section]) -> Iterator[str]:
     mark = "# " if "<" in name else ""
-    yield f"# {section.__doc__}\n{mark}[{name.replace('<name>', 'sd15')}]\n"
+    table = name.partition(".")[0]
+    yield f"# {section.__doc__}\n{mark}[{name.replace('<name>', SAMPLE_NAMES.get(table, ''))}]\n"
     later: list[str] = []
     for key, field in section.model_fields.items():
         if _type(field) == "sections":
             later.append(f"# {field.description}\n# [{name}.{key}.{SAMPLE_ID}]\n# day = 500\n")
         else:
-            value = _sample(key, field) if mark else _toml(field.default)
+            value = SAMPLES.get(f"{table}.{key}") if mark else None
+            value = value or _toml(field.default)
             yield f"# {field.description}\n{mark}{key} = {value}\n"
     yield from later
-
-
-def _sample(key: str, field: FieldInfo) -> str:
-    samples = {
-        "path": '"/models/stable-diffusion-v1-5"',
-        "description": '"Photographs and paintings"',
-        "native_size": "512",
-        "steps": "25",
-        "guidance_scale": "7.5",
-        "sampler": '"dpm++ 2m"',
-        "max_size": "1024",
-        "negative_prompt": '"blurry"',
-    }
-    return samples.get(key) or _toml(field.default)
 
 
 def cli() -> str:

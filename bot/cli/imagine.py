@@ -22,6 +22,7 @@ from bot.config import Settings
 from bot.domain.job import Action, Job, Place, Requester
 from bot.domain.prompt import Prompt, parse
 from bot.errors import OperatorError
+from bot.services import specs
 from bot.services.admission import Order
 from bot.services.app import Services, open_services
 from bot.services.library import compose
@@ -66,7 +67,15 @@ def read_prompt(text: str, settings: Settings) -> Prompt:
     A name that no configured model has is told here, since loading the engine first takes seconds.
     """
     highs = {"n": settings.limits.max_images, "steps": settings.limits.max_steps}
-    return parse(text, max_length=settings.limits.max_prompt, highs=highs, models=tuple(settings.models))
+    aliases = {alias.lower(): name for name, model in settings.models.items() for alias in model.aliases}
+    return parse(
+        text,
+        max_length=settings.limits.max_prompt,
+        highs=highs,
+        models=tuple(settings.models),
+        styles=tuple(specs.styles_of(settings)),
+        aliases=aliases,
+    )
 
 
 def imagine(settings: Settings, text: str, out: Path, build: Callable[[Settings], Engine]) -> Painted:

@@ -125,13 +125,23 @@ def short_of(state: Iterable[Bucket], cost: float) -> Bucket | None:
 
 
 def cost(
-    action: Action, count: int, *, relaxed: bool, unit: Unit, gpu_seconds: float, relax_factor: float
+    action: Action,
+    count: int,
+    *,
+    relaxed: bool,
+    unit: Unit,
+    gpu_seconds: float,
+    relax_factor: float,
+    turbo_factor: float = 1.0,
 ) -> float:
-    """Credits for a job of ``count`` pictures; U is free. ``gpu_seconds`` are estimated or measured."""
+    """Credits for a job of ``count`` pictures; U is free. ``gpu_seconds`` are estimated or measured.
+
+    ``turbo_factor`` is 1 for jobs that are not in the turbo lane.
+    """
     if action is Action.UPSCALE:
         return 0.0
     full = float(count) if unit is Unit.IMAGES else gpu_seconds
-    return full * relax_factor if relaxed else full
+    return full * (relax_factor if relaxed else turbo_factor)
 
 
 def quota_sentence(short: Bucket, price: float, unit: Unit, now: float) -> str:

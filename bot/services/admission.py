@@ -215,7 +215,8 @@ class Admission:
         model = self._model(prompt, order, parent)
         prompt, inputs = await self._inputs(order, prompt, parent, kept)
         job = self._job(order, prompt, model.name, self._seeds(order, prompt))
-        strength = specs.input_strength(prompt, order.action) if inputs else None
+        starts = len(inputs) > len(specs.reference_links(prompt))
+        strength = specs.input_strength(prompt, order.action) if starts else None
         return _Draft(job, self._intake(order, job, model, inputs, strength))
 
     async def _single(self, order: Order, prompt: Prompt, parent: _Parent) -> _Draft:
@@ -250,7 +251,7 @@ class Admission:
         default = self._settings.engine.default_model
         if parent is not None and parent.job.model in models:
             default = parent.job.model
-        model = specs.model_of(prompt, models, default)
+        model = specs.model_of(prompt, models, default, self._settings)
         starts = order.action is Action.VARIATION or (prompt.images and specs.uses_pictures(prompt))
         specs.check(prompt, model, self._settings, pictures=bool(starts))
         return model
@@ -293,12 +294,14 @@ class Admission:
             unit=Unit.IMAGES,
             gpu_seconds=0.0,
             relax_factor=self._settings.quota.relax_factor,
+            turbo_factor=self._settings.quota.turbo_factor if lane == "turbo" else 1.0,
         )
         return Intake(lane, price, price * len(job.seeds), seconds, inputs, strength)
 
     def _estimate(self, job: Job, model: ModelInfo, lane: str, strength: float | None) -> float:
         init = None if strength is None else InitImage(b"", strength)
-        spec = specs.build(job, model, self._settings, lane=lane, init=init)
+        references = [b""] * len(specs.reference_links(job.prompt))
+        spec = specs.build(job, model, self._settings, lane=lane, init=init, references=references)
         try:
             self._engine.check(spec)
             return self._engine.estimate(spec)
@@ -336,20 +339,29 @@ class Admission:
     async def _inputs(
         self, order: Order, prompt: Prompt, parent: _Parent | None, kept: list[str]
     ) -> tuple[Prompt, tuple[str, ...]]:
-        """The pictures a job starts from, kept as files; uploads in the prompt become references to them."""
+        """The pictures a job starts from, then its references, kept as files.
+
+        Uploads in the prompt become references to them.
+        """
+        lent = tuple(link for _, link in specs.reference_links(prompt))
+        first: tuple[str, ...] = ()
         if order.action is Action.VARIATION and parent is not None and parent.image is not None:
-            return prompt, (f"image:{parent.image.id}",)
-        if not prompt.images or not specs.uses_pictures(prompt):
-            return prompt, ()
-        if parent and prompt.images == parent.job.prompt.images and self._at_hand(parent.intake.inputs):
-            return prompt, parent.intake.inputs
+            first = (f"image:{parent.image.id}",)
+        images = prompt.images if specs.uses_pictures(prompt) and not first else ()
+        if not images and not lent:
+            return prompt, first
+        if parent and _sources(prompt) == _sources(parent.job.prompt):
+            before = parent.intake.inputs[-len(images + lent) :]
+            if len(before) == len(images + lent) and self._at_hand(before):
+                return prompt, (*first, *before)
         user = order.requester.user_id
         count = await self._database.read(lambda connection: jobs.unfinished(connection, user))
         # Slow links take minutes, so what one user has under way counts like jobs that wait.
         self._refuse_crowds(count + self._gathering[user])
         self._gathering[user] += 1
         try:
-            return await self._gather(order, prompt, kept)
+            await self._gather(order, (*images, *lent), kept)
+            return specs.with_kept(prompt, dict(zip((*images, *lent), kept, strict=True))), (*first, *kept)
         finally:
             self._gathering[user] -= 1
             self._gathering += Counter()  # forgets users at zero
@@ -359,14 +371,9 @@ class Admission:
             name.startswith("input:") and self._files.exists(name.removeprefix("input:")) for name in inputs
         )
 
-    async def _gather(self, order: Order, prompt: Prompt, kept: list[str]) -> tuple[Prompt, tuple[str, ...]]:
-        images = []
-        for image in prompt.images:
-            file = await self._gather_one(order, image)
-            kept.append(f"input:{file}")
-            attached = image.startswith("attachment:")
-            images.append(f"library:{file.removeprefix(f'{INPUTS}/')}" if attached else image)
-        return replace(prompt, images=tuple(images)), tuple(kept)
+    async def _gather(self, order: Order, sources: tuple[str, ...], kept: list[str]) -> None:
+        for source in sources:
+            kept.append(f"input:{await self._gather_one(order, source)}")
 
     async def _gather_one(self, order: Order, image: str) -> str:
         kind, _, rest = image.partition(":")
@@ -394,6 +401,10 @@ def _find_parent(connection: Connection, parent_id: str, index: int | None) -> _
         return None
     rows = {row.index: row for row in library.of_job(connection, parent_id)}
     return _Parent(job, jobs.intake(connection, parent_id), None if index is None else rows.get(index))
+
+
+def _sources(prompt: Prompt) -> tuple[object, ...]:
+    return prompt.images, specs.reference_links(prompt)
 
 
 def _check_choice(order: Order, parent: _Parent) -> None:

@@ -231,10 +231,12 @@ class Dispatcher:
             raise EngineError(f"The model {job.model} is no longer installed here")
         files = [await self._input(name) for name in intake.inputs]
         init = None
-        if files and intake.strength is not None:
+        starts = len(files) - len(specs.reference_links(job.prompt))
+        if starts > 0 and intake.strength is not None:
             size = specs.size_of(job.prompt, model)
-            init = InitImage(await self._files.starting_picture(files, *size), intake.strength)
-        return specs.build(job, model, self._settings, lane=intake.lane, init=init)
+            init = InitImage(await self._files.starting_picture(files[:starts], *size), intake.strength)
+        lent = [await self._files.contents(file) for file in files[max(0, starts) :]]
+        return specs.build(job, model, self._settings, lane=intake.lane, init=init, references=lent)
 
     async def _input(self, name: str) -> str:
         """The file of a picture that a job starts from, painted again if it is gone."""

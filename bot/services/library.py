@@ -79,6 +79,10 @@ class Library:
         """The files fitted to ``width`` x ``height`` and averaged, as PNG bytes; OSError when one is gone."""
         return await self._run(_blend, [self.folder / file for file in files], width, height)
 
+    async def contents(self, file: str) -> bytes:
+        """A file as it is; OSError when it is gone."""
+        return await self._run((self.folder / file).read_bytes)
+
     async def remove(self, files: Iterable[str]) -> None:
         """Delete files; absent ones are fine."""
         await self._run(self._remove, tuple(files))

@@ -1,15 +1,4 @@
-"""Prompt + model -> GenerationSpec: what each flag means in numbers.
-
-| flag | becomes |
-|---|---|
-| ``--ar W:H`` | width and height of about the native area, on the model's raster, within its limits |
-| ``--quality q`` | steps x q |
-| ``--steps n`` | steps, in place of the model's (``--quality`` is left aside) |
-| ``--stylize s`` | guidance x 0.6 at 0, x 1 at 100 (the model's own), x 1.8 at 1000, straight lines between |
-| ``--chaos c`` | the part of the guidance above 1 shrinks by up to 60 % at 100 (see below) |
-| ``--no a, b`` | negative prompt |
-| ``--iw w`` | strength 0.6 ** w: 1 ignores the picture, 0.22 stays closest |
-| ``--stop p`` | share of the steps |
+"""Prompt + model -> GenerationSpec: what each flag means in numbers (``means`` in the flag table, in words).
 
 Classifier-free guidance trades diversity for fidelity (Ho & Salimans 2022, "Classifier-Free Diffusion
 Guidance"), so less of it spreads a grid. Several image prompts are fitted to the canvas and averaged.
@@ -18,48 +7,194 @@ Guidance"), so less of it spreads a grid. Several image prompts are fitted to th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
+from bot import config
 from bot.config import Settings
+from bot.domain import weights
 from bot.domain.job import Action, Job
-from bot.domain.prompt import Prompt, out_of_range, quoted, render, unknown_model
+from bot.domain.prompt import (
+    REFERENCES,
+    Prompt,
+    Review,
+    out_of_range,
+    parse,
+    parse_all,
+    printable,
+    quoted,
+    render,
+    unknown_model,
+)
+from bot.domain.sentences import Sentence
+from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
-from engine.api import GenerationSpec, InitImage, Lane, ModelInfo
+from engine.api import GenerationSpec, InitImage, Lane, ModelInfo, Reference, ReferenceKind
 
 VARIATION_STRENGTH = 0.65
 """``InitImage.strength`` of V: the layout of the picture stays, its details are painted anew."""
 MAX_GUIDANCE = 100.0
+DRAFT = 0.5
+"""Share of the steps that --draft leaves."""
+ADAPTER_SCALE = 0.6
+"""Scale of an IP-Adapter at weight 100: beside the text, not in its place."""
+KINDS = {"sref": ReferenceKind.STYLE, "cref": ReferenceKind.CHARACTER, "oref": ReferenceKind.CHARACTER}
+WEIGHTS = {"sref": "sw", "cref": "cw", "oref": "ow"}
+DEFAULT_PRESET = "default"
+NO_PRESET = "none"
+
+_SHARE = re.compile(r"::(\d{1,4}(?:\.\d{1,4})?)$", re.ASCII)
 
 
-def model_of(prompt: Prompt, models: Mapping[str, ModelInfo], default: str) -> ModelInfo:
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What the model is told: text, negative prompt, LoRAs by name with their weights."""
+
+    text: str
+    negative: str
+    loras: tuple[tuple[str, float], ...]
+
+
+def read(
+    text: str,
+    settings: Settings,
+    models: Mapping[str, ModelInfo],
+    *,
+    attached: tuple[str, ...] = (),
+    lent: tuple[str, ...] = (),
+    options: Mapping[str, str] | None = None,
+    suffix: str = "",
+) -> tuple[Prompt, ...]:
+    """Every prompt that a typed text stands for, on this server; PromptError with all faults at once.
+
+    More than one (``{a, b}``, ``--repeat``) is an order to be confirmed first.
+    """
+    if (most := settings.limits.max_prompt) < len(text):
+        raise PromptError((Sentence.of("prompt.long", length=len(text), most=most),), printable(text))
+    one = reader(settings, models, attached=attached, lent=lent, suffix=suffix)
+    return parse_all(text, one, options=options or {}, emphasis=_emphasis(text, settings, models))
+
+
+def reader(
+    settings: Settings,
+    models: Mapping[str, ModelInfo],
+    *,
+    attached: tuple[str, ...] = (),
+    lent: tuple[str, ...] = (),
+    suffix: str = "",
+) -> Callable[[str], Prompt]:
+    """``parse`` as this server has it: faults that only the chosen model knows come in the same answer."""
+    return partial(
+        parse,
+        attached=attached,
+        lent=lent,
+        max_length=settings.limits.max_prompt,
+        highs=highs(settings),
+        models=tuple(models),
+        styles=tuple(styles_of(settings)),
+        aliases=aliases_of(settings, models),
+        suffix=suffix,
+        review=review(settings, models),
+    )
+
+
+def highs(settings: Settings) -> dict[str, float]:
+    """Upper ends of flags that the server has lowered."""
+    return {"n": settings.limits.max_images, "steps": settings.limits.max_steps}
+
+
+def review(settings: Settings, models: Mapping[str, ModelInfo]) -> Review:
+    """The faults of a prompt that its own model knows, for ``parse``."""
+
+    def told(prompt: Prompt) -> tuple[Sentence, ...]:
+        model = model_of(prompt, models, settings.engine.default_model, settings)
+        starts = bool(prompt.images) and uses_pictures(prompt)
+        return faults(prompt, model, settings, starts)
+
+    return told
+
+
+def styles_of(settings: Settings) -> dict[str, Style]:
+    """Style profiles by name: those that come with the bot, changed and extended by the configuration."""
+    return {**BUILT_IN, **{name: Style(**dict(own)) for name, own in settings.styles.items()}}
+
+
+def aliases_of(settings: Settings, models: Mapping[str, ModelInfo]) -> dict[str, str]:
+    """Models by their other names, in lowercase; a model's own name goes before another's alias."""
+    return {
+        alias.lower(): name
+        for name, own in settings.models.items()
+        if name in models
+        for alias in own.aliases
+        if alias not in models
+    }
+
+
+def model_of(
+    prompt: Prompt, models: Mapping[str, ModelInfo], default: str, settings: Settings | None = None
+) -> ModelInfo:
     """The model a prompt asks for, or the default; PromptError with the names there are."""
     typed = prompt.get("model")
     if typed is None:
-        return models.get(default) or next(iter(models.values()))
+        wanted = _implied(prompt, models, settings) if settings else None
+        return models.get(wanted or default) or next(iter(models.values()))
     if str(typed) not in models:
         raise PromptError((unknown_model(str(typed), tuple(models)),), render(prompt))
     return models[str(typed)]
 
 
+def _implied(prompt: Prompt, models: Mapping[str, ModelInfo], settings: Settings) -> str | None:
+    """The model that --niji or a style stands for, where it is there."""
+    niji = _niji_model(prompt, models, settings)
+    profile = styles_of(settings).get(str(prompt.get("style")))
+    wanted = niji or (profile.model if profile else "")
+    return wanted if wanted in models else None
+
+
+def _niji_model(prompt: Prompt, models: Mapping[str, ModelInfo], settings: Settings) -> str | None:
+    version = prompt.get("niji")
+    if version is None:
+        return None
+    aliases = {**{name.lower(): name for name in models}, **aliases_of(settings, models)}
+    return aliases.get(f"niji-{version}") or aliases.get("niji")
+
+
+def style_of(prompt: Prompt, model: ModelInfo, settings: Settings) -> tuple[str, Style]:
+    """Name and profile that a prompt is painted in; an empty one without."""
+    styles = styles_of(settings)
+    name = prompt.get("style")
+    if name is None and prompt.get("niji") is not None:
+        anime = _niji_model(prompt, {model.name: model}, settings)
+        name = None if anime else ANIME
+    return (str(name), styles[str(name)]) if name in styles else ("", Style())
+
+
 def check(prompt: Prompt, model: ModelInfo, settings: Settings, *, pictures: int) -> None:
     """PromptError with everything that the model or this server cannot do; ``pictures`` it starts from."""
-    if faults := tuple(_faults(prompt, model, settings, pictures)):
-        raise PromptError(faults, render(prompt))
+    if found := faults(prompt, model, settings, bool(pictures)):
+        raise PromptError(found, render(prompt))
+
+
+def faults(prompt: Prompt, model: ModelInfo, settings: Settings, starts: bool) -> tuple[Sentence, ...]:
+    """Everything that the model or this server cannot do; ``starts``: the job begins with a picture."""
+    return tuple(_faults(prompt, model, settings, starts))
 
 
 def count_of(prompt: Prompt) -> int:
     """Pictures of the grid."""
-    return int(_number(prompt, "n"))
+    return int(prompt.number("n"))
 
 
 def uses_pictures(prompt: Prompt) -> bool:
     """Whether image prompts count at all: ``--iw 0`` follows the text alone."""
-    return _number(prompt, "iw") > 0
+    return prompt.number("iw") > 0
 
 
 def input_strength(prompt: Prompt, action: Action) -> float:
     """How far a job leaves the pictures that it starts from, in (0, 1]."""
-    return VARIATION_STRENGTH if action is Action.VARIATION else round(0.6 ** _number(prompt, "iw"), 4)
+    return VARIATION_STRENGTH if action is Action.VARIATION else round(0.6 ** prompt.number("iw"), 4)
 
 
 def build(
@@ -69,39 +204,142 @@ def build(
     *,
     lane: str = "fast",
     init: InitImage | None = None,
+    references: Sequence[bytes] = (),
 ) -> GenerationSpec:
-    """The spec of a job: a function of its row, so that what is gone can be made again."""
+    """The spec of a job: a function of its row, so that what is gone can be made again.
+
+    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order.
+    """
     prompt = job.prompt
     width, height = size_of(prompt, model)
-    own = settings.models.get(model.name)
-    negative = [str(word) for word in _words(prompt)] + (
-        [own.negative_prompt] if own and own.negative_prompt else []
-    )
+    said = wording(prompt, model, settings)
     return GenerationSpec(
         job_id=job.id,
         model=model.name,
-        prompt=prompt.text,
+        prompt=said.text,
         seeds=job.seeds,
         width=width,
         height=height,
         steps=steps_of(prompt, model, settings),
-        guidance_scale=guidance_of(prompt, model),
-        sampler=model.sampler,
-        negative_prompt=", ".join(negative) if model.negative_prompt else "",
+        guidance_scale=guidance_of(prompt, model, settings),
+        sampler=str(prompt.get("sampler") or model.sampler),
+        negative_prompt=said.negative,
         init=init,
-        stop=_number(prompt, "stop") / 100,
+        stop=prompt.number("stop") / 100,
         tile=bool(prompt.get("tile")),
         user=str(job.requester.user_id),
         lane=Lane(lane),
+        loras=said.loras,
+        references=references_of(prompt, references),
     )
+
+
+def wording(prompt: Prompt, model: ModelInfo, settings: Settings) -> Wording:
+    """The texts a model is given: the user's, framed by the style's and the model's own."""
+    own = settings.models.get(model.name)
+    _, style = style_of(prompt, model, settings)
+    framed = own if own and not prompt.get("raw") else None
+    before = [style.prefix, framed.prefix if framed else ""]
+    behind = [style.suffix, framed.suffix if framed else ""]
+    text, loras = weights.loras(_in_our_syntax(prompt.text, own))
+
+    def frame(part: str) -> str:
+        return ", ".join(piece for piece in (*before, part, *behind) if piece)
+
+    weighted = model.prompt_weights
+    positive = weights.positive(text, weighted=weighted, frame=frame)
+    negative = ", ".join(_unwanted(prompt, text, style, model, own))
+    final = str if weighted else weights.plain
+    return Wording(
+        weights.unescaped(final(positive)),
+        weights.unescaped(final(negative)) if model.negative_prompt else "",
+        _loras(prompt, loras, style, model),
+    )
+
+
+def _in_our_syntax(text: str, own: config.Model | None) -> str:
+    return weights.from_novelai(text) if own and own.syntax == "novelai" else text
+
+
+def _unwanted(
+    prompt: Prompt, text: str, style: Style, model: ModelInfo, own: config.Model | None
+) -> Iterator[str]:
+    yield from (_in_our_syntax(word, own) for word in prompt.listed("no"))
+    yield from weights.negative(text, weighted=model.prompt_weights)
+    yield from (words for words in (style.negative_prompt, preset_of(prompt, own)) if words)
+    if own and own.negative_prompt:
+        yield own.negative_prompt
+
+
+def preset_of(prompt: Prompt, own: config.Model | None) -> str:
+    """The model's preset of undesired content that applies: the one asked for, or the default one."""
+    asked = prompt.get("preset")
+    if own is None or asked == NO_PRESET or (asked is None and prompt.get("raw")):
+        return ""
+    return own.presets.get(str(asked or DEFAULT_PRESET), "")
+
+
+def _loras(
+    prompt: Prompt, typed: tuple[tuple[str, float], ...], style: Style, model: ModelInfo
+) -> tuple[tuple[str, float], ...]:
+    stylize = prompt.number("stylize")
+    factor = stylize / 100 if stylize <= 100 else 1 + 0.5 * (stylize - 100) / 900
+    profile = {name: round(weight * factor, 4) for name, weight in style.loras.items() if name in model.loras}
+    return tuple({**profile, **dict(typed)}.items())
+
+
+def reference_links(prompt: Prompt) -> tuple[tuple[str, str], ...]:
+    """Flag and link of every reference picture, in the order their files are kept."""
+    return tuple((name, _SHARE.sub("", link)) for name in REFERENCES for link in prompt.listed(name))
+
+
+def with_kept(prompt: Prompt, files: Mapping[str, str]) -> Prompt:
+    """The prompt with uploads (``attachment:<n>``) named as the files (``input:inputs/<name>``) they are."""
+    names = {
+        source: f"library:{file.rpartition('/')[2]}"
+        for source, file in files.items()
+        if source.startswith("attachment:")
+    }
+
+    def kept(link: str) -> str:
+        bare = _SHARE.sub("", link)
+        return names.get(bare, bare) + link.removeprefix(bare)
+
+    lent = {flag: tuple(map(kept, prompt.listed(flag))) for flag in REFERENCES if flag in prompt.values}
+    return replace(prompt, images=tuple(map(kept, prompt.images)), values={**prompt.values, **lent})
+
+
+def references_of(prompt: Prompt, pictures: Sequence[bytes]) -> tuple[Reference, ...]:
+    """The references with their weights; a picture's own ``::weight`` counts among those of its flag."""
+    found = []
+    remaining = iter(pictures)
+    for name in REFERENCES:
+        links = prompt.listed(name)
+        shares = [float(found[1]) if (found := _SHARE.search(link)) else 1.0 for link in links]
+        total = math.fsum(shares) or 1.0
+        scale = adapter_scale(prompt.number(WEIGHTS[name]))
+        for share, data in zip(shares, remaining, strict=False):
+            found.append(Reference(data, KINDS[name], round(scale * share * len(shares) / total, 4)))
+    return tuple(found)
+
+
+def adapter_scale(weight: float) -> float:
+    """0 at 0, 0.6 at 100, 1.2 at 1000; straight lines between."""
+    if weight <= 100:
+        return ADAPTER_SCALE * weight / 100
+    return ADAPTER_SCALE * (1 + (weight - 100) / 900)
 
 
 def size_of(prompt: Prompt, model: ModelInfo) -> tuple[int, int]:
     """Width and height in pixels: the native area in the wanted shape, on the raster, within the limits."""
+    least, most = model.min_size, model.max_size
+    exact = prompt.get("size")
+    if isinstance(exact, tuple):
+        width, height = (_on_raster(int(side), model, least, most) for side in exact)
+        return width, height
     ratio = prompt.get("ar")
     wide, high = ratio if isinstance(ratio, tuple) else (1, 1)
     shape = math.sqrt(int(wide) / int(high))
-    least, most = model.min_size, model.max_size
     largest = max(shape, 1 / shape) * model.native_size
     area = model.native_size * min(1.0, most / largest)
     return _on_raster(area * shape, model, least, most), _on_raster(area / shape, model, least, most)
@@ -110,52 +348,90 @@ def size_of(prompt: Prompt, model: ModelInfo) -> tuple[int, int]:
 def steps_of(prompt: Prompt, model: ModelInfo, settings: Settings) -> int:
     """Number of denoising steps, at least 1."""
     most = min(model.max_steps, settings.limits.max_steps)
-    if (steps := prompt.get("steps")) is not None:
-        return min(int(float(str(steps))), most)
-    return max(1, min(round(model.steps * _number(prompt, "quality")), most))
+    if prompt.get("steps") is not None:
+        return min(int(prompt.number("steps")), most)
+    share = prompt.number("quality") * (DRAFT if prompt.get("draft") else 1)
+    return max(1, min(round(model.steps * share), most))
 
 
-def guidance_of(prompt: Prompt, model: ModelInfo) -> float:
-    """The guidance scale after --stylize and --chaos; models without guidance (<= 1) stay as they are."""
+def guidance_of(prompt: Prompt, model: ModelInfo, settings: Settings | None = None) -> float:
+    """The guidance scale after its flags; models without guidance (<= 1) stay as they are."""
+    if prompt.get("cfg") is not None:
+        return prompt.number("cfg")
     if model.guidance_scale <= 1:
         return model.guidance_scale
-    style, chaos = _number(prompt, "stylize"), _number(prompt, "chaos")
+    style = style_of(prompt, model, settings)[1].guidance if settings else 1.0
+    scale = max(1.0, model.guidance_scale * style * _push(prompt))
+    return round(min(1 + (scale - 1) * (1 - 0.6 * _spread(prompt)), MAX_GUIDANCE), 4)
+
+
+def _push(prompt: Prompt) -> float:
+    """What --stylize and --exp multiply the guidance scale by."""
+    style = prompt.number("stylize")
     factor = 0.6 + 0.4 * style / 100 if style <= 100 else 1 + 0.8 * (style - 100) / 900
-    scale = max(1.0, model.guidance_scale * factor)
-    return round(min(1 + (scale - 1) * (1 - 0.6 * chaos / 100), MAX_GUIDANCE), 4)
+    return factor * (1 + 0.4 * prompt.number("exp") / 100)
 
 
-def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: int) -> Iterator[str]:
+def _spread(prompt: Prompt) -> float:
+    """How much diversity --chaos and --weird ask for, in [0, 1]."""
+    return min(1.0, prompt.number("chaos") / 100 + prompt.number("weird") / 3000)
+
+
+def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool) -> Iterator[Sentence]:
+    yield from _too_much(prompt, model, settings)
+    name = quoted(model.name)
+    if pictures and not model.image_to_image:
+        yield Sentence.of("model.pictures", model=name)
+    if "no" in prompt.values and not model.negative_prompt:
+        yield Sentence.of("model.flag", model=name, flag="no")
+    for flag in REFERENCES:
+        if prompt.listed(flag) and KINDS[flag] not in model.references:
+            yield Sentence.of("model.references", model=name, flag=flag, kind=KINDS[flag].value)
+    sampler = prompt.get("sampler")
+    if sampler is not None and sampler not in model.samplers:
+        names = ", ".join(model.samplers)
+        yield Sentence.of("model.sampler", model=name, sampler=quoted(str(sampler)), names=names)
+    for lora, _ in weights.loras(prompt.text)[1]:
+        if lora not in model.loras:
+            key = "model.lora" if model.loras else "model.loras"
+            yield Sentence.of(key, model=name, lora=quoted(lora), names=", ".join(model.loras))
+    yield from _unknown_preset(prompt, model, settings)
+
+
+def _too_much(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Sentence]:
     most = {"steps": min(model.max_steps, settings.limits.max_steps), "n": settings.limits.max_images}
     for name, high in most.items():
-        value = prompt.get(name)
-        if value is not None and float(str(value)) > high:
-            yield out_of_range(name, value, high)
+        if prompt.get(name) is not None and prompt.number(name) > high:
+            yield out_of_range(name, prompt.values[name], high)
+    size = prompt.get("size")
+    if isinstance(size, tuple) and not all(model.min_size <= int(side) <= model.max_size for side in size):
+        shape = "x".join(map(str, size))
+        yield Sentence.of(
+            "model.size", model=quoted(model.name), size=shape, low=model.min_size, high=model.max_size
+        )
     if len(prompt.text) > settings.limits.max_prompt:
-        yield (
-            f"The prompt has {len(prompt.text):,} characters; at most {settings.limits.max_prompt:,} "
-            "are taken. Please shorten it."
-        )
-    if pictures and not model.image_to_image:
-        yield (
-            f"The model {quoted(model.name)} cannot start from a picture; "
-            "leave the picture out, or choose another `--model`."
-        )
-    if "no" in prompt.values and not model.negative_prompt:
-        yield (
-            f"The model {quoted(model.name)} cannot honour `--no`; leave it out, or choose another `--model`."
+        yield Sentence.of("prompt.long", length=len(prompt.text), most=settings.limits.max_prompt)
+
+
+def _unknown_preset(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Sentence]:
+    own = settings.models.get(model.name)
+    asked, names = prompt.get("preset"), [NO_PRESET, *(own.presets if own else ())]
+    if asked is not None and asked not in names:
+        yield Sentence.of(
+            "model.preset", model=quoted(model.name), preset=quoted(str(asked)), names=", ".join(names)
         )
 
 
-def _number(prompt: Prompt, name: str) -> float:
-    value = prompt.get(name)
-    assert isinstance(value, int | float), name
-    return float(value)
-
-
-def _words(prompt: Prompt) -> tuple[object, ...]:
-    words = prompt.get("no")
-    return words if isinstance(words, tuple) else ()
+def _emphasis(text: str, settings: Settings, models: Mapping[str, ModelInfo]) -> bool:
+    """Whether braces weigh words for the model that a text names, or for the default one."""
+    named = re.findall(r"(?:--|[—–]{1,2})(?:v|version|model)[ =]+(\S{1,64})", text)
+    name = (
+        aliases_of(settings, models).get(named[-1].lower(), named[-1])
+        if named
+        else settings.engine.default_model
+    )
+    own = settings.models.get(name)
+    return own is not None and own.syntax == "novelai"
 
 
 def _on_raster(side: float, model: ModelInfo, least: int, most: int) -> int:

@@ -12,7 +12,7 @@ from bot.domain.job import TRANSITIONS, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, dumps, loads
 from bot.store.tables import jobs
 
-LANES = ("fast", "relax")
+LANES = ("turbo", "fast", "relax")
 _OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.RENDERED, JobStatus.POSTING)
 _OWED = (JobStatus.RENDERED, JobStatus.POSTING, JobStatus.FAILED, JobStatus.CANCELLED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.domain.job import Action, Job
 from bot.ui.echo import CONTENT_LIMIT, prompt_echo, units
 
-_SPEEDS = {"fast": "fast", "relax": "relaxed"}
+_SPEEDS = {"turbo": "turbo", "fast": "fast", "relax": "relaxed"}
 
 
 def mention(user_id: int) -> str:

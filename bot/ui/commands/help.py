@@ -33,7 +33,8 @@ def flag_line(flag: Flag) -> str:
 
 def text() -> str:
     """What /help answers; one message."""
-    return "\n".join((HEAD, *(flag_line(flag) for flag in FLAGS), FOOT))
+    rare = " ".join(f"`--{flag.spellings[0]}`" for flag in FLAGS if not flag.common)
+    return "\n".join((HEAD, *(flag_line(flag) for flag in FLAGS if flag.common), f"- also {rare}", FOOT))
 
 
 @app_commands.command(name="help", description="How to ask for pictures, all flags, and what is stored.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
 from bot.config import Settings
-from bot.domain.prompt import Prompt, parse
+from bot.domain.prompt import Prompt
+from bot.services import specs
 from bot.ui.complete import choices
 from bot.ui.desk import upload_of
 from bot.ui.funnel import remember_prompt
+from engine.api import ModelInfo
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -21,12 +24,10 @@ ATTACHED = "attachment:0"
 
 
 def read_prompt(
-    text: str, settings: Settings, attached: tuple[str, ...] = (), models: tuple[str, ...] = ()
+    text: str, settings: Settings, models: Mapping[str, ModelInfo], attached: tuple[str, ...] = ()
 ) -> Prompt:
-    """Parse within this server's limits; PromptError names every fault."""
-    limits = settings.limits
-    highs = {"n": limits.max_images, "steps": limits.max_steps}
-    return parse(text, attached=attached, max_length=limits.max_prompt, highs=highs, models=models)
+    """Parse within this server's limits; PromptError names every fault, those of the model too."""
+    return specs.reader(settings, models, attached=attached)(text)
 
 
 @app_commands.command(name="imagine", description="Paint a grid of pictures from your words.")
@@ -44,7 +45,7 @@ async def imagine(
     """Faults of the prompt are answered at once; everything else happens behind the acknowledgement."""
     client = interaction.client
     attached = (ATTACHED,) if image else ()
-    wanted = read_prompt(prompt, client.settings, attached, tuple(client.services.engine.models()))
+    wanted = read_prompt(prompt, client.settings, client.services.engine.models(), attached)
     remember_prompt(interaction, prompt)
     await client.desk.imagine(interaction, wanted, (upload_of(image),) if image else ())
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.domain import weights
 from bot.domain.flags import BY_NAME, BY_SPELLING, FLAGS, Flag, FlagValue, Kind, read_value, write_value
 from bot.domain.prompt import (
     MAX_IMAGES,
@@ -17,11 +20,15 @@ from bot.domain.prompt import (
     dumps,
     loads,
     nearest,
+    option_fault,
     out_of_range,
     parse,
+    parse_all,
     render,
+    suffix_faults,
     unknown_model,
 )
+from bot.domain.sentences import Sentence
 from bot.errors import PromptError
 
 EMPTY = "The prompt is empty; say what to paint, for example `a red apple --ar 3:2`."
@@ -125,7 +132,7 @@ def test_text_that_only_looks_like_more_is_kept(text: str) -> None:
         ("cat --chaos 101", "`--chaos 101`: the value must be a whole number from 0 to 100."),
         ("cat --c 101", "`--c 101`: the value must be a whole number from 0 to 100."),
         ("cat --stylize 1001", "`--stylize 1001`: the value must be a whole number from 0 to 1000."),
-        ("cat --quality 3", "`--quality 3`: the value must be one of 0.25, 0.5, 1, 2."),
+        ("cat --quality 3", "`--quality 3`: the value must be one of 0.25, 0.5, 1, 2, 4."),
         ("cat --steps 0", "`--steps 0`: the value must be a whole number from 1 to 150."),
         ("cat --stop 9", "`--stop 9`: the value must be a whole number from 10 to 100."),
         ("cat --iw 3.01", "`--iw 3.01`: the value must be a number from 0 to 3."),
@@ -165,13 +172,13 @@ def test_each_fault_has_its_sentence(typed: str, sentence: str) -> None:
 def test_an_unknown_flag_like_no_other_lists_what_there_is() -> None:
     (fault,) = faults("cat --xyzzy")
     assert fault.startswith("`--xyzzy`: there is no such flag. Flags are --ar, --seed, ")
-    assert fault.endswith(", --fast, --relax.")
+    assert fault.endswith(", --fast, --relax, --turbo.")
 
 
 def test_a_thousand_faults_are_all_named_and_few_are_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guessing takes half a millisecond a word, and the event loop waits for it."""
     asked: list[str] = []
-    monkeypatch.setattr("bot.domain.prompt.nearest", lambda word, known: asked.append(word))
+    monkeypatch.setattr("bot.domain.reading.nearest", lambda word, known: asked.append(word))
     found = faults(" ".join(f"--x{number}" for number in range(700)))
     assert len(found) == 701 and len(asked) == 10
     assert found[-2] == "`--x699`: there is no such flag."
@@ -310,6 +317,21 @@ PIECES = st.sampled_from(
         "－－ar",
         "--AR",
         "--x",
+        "a::2",
+        "b::-.5",
+        "：：３",
+        "(a",
+        "b:1.2)",
+        "{a,",
+        "b}",
+        "\\{",
+        "Negative prompt:",
+        "Steps: 5, Seed: 3,",
+        "Sampler: Euler a",
+        "random",
+        "::2",
+        '"euler',
+        "6",
         "=",
         "3:2",
         "７",
@@ -352,22 +374,27 @@ def test_rendering_is_the_inverse_of_parsing(typed: str, attached: tuple[str, ..
     hash(prompt)
 
 
+NAMES = st.from_regex(r"[A-Za-z0-9][a-z0-9._+-]{0,20}[a-z0-9]", fullmatch=True)
+LINKS = ("https://x.org/a.png", "http://x.org/b?c=--tile::2", "https://x.org/c::0.5")
+VALUES: dict[Kind, st.SearchStrategy[FlagValue]] = {
+    Kind.RATIO: st.sampled_from([(1, 1), (3, 2), (9, 16), (4, 1), (1, 4), (1999, 1000)]),
+    Kind.SIZE: st.tuples(st.integers(16, 16384), st.integers(16, 16384)),
+    Kind.WORDS: st.lists(st.sampled_from(["fog", "(a, b:1.2)", "雾"]), min_size=1, unique=True).map(tuple),
+    Kind.LINKS: st.lists(st.sampled_from(LINKS), min_size=1, unique=True).map(tuple),
+    Kind.NAME: NAMES.filter(lambda name: name.lower() != "raw"),
+    Kind.PHRASE: st.sampled_from(["euler", "euler a", "dpm++ 2m sde karras"]),
+    Kind.SWITCH: st.just(True),
+}
+
+
 def _values(flag: Flag) -> st.SearchStrategy[FlagValue]:
     if flag.choices:
         return st.sampled_from(flag.choices)
-    match flag.kind:
-        case Kind.INTEGER:
-            return st.integers(int(flag.low), int(flag.high))
-        case Kind.NUMBER:
-            return st.decimals(flag.low, flag.high, places=3).map(float)
-        case Kind.RATIO:
-            return st.sampled_from([(1, 1), (3, 2), (9, 16), (4, 1), (1, 4), (1999, 1000)])
-        case Kind.WORDS:
-            return st.lists(st.sampled_from(["fog", "two people", "雾"]), min_size=1, unique=True).map(tuple)
-        case Kind.NAME:
-            return st.from_regex(r"[A-Za-z0-9][a-z0-9._+-]{0,20}[a-z0-9]", fullmatch=True)
-        case Kind.SWITCH | Kind.MODE:
-            return st.just(True)
+    if flag.kind is Kind.INTEGER:
+        return st.integers(int(flag.low), int(flag.high))
+    if flag.kind is Kind.NUMBER:
+        return st.decimals(flag.low, flag.high, places=3).map(float)
+    return VALUES[flag.kind]
 
 
 @settings(max_examples=200, deadline=None)
@@ -400,3 +427,203 @@ def test_every_block_of_unicode_is_painted_or_refused_with_a_sentence() -> None:
             assert error.faults
         else:
             assert parse(render(prompt)) == prompt
+
+
+@pytest.mark.parametrize(
+    ("typed", "text", "values"),
+    [
+        ("cat --w 500 --draft --raw --exp 20", "cat", {"weird": 500, "exp": 20, "draft": True, "raw": True}),
+        ("cat --style raw --p anime", "cat", {"raw": True, "style": "anime"}),
+        ("cat --niji", "cat", {"niji": ""}),
+        ("cat --niji 6 dogs", "cat dogs", {"niji": "6"}),
+        ("cat --niji dogs --tile", "cat dogs", {"niji": "", "tile": True}),
+        ("cat --sampler Euler A --tile", "cat", {"sampler": "euler a", "tile": True}),
+        ('cat --sampler "Euler_A" dogs', "cat dogs", {"sampler": "euler a"}),
+        ("cat --cfg 7.5 --size 512×768", "cat", {"cfg": 7.5, "size": (512, 768)}),
+        ("cat --turbo --stealth --r 3", "cat", {"speed": "turbo", "visibility": "stealth", "repeat": 3}),
+        ("cat --no (a, b:1.2), fog, (a, c:1.1)", "cat", {"no": ("(a, b:1.2)", "fog", "(a, c:1.1)")}),
+        ("cat --no (a --no b)", "cat", {"no": ("(a, b)",)}),
+        (
+            "cat --sref https://x.org/a.png::2 <https://x.org/b.png> dog --cref http://x.org/c --cw 50",
+            "cat dog",
+            {
+                "sref": ("https://x.org/a.png::2", "https://x.org/b.png"),
+                "cref": ("http://x.org/c",),
+                "cw": 50,
+            },
+        ),
+        ("猫——ar ３：２——niji ６", "猫", {"ar": (3, 2), "niji": "6"}),
+    ],
+)
+def test_the_rest_of_midjourneys_flags(typed: str, text: str, values: dict[str, FlagValue]) -> None:
+    assert parse(typed) == Prompt(text, (), values)
+    assert parse(render(parse(typed))) == parse(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("cat --video", "`--video`: Tessera paints still pictures; leave it out."),
+        (
+            "cat --hd",
+            "`--hd` named an old model of Midjourney's; leave it out, or choose a model with `--model`.",
+        ),
+        ("cat --sv 4", "`--sv` belongs to Midjourney's own models; leave it out."),
+        ("cat --sameseed 4", "`--sameseed` is no flag here; write `--seed 7`."),
+        (
+            "cat --upbeta",
+            "`--upbeta`: enlarging has its own buttons under the picture; leave it out.",
+        ),
+        (
+            "cat --sref random",
+            "`--sref random`: style codes belong to Midjourney's own models; give a link to a picture, "
+            "or one of this server's styles with `--style`.",
+        ),
+        (
+            "cat --cref me",
+            "`--cref me`: the value must be http or https links to pictures, "
+            "like `https://example.org/character.png`.",
+        ),
+        ("cat --oref ftp://x.org/a", "`ftp://x.org/a`: only http and https links to pictures are taken."),
+        ("cat --weird 3001", "`--weird 3001`: the value must be a whole number from 0 to 3000."),
+        ("cat --repeat 1", "`--repeat 1`: the value must be a whole number from 2 to 40."),
+        ("cat --niji 9", "`--niji 9`: the value must be one of 4, 5, 6, 7, or nothing."),
+        (
+            "cat --size 8x512",
+            "`--size 8x512`: the value must be width and height in pixels like `512x768`, "
+            "each from 16 to 16384.",
+        ),
+        ("cat --p", "`--p`: a value is missing; it must be a style's name, like `raw`."),
+        ("cat --sampler", "`--sampler`: a value is missing; it must be a sampler's name, like `euler a`."),
+    ],
+)
+def test_what_only_midjourney_has_is_told_kindly(typed: str, sentence: str) -> None:
+    assert faults(typed) == (sentence,)
+
+
+def test_styles_and_other_names_of_models_are_known() -> None:
+    known = {"models": ("sketch", "Anything"), "styles": ("anime",), "aliases": {"6.1": "sketch"}}
+    assert parse("cat --v 6.1 --style Anime", **known).values == {"style": "anime", "model": "sketch"}  # type: ignore[arg-type]
+    assert parse("cat --v anything", **known).get("model") == "Anything"  # type: ignore[arg-type]
+    with pytest.raises(PromptError) as caught:
+        parse("cat --style oil", **known)  # type: ignore[arg-type]
+    assert caught.value.faults == ("`--style` `oil`: there is no such style here; choose one of anime.",)
+
+
+def test_uploads_may_be_references_without_starting_the_picture() -> None:
+    prompt = parse("cat --sref attachment:1::2", attached=("attachment:0",), lent=("attachment:1",))
+    assert prompt == Prompt("cat", ("attachment:0",), {"sref": ("attachment:1::2",)})
+    assert faults("cat --sref attachment:1")[0].startswith("`--sref attachment:1`: the value must be")
+
+
+def test_more_references_than_are_fetched_are_refused() -> None:
+    links = " ".join(f"http://x.org/{number}.png" for number in range(6))
+    assert faults(f"cat --sref {links}") == ("`--sref`: 6 pictures were given; at most 5 are taken.",)
+
+
+def test_options_stand_for_their_text_once_and_never_for_a_flag() -> None:
+    options = {"mine": "oil painting --ar 3:2 --mine", "ar": "9"}
+    with pytest.raises(PromptError) as caught:
+        parse("cat --mine", options=options)
+    assert "`--mine`: there is no such flag" in caught.value.faults[0]
+    assert parse("cat —mine --ar 1:1", options={"mine": "oil --ar 3:2"}) == parse("cat oil --ar 1:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("mine", None),
+        ("my-2", None),
+        ("ar", "`--ar` is a flag already; choose another name for your option."),
+        ("Mine", "`Mine` cannot be the name of an option; use 1 to 32 lowercase letters, digits and dashes"),
+        ("", "`` cannot be the name of an option"),
+        ("a b", "`a b` cannot be the name of an option"),
+    ],
+)
+def test_names_of_options(name: str, fault: str | None) -> None:
+    told = option_fault(name)
+    assert (told is None) if fault is None else (told is not None and told.startswith(fault))
+
+
+def test_a_suffix_comes_behind_and_fills_in_what_is_not_said() -> None:
+    suffix = ", oil painting --ar 3:2 --no fog --seed 7"
+    assert parse("cat --ar 1:1 --no rain", suffix=suffix) == Prompt(
+        "cat, oil painting", (), {"ar": (1, 1), "seed": 7, "no": ("rain", "fog")}
+    )
+    assert parse("cat", suffix="  ") == Prompt("cat")
+
+
+def test_a_broken_suffix_says_where_it_comes_from() -> None:
+    with pytest.raises(PromptError) as caught:
+        parse("cat", suffix="--seed x")
+    assert caught.value.faults == (
+        "In your suffix (change it with /prefer suffix): `--seed x`: "
+        "the value must be a whole number from 0 to 4294967295.",
+    )
+    assert suffix_faults("http://x.org/a.png oil") == (
+        "`http://x.org/a.png`: image links go before the text; move it to the front.",
+    )
+    assert suffix_faults("--ar 3:2") == ()
+
+
+def test_a_review_is_told_in_the_same_answer() -> None:
+    seen: list[Prompt] = []
+
+    def review(prompt: Prompt) -> tuple[Sentence, ...]:
+        seen.append(prompt)
+        return (out_of_range("steps", 80, 50),)
+
+    with pytest.raises(PromptError) as caught:
+        parse("cat --steps 80 --seed x", review=review)
+    assert len(caught.value.faults) == 2 and seen == [Prompt("cat", (), {"steps": 80})]
+    with pytest.raises(PromptError):
+        parse("cat --v 6", models=("sketch",), review=review)
+    assert len(seen) == 1
+
+
+def test_sentences_remember_what_they_say() -> None:
+    (fault,) = faults("cat --seed x")
+    assert isinstance(fault, Sentence) and fault.key == "flag.value"
+    assert fault.fields["typed"] == "`--seed x`"
+    assert isinstance(fault.fields["allowed"], Sentence)
+    assert copy.deepcopy(fault) == fault
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "(",
+        "a::",
+        "{",
+        "--no ",
+        "<lora:",
+        "--sref http://a ",
+        "[a:",
+        " ",
+        "猫--a",
+        "Steps: 1, Seed: ",
+        "--p x ",
+    ],
+)
+def test_hostile_text_costs_steps_in_proportion_to_its_length(hostile: str) -> None:
+    """Counted in lines of our own code, since clocks lie on a busy machine."""
+    short, long = (_lines_run(hostile * (size // len(hostile))) for size in (1500, 6000))
+    assert long < 8 * short
+
+
+def _lines_run(text: str) -> int:
+    count = 0
+
+    def trace(frame: object, event: str, arg: object) -> object:
+        nonlocal count
+        count += 1
+        return trace
+
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        with contextlib.suppress(PromptError):
+            parse_all(text, parse)
+        weights.plain(text)
+    finally:
+        sys.settrace(None)
+    return count
