@@ -54,16 +54,11 @@ SAMPLES = {
 
 def prompts() -> str:
     """The prompt language, from the flag table."""
+    return "\n".join((_flags(), _meanings(), _several(), _tables()))
+
+
+def _flags() -> str:
     rows = "\n".join(_flag_row(flag) for flag in FLAGS)
-    meanings = "\n".join(f"| `--{flag.spellings[0]}` | {flag.means} | {flag.zh} |" for flag in FLAGS)
-    styles = "\n".join(
-        f"| `{name}` | {style.suffix} | {style.negative_prompt} | {style.guidance:g} |"
-        for name, style in BUILT_IN.items()
-    )
-    foreign = "\n".join(
-        f"| `--{name}` | {Sentence.of(key, typed=f'`--{name}`', instead=instead)} |"
-        for name, (key, instead) in FOREIGN.items()
-    )
     return f"""{MARK}# What to type after /imagine
 
 `[image links] text [--flags]`, for example `a red apple on a blue plate --ar 3:2 --seed 7`.
@@ -81,36 +76,54 @@ def prompts() -> str:
 - At most {MAX_LENGTH:,} characters.
 - When something is wrong, one answer that only you see names every fault, the value and what is allowed, and
   repeats the prompt, so that nothing is lost.
+"""
 
-## What becomes of them on an open model
+
+def _meanings() -> str:
+    rows = "\n".join(f"| `--{flag.spellings[0]}` | {flag.means} | {flag.zh} |" for flag in FLAGS)
+    return f"""## What becomes of them on an open model
 
 What the chosen model cannot do is refused with its reason, or told by the explanation of the prompt.
 
 | flag | in numbers | 中文 |
 |---|---|---|
-{meanings}
+{rows}
+"""
 
-## Several prompts in one
+
+def _several() -> str:
+    return f"""## Several prompts in one
 
 - `hot::2 dog::1` are two ideas, the first twice as heavy; a weight covers the text since the one before. All
   weights together must be more than 0. Parts of negative weight go to the negative prompt. A model that
   understands weights paints `hot :0.67 AND dog :0.33`; for others the parts are a list, heaviest first.
-- `a {{red, blue}} bird --ar {{3:2, 1:1}}` are four jobs, up to {MOST} in all, confirmed with their price before
-  they start. Sets stand inside each other up to {DEEPEST} deep; `\\,` is a comma inside an alternative,
+- `a {{red, blue}} bird --ar {{3:2, 1:1}}` are four jobs, up to {MOST} in all, confirmed with their price
+  before they start. Sets stand inside each other up to {DEEPEST} deep; `\\,` is a comma inside an alternative,
   `\\{{` and `\\}}` are brackets. `--repeat 3` orders three grids of each; with `--seed` they go on counting.
 - An option of your own (`/prefer option set`) is written like a flag and stands for its text; your suffix
   (`/prefer suffix`) comes behind every prompt, and its flags give way to those you type.
 
 ## Weights of other programs
 
-- stable-diffusion-webui: `(a:1.2)`, `(a)`, `[a]`, `[a:b:0.5]`, `BREAK`, `AND` and `<lora:name:0.8>`, where the
-  model understands them; for others the words are kept and the weights left out, and the explanation says so.
+- stable-diffusion-webui: `(a:1.2)`, `(a)`, `[a]`, `[a:b:0.5]`, `BREAK`, `AND` and `<lora:name:0.8>`, where
+  the model understands them; for others the words are kept and the weights left out, and the explanation says so.
   A model without the LoRA refuses it. Pasted parameters (`Negative prompt: ... Steps: 20, Sampler: ...`) are
   understood as a whole.
 - NovelAI: `{{a}}` and `[a]` weigh by 1.05 on models with `syntax = "novelai"` in the configuration; sets of
   alternatives then work behind flags only. `--preset` chooses among such a model's undesired contents.
+"""
 
-## Styles that come with the bot
+
+def _tables() -> str:
+    styles = "\n".join(
+        f"| `{name}` | {style.suffix} | {style.negative_prompt} | {style.guidance:g} |"
+        for name, style in BUILT_IN.items()
+    )
+    foreign = "\n".join(
+        f"| `--{name}` | {Sentence.of(key, typed=f'`--{name}`', instead=instead)} |"
+        for name, (key, instead) in FOREIGN.items()
+    )
+    return f"""## Styles that come with the bot
 
 `--style NAME`; the configuration changes and adds some (`[styles.NAME]`).
 

@@ -225,6 +225,7 @@ FLAGS: tuple[Flag, ...] = (
         Kind.SWITCH,
         "Make pictures whose edges meet, for patterns.",
         default=False,
+        needs="tile",
         zh="画出边缘相接的图案。",
         means="convolutions wrap around the edges",
     ),

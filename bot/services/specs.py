@@ -382,8 +382,9 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
     name = quoted(model.name)
     if pictures and not model.image_to_image:
         yield Sentence.of("model.pictures", model=name)
-    if "no" in prompt.values and not model.negative_prompt:
-        yield Sentence.of("model.flag", model=name, flag="no")
+    lacking = {"no": not model.negative_prompt, "tile": not model.tile}
+    for flag in (flag for flag, lacks in lacking.items() if lacks and prompt.get(flag)):
+        yield Sentence.of("model.flag", model=name, flag=flag)
     for flag in REFERENCES:
         if prompt.listed(flag) and KINDS[flag] not in model.references:
             yield Sentence.of("model.references", model=name, flag=flag, kind=KINDS[flag].value)
