@@ -98,15 +98,16 @@ def _several() -> str:
   weights together must be more than 0. Parts of negative weight go to the negative prompt. A model that
   understands weights paints `hot :0.67 AND dog :0.33`; for others the parts are a list, heaviest first.
 - `a {{red, blue}} bird --ar {{3:2, 1:1}}` are four jobs, up to {MOST} in all, confirmed with their price
-  before they start. Sets stand inside each other up to {DEEPEST} deep; `\\,` is a comma inside an alternative,
-  `\\{{` and `\\}}` are brackets. `--repeat 3` orders three grids of each; with `--seed` they go on counting.
+  before they start. Sets stand inside each other up to {DEEPEST} deep; `\\,` is a comma inside an
+  alternative, `\\{{` and `\\}}` are brackets. `--repeat 3` orders three grids of each; with `--seed` they
+  go on counting.
 - An option of your own (`/prefer option set`) is written like a flag and stands for its text; your suffix
   (`/prefer suffix`) comes behind every prompt, and its flags give way to those you type.
 
 ## Weights of other programs
 
 - stable-diffusion-webui: `(a:1.2)`, `(a)`, `[a]`, `[a:b:0.5]`, `BREAK`, `AND` and `<lora:name:0.8>`, where
-  the model understands them; for others the words are kept and the weights left out, and the explanation says so.
+  the model understands them; for others the words are kept, the weights left out, as the explanation says.
   A model without the LoRA refuses it. Pasted parameters (`Negative prompt: ... Steps: 20, Sampler: ...`) are
   understood as a whole.
 - NovelAI: `{{a}}` and `[a]` weigh by 1.05 on models with `syntax = "novelai"` in the configuration; sets of

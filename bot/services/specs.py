@@ -311,16 +311,19 @@ def with_kept(prompt: Prompt, files: Mapping[str, str]) -> Prompt:
 
 def references_of(prompt: Prompt, pictures: Sequence[bytes]) -> tuple[Reference, ...]:
     """The references with their weights; a picture's own ``::weight`` counts among those of its flag."""
-    found = []
+    found: list[Reference] = []
     remaining = iter(pictures)
     for name in REFERENCES:
-        links = prompt.listed(name)
-        shares = [float(found[1]) if (found := _SHARE.search(link)) else 1.0 for link in links]
-        total = math.fsum(shares) or 1.0
-        scale = adapter_scale(prompt.number(WEIGHTS[name]))
+        shares = [_share(link) for link in prompt.listed(name)]
+        whole = adapter_scale(prompt.number(WEIGHTS[name])) * len(shares) / (math.fsum(shares) or 1.0)
         for share, data in zip(shares, remaining, strict=False):
-            found.append(Reference(data, KINDS[name], round(scale * share * len(shares) / total, 4)))
+            found.append(Reference(data, KINDS[name], round(whole * share, 4)))
     return tuple(found)
+
+
+def _share(link: str) -> float:
+    weight = _SHARE.search(link)
+    return float(weight[1]) if weight else 1.0
 
 
 def adapter_scale(weight: float) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from bot.config import Settings, load
 from bot.domain.job import Action, Job, JobStatus, Place, Requester
-from bot.domain.prompt import parse
+from bot.domain.prompt import Prompt, parse
 from bot.errors import PromptError
 from bot.services import specs
 from engine.api import ModelInfo
@@ -122,3 +122,184 @@ def test_an_unknown_model_is_answered_with_those_there_are() -> None:
         PromptError, match=r"`--model` `flux`: there is no such model here; choose one of sd15"
     ):
         specs.model_of(parse("x --model flux"), {"sd15": SD15}, "sd15")
+
+
+def settings_of(tmp_path: Path, **keys: str) -> Settings:
+    """A server with the model sd15 and more of its keys."""
+    path = tmp_path / "config.toml"
+    own = "\n".join(f"{key} = {value}" for key, value in keys.items())
+    path.write_text(f'[models.sd15]\npath = "{tmp_path}"\n{own}\n', encoding="utf-8")
+    return load(path, {})
+
+
+MODELS = {"sketch": SKETCH, "sd15": SD15}
+
+
+def read(text: str, settings: Settings = SETTINGS, models: dict[str, ModelInfo] = MODELS) -> Prompt:
+    (prompt,) = specs.read(text, settings, models)
+    return prompt
+
+
+@pytest.mark.parametrize(
+    ("flags", "scale"),
+    [
+        ("--weird 3000", 3.6),
+        ("--weird 1500 --chaos 50", 3.6),
+        ("--exp 100", 10.5),
+        ("--cfg 3 --stylize 1000 --chaos 50", 3.0),
+        ("--style expressive", 8.625),
+    ],
+)
+def test_more_flags_that_steer_the_guidance(flags: str, scale: float) -> None:
+    assert specs.guidance_of(parse(f"x {flags}"), SD15, SETTINGS) == pytest.approx(scale)
+
+
+def test_a_draft_takes_half_the_steps_unless_they_are_given() -> None:
+    assert specs.steps_of(parse("x --draft"), SD15, SETTINGS) == 10
+    assert specs.steps_of(parse("x --draft --steps 30"), SD15, SETTINGS) == 30
+
+
+def test_an_exact_size_goes_before_the_shape() -> None:
+    assert specs.size_of(parse("x --size 500x760 --ar 1:1"), SD15) == (496, 760)
+
+
+def test_sampler_lane_and_loras_reach_the_spec() -> None:
+    inked = replace(SD15, loras=("ink",), samplers=("ddim", "euler a"))
+    spec = specs.build(job("a cat <lora:ink:0.8> --sampler Euler A --turbo"), inked, SETTINGS, lane="turbo")
+    assert (spec.prompt, spec.sampler, spec.lane) == ("a cat", "euler a", "turbo")
+    assert spec.loras == (("ink", 0.8),)
+
+
+def test_parts_and_weights_as_the_model_takes_them() -> None:
+    weighing = replace(SD15, prompt_weights=True)
+    text = "a (red:1.2) cat::2 dog::1 fog::-0.5 --no rain"
+    assert specs.wording(parse(text), weighing, SETTINGS) == specs.Wording(
+        "a (red:1.2) cat :0.6667 AND dog :0.3333", "rain, fog", ()
+    )
+    assert specs.wording(parse(text), SD15, SETTINGS) == specs.Wording("a red cat, dog", "rain, fog", ())
+
+
+def test_braces_that_were_escaped_are_braces_to_the_model() -> None:
+    assert specs.wording(parse(r"a \{b, c\}"), SD15, SETTINGS).text == "a {b, c}"
+
+
+def test_a_style_frames_every_part(tmp_path: Path) -> None:
+    weighing = replace(SD15, prompt_weights=True, loras=("pencil",))
+    settings = load(None, {})
+    said = specs.wording(parse("cat::1 dog::1 --style watercolor"), weighing, settings)
+    assert said.text == (
+        "cat, watercolor painting on paper, soft washes :0.5 AND "
+        "dog, watercolor painting on paper, soft washes :0.5"
+    )
+    assert said.negative == "photo"
+
+
+def test_a_servers_own_style_with_loras_weighed_by_stylize(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        "[styles.book]\nprefix = 'a page'\nmodel = 'sd15'\nloras = { pencil = 0.5, other = 1.0 }\n"
+    )
+    settings = load(path, {})
+    penciled = replace(SD15, loras=("pencil",))
+    models = {"sketch": SKETCH, "sd15": penciled}
+    prompt = read("cat --style book --stylize 1000", settings, models)
+    assert specs.model_of(prompt, models, "sketch", settings) is penciled
+    assert specs.wording(prompt, penciled, settings).loras == (("pencil", 0.75),)
+    assert specs.wording(prompt.with_values(stylize=0), penciled, settings).loras == (("pencil", 0.0),)
+    assert (
+        specs.model_of(read("cat --style book --v sketch", settings, models), models, "sd15", settings)
+        == SKETCH
+    )
+
+
+def test_niji_is_a_model_of_that_name_or_the_anime_style(tmp_path: Path) -> None:
+    named = settings_of(tmp_path, aliases='["niji", "6.1"]')
+    assert specs.model_of(read("cat --niji 6", named), MODELS, "sketch", named) == SD15
+    assert specs.wording(read("cat --niji 6", named), SD15, named).text == "cat"
+    assert read("cat --v 6.1", named).get("model") == "sd15"
+    assert specs.model_of(read("cat --niji"), MODELS, "sketch", SETTINGS) == SKETCH
+    assert specs.wording(read("cat --niji"), SKETCH, SETTINGS).text.startswith("cat, anime style")
+
+
+def test_novelais_braces_weigh_on_its_models_alone(tmp_path: Path) -> None:
+    anime = settings_of(tmp_path, syntax='"novelai"')
+    weighing = {"sketch": SKETCH, "sd15": replace(SD15, prompt_weights=True)}
+    prompt = read("{red, blue} cat --v sd15 --no {fog}", anime, weighing)
+    assert specs.wording(prompt, weighing["sd15"], anime) == specs.Wording(
+        "(red, blue:1.05) cat", "(fog:1.05)", ()
+    )
+    assert len(specs.read("{red, blue} cat", anime, weighing)) == 2
+
+
+def test_what_a_model_always_adds_and_what_raw_leaves_out(tmp_path: Path) -> None:
+    own = settings_of(
+        tmp_path,
+        prefix='"best"',
+        suffix='"sharp"',
+        negative_prompt='"text"',
+        presets='{ default = "lowres", heavy = "bad hands" }',
+    )
+    said = {
+        flags: (
+            specs.wording(parse(f"cat {flags}"), SD15, own).text,
+            specs.wording(parse(f"cat {flags}"), SD15, own).negative,
+        )
+        for flags in ("", "--raw", "--preset heavy", "--preset none", "--raw --preset heavy")
+    }
+    assert said == {
+        "": ("best, cat, sharp", "lowres, text"),
+        "--raw": ("cat", "text"),
+        "--preset heavy": ("best, cat, sharp", "bad hands, text"),
+        "--preset none": ("best, cat, sharp", "text"),
+        "--raw --preset heavy": ("cat", "bad hands, text"),
+    }
+
+
+def test_references_and_their_weights() -> None:
+    prompt = parse("cat --sref http://x.org/a::3 http://x.org/b --sw 1000 --oref http://x.org/c --ow 50")
+    assert specs.reference_links(prompt) == (
+        ("sref", "http://x.org/a"),
+        ("sref", "http://x.org/b"),
+        ("oref", "http://x.org/c"),
+    )
+    found = specs.references_of(prompt, [b"1", b"2", b"3"])
+    assert [(one.data, one.kind.value, one.weight) for one in found] == [
+        (b"1", "style", 1.8),
+        (b"2", "style", 0.6),
+        (b"3", "character", 0.3),
+    ]
+
+
+def test_uploads_are_named_as_the_files_they_became() -> None:
+    prompt = parse("cat --sref attachment:1::2", attached=("attachment:0",), lent=("attachment:1",))
+    kept = specs.with_kept(
+        prompt, {"attachment:0": "input:inputs/a.png", "attachment:1": "input:inputs/b.png"}
+    )
+    assert kept == Prompt("cat", ("library:a.png",), {"sref": ("library:b.png::2",)})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("--sampler heun", "The model `sketch` has no sampler `heun`; choose one of "),
+        ("<lora:ink>", "The model `sketch` has no LoRA `ink`, nor any other here; leave it out."),
+        ("--size 4096x64", "`--size 4096x64`: the model `sketch` paints from "),
+        ("--preset heavy", "`--preset` `heavy`: the model `sketch` has no such preset; choose one of none."),
+        (
+            "--cref http://x.org/a",
+            "The model `sketch` has no adapter for character references; leave `--cref` out",
+        ),
+        ("--style oil-paint", "`--style` `oil-paint`: there is no such style here; choose one of anime, "),
+    ],
+)
+def test_faults_of_the_model_come_in_the_parsers_answer(text: str, sentence: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        specs.read(f"cat {text} --seed x", SETTINGS, MODELS)
+    assert caught.value.faults[0].startswith("`--seed x`") or caught.value.faults[1].startswith("`--seed x`")
+    assert any(fault.startswith(sentence) for fault in caught.value.faults)
+
+
+def test_the_limit_of_the_typed_text_is_the_servers() -> None:
+    short = load(None, {"TESSERA_LIMITS__MAX_PROMPT": "10"})
+    with pytest.raises(PromptError, match="has 11 characters; at most 10 are taken"):
+        specs.read("a cat aaaaa", short, MODELS)
