@@ -22,7 +22,6 @@ from bot.domain import flags
 from bot.domain.flags import FLAGS, FOREIGN, Flag, Kind
 from bot.domain.permutations import DEEPEST, MOST
 from bot.domain.prompt import MAX_IMAGES, MAX_LENGTH
-from bot.domain.sentences import Sentence
 from bot.domain.styles import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
@@ -120,10 +119,7 @@ def _tables() -> str:
         f"| `{name}` | {style.suffix} | {style.negative_prompt} | {style.guidance:g} |"
         for name, style in BUILT_IN.items()
     )
-    foreign = "\n".join(
-        f"| `--{name}` | {Sentence.of(key, typed=f'`--{name}`', instead=instead)} |"
-        for name, (key, instead) in FOREIGN.items()
-    )
+    foreign = "\n".join(f"| `--{name}` | {flags.foreign(name, f'`--{name}`')} |" for name in FOREIGN)
     return f"""## Styles that come with the bot
 
 `--style NAME`; the configuration changes and adds some (`[styles.NAME]`).

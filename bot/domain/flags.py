@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from bot.domain.sentences import Sentence
+from bot.domain.sentence import Sentence, say
 
 FlagValue = bool | int | float | str | tuple[int, int] | tuple[str, ...]
 
@@ -434,14 +433,8 @@ _INSTEAD = {
     "relaxed": "--relax",
     "private": "--stealth",
 }
-FOREIGN: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(_STILL, ("foreign.still", "")),
-    **dict.fromkeys(_OLD_VERSIONS, ("foreign.version", "")),
-    **dict.fromkeys(_BUTTONS, ("foreign.button", "")),
-    **dict.fromkeys(_MIDJOURNEY, ("foreign.midjourney", "")),
-    **{name: ("foreign.instead", instead) for name, instead in _INSTEAD.items()},
-}
-"""Words that other programs know as flags and Tessera does not: key of the sentence, what to type instead."""
+FOREIGN: tuple[str, ...] = (*_STILL, *_OLD_VERSIONS, *_BUTTONS, *_MIDJOURNEY, *_INSTEAD)
+"""Words that other programs know as flags and Tessera does not."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _RATIO = re.compile(r"0*(\d{1,5})[:x/×∶]0*(\d{1,5})", re.ASCII)
@@ -456,27 +449,67 @@ def allowed(flag: Flag, high: float | None = None) -> Sentence:
     top = flag.high if high is None else min(high, flag.high)
     match flag.kind:
         case Kind.VERSION:
-            return Sentence.of("allowed.version", names=", ".join(str(choice) for choice in flag.choices[1:]))
+            return say(
+                "one of {names}, or nothing", names=", ".join(str(choice) for choice in flag.choices[1:])
+            )
         case _ if flag.choices:
             names = ", ".join(write_value(flag, choice) for choice in flag.choices)
-            return Sentence.of("allowed.choice", names=names)
+            return say("one of {names}", names=names)
         case Kind.RATIO:
             edges = (Fraction(edge) for edge in (flag.low, flag.high))
             low, most = (f"{edge.numerator}:{edge.denominator}" for edge in edges)
-            return Sentence.of("allowed.ratio", example=flag.example, low=low, high=most)
+            return say(
+                "two whole numbers like `{example}`, from {low} to {high}",
+                example=flag.example,
+                low=low,
+                high=most,
+            )
         case Kind.SIZE:
-            return Sentence.of("allowed.size", example=flag.example, low=flag.low, high=top)
+            return say(
+                "width and height in pixels like `{example}`, each from {low:g} to {high:g}",
+                example=flag.example,
+                low=flag.low,
+                high=top,
+            )
         case Kind.INTEGER | Kind.NUMBER:
             shown = int(top) if top == int(top) else top
-            return Sentence.of(f"allowed.{flag.kind}", low=flag.low, high=shown)
-        case Kind.WORDS | Kind.LINKS:
-            return Sentence.of(f"allowed.{flag.kind}", example=flag.example)
+            if flag.kind is Kind.INTEGER:
+                return say("a whole number from {low:g} to {high}", low=flag.low, high=shown)
+            return say("a number from {low:g} to {high}", low=flag.low, high=shown)
+        case Kind.WORDS:
+            return say("a list of words with commas, like `{example}`", example=flag.example)
+        case Kind.LINKS:
+            return say("http or https links to pictures, like `{example}`", example=flag.example)
         case _:
-            noun = flag.name if f"allowed.{flag.name}" in _NOUNS else "model"
-            return Sentence.of(f"allowed.{noun}", example=flag.example)
+            return _allowed_name(flag)
 
 
-_NOUNS = frozenset({"allowed.style", "allowed.sampler", "allowed.model"})
+def _allowed_name(flag: Flag) -> Sentence:
+    match flag.name:
+        case "model":
+            return say("a model's name, like `{example}`", example=flag.example)
+        case "style":
+            return say("a style's name, like `{example}`", example=flag.example)
+        case "sampler":
+            return say("a sampler's name, like `{example}`", example=flag.example)
+        case _:
+            return say("a name, like `{example}`", example=flag.example)
+
+
+def foreign(name: str, typed: str) -> Sentence:
+    """What to do instead of a flag that other programs know; ``name`` is one of FOREIGN."""
+    if name in _STILL:
+        return say("{typed}: Tessera paints still pictures; leave it out.", typed=typed)
+    if name in _OLD_VERSIONS:
+        return say(
+            "{typed} named an old model of Midjourney's; leave it out, or choose a model with `--model`.",
+            typed=typed,
+        )
+    if name in _BUTTONS:
+        return say("{typed}: enlarging has its own buttons under the picture; leave it out.", typed=typed)
+    if name in _INSTEAD:
+        return say("{typed} is no flag here; write `{instead}`.", typed=typed, instead=_INSTEAD[name])
+    return say("{typed} belongs to Midjourney's own models; leave it out.", typed=typed)
 
 
 def read_value(flag: Flag, text: str, high: float | None = None) -> FlagValue | None:

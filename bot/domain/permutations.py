@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from bot.domain.sentences import Sentence
+from bot.domain.sentence import Sentence, say
 from bot.errors import PromptError
 
 MOST = 40
@@ -41,7 +41,10 @@ def expand(text: str, *, emphasis: bool = False, most: int = MOST) -> tuple[str,
     """
     pairs = _pairs(text)
     if _depth(pairs) > DEEPEST:
-        raise PromptError((Sentence.of("prompt.nested", most=DEEPEST),), text)
+        raise PromptError(
+            (say("Sets in `{{}}` may stand inside each other {most} deep; please use fewer.", most=DEEPEST),),
+            text,
+        )
     sequence = _Reader(text, pairs, emphasis).sequence(0, len(text))
     refuse_crowds(_count(sequence), text, most)
     return tuple(_written(sequence))
@@ -50,8 +53,17 @@ def expand(text: str, *, emphasis: bool = False, most: int = MOST) -> tuple[str,
 def refuse_crowds(count: int, text: str, most: int = MOST) -> None:
     """PromptError when an order stands for more jobs than may be asked for at once."""
     if count > most:
-        key = "prompt.sets" if count < 1_000_000 else "prompt.many"
-        raise PromptError((Sentence.of(key, count=count, most=most),), text)
+        raise PromptError((_too_many(count, most),), text)
+
+
+def _too_many(count: int, most: int) -> Sentence:
+    if count < 1_000_000:
+        return say(
+            "`{{a, b}}` and `--repeat` ask for {count} jobs; at most {most} may be ordered at once.",
+            count=count,
+            most=most,
+        )
+    return say("`{{a, b}}` and `--repeat` ask for more than {most} jobs; ask for {most} or fewer.", most=most)
 
 
 def _pairs(text: str) -> dict[int, int]:

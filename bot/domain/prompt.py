@@ -26,9 +26,10 @@ from bot.domain.reading import (
     printable,
     quoted,
     text_faults,
+    unknown_name,
     words_of,
 )
-from bot.domain.sentences import Sentence
+from bot.domain.sentence import Sentence, say
 from bot.errors import PromptError
 
 __all__ = [
@@ -140,7 +141,7 @@ def parse(
     reading.take_images()
     _add_suffix(reading, suffix, known)
     reading.check_text()
-    if review is not None and not any(fault.key == "name.model" for fault in reading.faults):
+    if review is not None and not reading.unsettled:
         reading.faults += review(Prompt(reading.text, reading.images, reading.values))
     if reading.faults:
         raise PromptError(tuple(reading.faults), shown)
@@ -197,8 +198,16 @@ def option_fault(name: str) -> Sentence | None:
     if not (name.isascii() and name.replace("-", "").isalnum() and name == name.lower()) or not (
         name[:1].isalpha() and len(name) <= 32
     ):
-        return Sentence.of("option.name", typed=quoted(name))
-    return Sentence.of("option.taken", name=name) if name in BY_SPELLING else None
+        return say(
+            "{typed} cannot be the name of an option; use 1 to 32 lowercase letters, digits and "
+            "dashes, for example `mine`.",
+            typed=quoted(name),
+        )
+    return (
+        say("`--{name}` is a flag already; choose another name for your option.", name=name)
+        if name in BY_SPELLING
+        else None
+    )
 
 
 def suffix_faults(suffix: str, known: Known | None = None) -> tuple[Sentence, ...]:
@@ -209,7 +218,12 @@ def suffix_faults(suffix: str, known: Known | None = None) -> tuple[Sentence, ..
     reading.take_images()
     faults = tuple(reading.faults)
     if reading.images:
-        faults += (Sentence.of("link.late", typed=quoted(reading.images[0])),)
+        faults += (
+            say(
+                "{typed}: image links go before the text; move it to the front.",
+                typed=quoted(reading.images[0]),
+            ),
+        )
     return faults
 
 
@@ -217,7 +231,9 @@ def _add_suffix(reading: Reading, suffix: str, known: Known) -> None:
     if not suffix.strip():
         return
     if faults := suffix_faults(suffix, known):
-        reading.faults += [Sentence.of("prompt.suffix", fault=fault) for fault in faults]
+        reading.faults += [
+            say("In your suffix (change it with /prefer suffix): {fault}", fault=fault) for fault in faults
+        ]
     else:
         reading.fill(Reading(known=known).read(words_of(suffix)))
 
@@ -245,7 +261,7 @@ def loads(data: str) -> Prompt:
 
 def unknown_model(typed: str, known: tuple[str, ...]) -> Sentence:
     """The sentence for a model that this server does not have."""
-    return Sentence.of("name.model", typed=quoted(typed), names=", ".join(known))
+    return unknown_name("model", typed, known)
 
 
 def out_of_range(name: str, value: FlagValue, high: float | None = None) -> Sentence:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bot.domain import flags, weights
 from bot.domain.flags import BY_NAME, BY_SPELLING, FLAGS, FOREIGN, Flag, FlagValue, Kind
-from bot.domain.sentences import Sentence
+from bot.domain.sentence import Sentence, say
 
 MOST_GUESSES = 10
 """Faults of a prompt after which no more spellings are guessed: a guess costs half a millisecond."""
@@ -48,10 +48,19 @@ class Known:
 def text_faults(text: str, most: int) -> Iterator[Sentence]:
     """Faults of a text that keep it from being read at all."""
     if len(text) > most:
-        yield Sentence.of("prompt.long", length=len(text), most=most)
+        yield say(
+            "The prompt has {length:,} characters; at most {most:,} are taken. Please shorten it.",
+            length=len(text),
+            most=most,
+        )
     foul = next((place for place, char in enumerate(text) if is_foul(char)), None)
     if foul is not None:
-        yield Sentence.of("prompt.control", place=foul + 1, code=ord(text[foul]))
+        yield say(
+            "Character {place:,} of the prompt (U+{code:04X}) is a control code, not text; "
+            "please leave it out.",
+            place=foul + 1,
+            code=ord(text[foul]),
+        )
 
 
 def words_of(text: str) -> list[str]:
@@ -85,6 +94,8 @@ class Reading:
         self.images: tuple[str, ...] = ()
         self.values: dict[str, FlagValue] = {}
         self.faults: list[Sentence] = []
+        self.unsettled = False
+        """Whether the model that was asked for is not here, so that nobody can say what it would do."""
 
     @property
     def text(self) -> str:
@@ -112,18 +123,32 @@ class Reading:
         self.images = tuple(dict.fromkeys((*self.attached, *links)))
         for word, after in zip(self.words, (*self.words[1:], ""), strict=False):
             if _LINK.fullmatch(word):
-                self._blame("link.late", typed=quoted(word))
+                self._blame(
+                    say("{typed}: image links go before the text; move it to the front.", typed=quoted(word))
+                )
             elif name := _touching_flag(word, after):
-                self._blame("flag.space", typed=quoted(word), name=name)
+                self._blame(say("{typed}: put a space before `--{name}`.", typed=quoted(word), name=name))
         if len(self.images) > MAX_IMAGES:
-            self._blame("link.many", count=len(self.images), most=MAX_IMAGES)
+            self._blame(
+                say(
+                    "{count} image prompts were given; at most {most} are taken.",
+                    count=len(self.images),
+                    most=MAX_IMAGES,
+                )
+            )
 
     def check_text(self) -> None:
         """Faults of the text as a whole."""
         if not self.images and not any(_is_visible(word) for word in self.words):
-            self._blame("prompt.empty")
+            self._blame(say("The prompt is empty; say what to paint, for example `a red apple --ar 3:2`."))
         elif weights.parts(self.text) and (total := weights.weigh(self.text)) <= 0:
-            self._blame("prompt.weights", sum=total)
+            self._blame(
+                say(
+                    "The weights behind `::` add up to {sum:g}; together they must be more than 0, for "
+                    "example `cat::2 fog::-1`.",
+                    sum=total,
+                )
+            )
 
     def fill(self, other: Reading) -> None:
         """Add another reading's text behind this one's, and its values where this one has none."""
@@ -135,8 +160,8 @@ class Reading:
             mine = self.values.get(name)
             self.values[name] = value if mine is None else _merged(BY_NAME[name], mine, value)
 
-    def _blame(self, key: str, **fields: object) -> None:
-        self.faults.append(Sentence.of(key, **fields))
+    def _blame(self, fault: Sentence) -> None:
+        self.faults.append(fault)
 
     def _read_flag(self, typed: str, words: list[str], at: int) -> int:
         """Read one flag whose value starts at ``words[at]``; returns where to go on."""
@@ -148,7 +173,13 @@ class Reading:
         if flag.kind in (Kind.SWITCH, Kind.MODE):
             self.values[flag.name] = True if flag.kind is Kind.SWITCH else name
             if equals:
-                self._blame("flag.alone", typed=quoted("--" + typed), name=name)
+                self._blame(
+                    say(
+                        "{typed}: `--{name}` takes no value; write it alone.",
+                        typed=quoted("--" + typed),
+                        name=name,
+                    )
+                )
             return at
         end = self._value_end(flag, words, at, bool(equals))
         self._take_value(flag, name, " ".join([inline] * bool(equals) + words[at:end]))
@@ -179,7 +210,13 @@ class Reading:
         high = self.known.highs.get(flag.name)
         value = flags.read_value(flag, typed, high)
         if not typed.strip() and flag.kind is not Kind.VERSION:
-            self._blame("flag.missing", name=name, allowed=flags.allowed(flag, high))
+            self._blame(
+                say(
+                    "`--{name}`: a value is missing; it must be {allowed}.",
+                    name=name,
+                    allowed=flags.allowed(flag, high),
+                )
+            )
         elif value is None or _hides_flag(flag, value):
             self.faults.append(bad_value(flag, f"--{name} {typed}", high))
         elif flag.kind is Kind.NAME:
@@ -200,7 +237,8 @@ class Reading:
         if names and value not in names:
             lower = {name.lower(): name for name in names}
             if value.lower() not in lower:
-                self._blame(f"name.{flag.name}", typed=quoted(value), names=", ".join(names))
+                self._blame(unknown_name(flag.name, value, names))
+                self.unsettled |= flag.name == "model"
                 return
             value = lower[value.lower()]
         self.values[flag.name] = value
@@ -223,11 +261,24 @@ class Reading:
             self._keep(flag, tuple(links))
         kept = self.values.get(flag.name, ())
         if isinstance(kept, tuple) and len(kept) > MAX_IMAGES:
-            self._blame("link.references", name=flag.name, count=len(kept), most=MAX_IMAGES)
+            self._blame(
+                say(
+                    "`--{name}`: {count} pictures were given; at most {most} are taken.",
+                    name=flag.name,
+                    count=len(kept),
+                    most=MAX_IMAGES,
+                )
+            )
 
     def _blame_link(self, flag: Flag, word: str) -> None:
         if flag.name == "sref" and (word.lower() == "random" or word.isdigit()):
-            self._blame("link.code", typed=quoted(f"--sref {word}"))
+            self._blame(
+                say(
+                    "{typed}: style codes belong to Midjourney's own models; give a link to a picture, "
+                    "or one of this server's styles with `--style`.",
+                    typed=quoted(f"--sref {word}"),
+                )
+            )
         else:
             self.faults.append(bad_value(flag, f"--{flag.name} {word}"))
 
@@ -269,9 +320,27 @@ def nearest(word: str, known: tuple[str, ...]) -> str | None:
     return found[0] if found else None
 
 
+def unknown_name(kind: str, typed: str, names: tuple[str, ...]) -> Sentence:
+    """The sentence for a model or style (``kind``) that this server does not have."""
+    listed = ", ".join(names)
+    if kind == "model":
+        return say(
+            "`--model` {typed}: there is no such model here; choose one of {names}.",
+            typed=quoted(typed),
+            names=listed,
+        )
+    return say(
+        "`--style` {typed}: there is no such style here; choose one of {names}.",
+        typed=quoted(typed),
+        names=listed,
+    )
+
+
 def bad_value(flag: Flag, typed: str, high: float | None = None) -> Sentence:
     """The sentence for a value that a flag does not take."""
-    return Sentence.of("flag.value", typed=quoted(typed), allowed=flags.allowed(flag, high))
+    return say(
+        "{typed}: the value must be {allowed}.", typed=quoted(typed), allowed=flags.allowed(flag, high)
+    )
 
 
 def _merged(flag: Flag, mine: FlagValue, other: FlagValue) -> FlagValue:
@@ -310,28 +379,33 @@ def _is_visible(word: str) -> bool:
 
 def _link_fault(url: str, scheme: str) -> Sentence | None:
     if scheme.lower() not in ("http", "https"):
-        return Sentence.of("link.scheme", typed=quoted(url))
+        return say("{typed}: only http and https links to pictures are taken.", typed=quoted(url))
     try:
         host = urlsplit(url).hostname
     except ValueError:
         host = None
-    return None if host else Sentence.of("link.broken", typed=quoted(url))
+    return (
+        None
+        if host
+        else say("{typed} is not a complete link; copy it again from the picture.", typed=quoted(url))
+    )
 
 
 def _unknown_flag(name: str, *, helped: bool) -> Sentence:
     typed = quoted(f"--{name}")
     if not helped:
-        return Sentence.of("flag.strange", typed=typed)
+        return say("{typed}: there is no such flag.", typed=typed)
     if name.lower() in BY_SPELLING:
-        return Sentence.of("flag.case", typed=typed, name=name.lower())
+        return say(
+            "{typed}: flags are written in lowercase; write `--{name}`.", typed=typed, name=name.lower()
+        )
     if name.lower() in FOREIGN:
-        key, instead = FOREIGN[name.lower()]
-        return Sentence.of(key, typed=typed, instead=instead)
+        return flags.foreign(name.lower(), typed)
     if guess := nearest(name, tuple(BY_SPELLING)):
-        return Sentence.of("flag.guess", typed=typed, name=guess)
+        return say("{typed}: there is no such flag; did you mean `--{name}`?", typed=typed, name=guess)
     names = ", ".join(
         f"--{spelling}"
         for flag in FLAGS
         for spelling in (flag.spellings if flag.kind is Kind.MODE else flag.spellings[:1])
     )
-    return Sentence.of("flag.unknown", typed=typed, names=names)
+    return say("{typed}: there is no such flag. Flags are {names}.", typed=typed, names=names)

@@ -11,7 +11,7 @@ from bot.domain.flags import BY_NAME
 from bot.domain.job import Action
 from bot.domain.policy import Unit
 from bot.domain.prompt import REFERENCES, Prompt
-from bot.domain.sentences import Sentence
+from bot.domain.sentence import Sentence, say
 from bot.services import specs
 from engine.api import ModelInfo
 
@@ -96,58 +96,69 @@ def price(prompt: Prompt, settings: Settings, gpu_seconds: float | None = None) 
 
 
 def _understood(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Note]:
-    for part in weights.parts(prompt.text):
-        yield Note(part.text, Sentence.of("explain.part", weight=part.weight))
+    parts = weights.parts(prompt.text)
+    for part in parts:
+        alone = len(parts) == 1
+        yield Note(part.text, say("what to paint") if alone else say("weight {weight:g}", weight=part.weight))
     for name, value in prompt.values.items():
         flag = BY_NAME[name]
         yield Note(flags.write(flag, value), flag.help, flag.zh)
     style, profile = specs.style_of(prompt, model, settings)
     if style:
         words = ", ".join(piece for piece in (profile.prefix, profile.suffix) if piece)
-        yield Note("", Sentence.of("explain.style", name=style, words=words))
+        yield Note("", say("the style {name} adds: {words}", name=style, words=words))
 
 
 def _ignored(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Note]:
     given = prompt.values
-    for name, sentence in _REPLACED.items():
-        by, losers = sentence
-        if name in given:
-            yield from (_note(prompt, loser, "explain.replaced", by=by) for loser in losers if loser in given)
+    for exact, others in _REPLACES.items():
+        for name in (name for name in others if exact in given and name in given):
+            yield _note(prompt, name, say("left aside, since `--{by}` says it exactly", by=exact))
     if model.guidance_scale <= 1 and "cfg" not in given:
         for name in ("stylize", "chaos", "weird", "exp", "no"):
             if name in given:
-                yield _note(prompt, name, "explain.unguided", model=model.name)
+                yield _note(
+                    prompt, name, say("without effect: {model} paints without guidance", model=model.name)
+                )
     if "iw" in given and not prompt.images:
-        yield _note(prompt, "iw", "explain.no_picture")
+        yield _note(prompt, "iw", say("without effect: there is no picture in front of the text"))
     for reference in REFERENCES:
         weight = specs.WEIGHTS[reference]
         if weight in given and reference not in given:
-            yield _note(prompt, weight, "explain.no_reference", flag=reference)
+            yield _note(prompt, weight, say("without effect: there is no `--{flag}`", flag=reference))
     yield from _ignored_words(prompt, model, settings)
 
 
-_REPLACED = {
-    "steps": ("steps", ("quality", "draft")),
-    "size": ("size", ("ar",)),
-    "cfg": ("cfg", ("stylize", "chaos", "weird", "exp")),
+_REPLACES = {
+    "steps": ("quality", "draft"),
+    "size": ("ar",),
+    "cfg": ("stylize", "chaos", "weird", "exp"),
 }
 
 
 def _ignored_words(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Note]:
     text, _ = weights.loras(prompt.text)
     if not model.prompt_weights and weights.has_weights(text):
-        yield Note("", Sentence.of("explain.unweighted", model=model.name))
+        yield Note(
+            "", say("{model} reads all words alike: weights in the text are left out", model=model.name)
+        )
     unwanted = weights.negative(prompt.text, weighted=False)
     if unwanted and not model.negative_prompt:
-        yield Note(", ".join(unwanted), Sentence.of("explain.no_negative", model=model.name))
+        yield Note(
+            ", ".join(unwanted),
+            say("{model} has no negative prompt: parts of negative weight are left out", model=model.name),
+        )
     name, profile = specs.style_of(prompt, model, settings)
     if lacking := [lora for lora in profile.loras if lora not in model.loras]:
         yield Note(
-            f"--style {name}", Sentence.of("explain.no_loras", model=model.name, names=", ".join(lacking))
+            f"--style {name}",
+            say("{model} lacks LoRAs of this style: {names}", model=model.name, names=", ".join(lacking)),
         )
     if "niji" in prompt.values and name:
-        yield _note(prompt, "niji", "explain.no_niji", style=name)
+        yield _note(
+            prompt, "niji", say("there is no anime model here; the style {style} takes its place", style=name)
+        )
 
 
-def _note(prompt: Prompt, name: str, key: str, **fields: object) -> Note:
-    return Note(flags.write(BY_NAME[name], prompt.values[name]), Sentence.of(key, **fields))
+def _note(prompt: Prompt, name: str, says: Sentence) -> Note:
+    return Note(flags.write(BY_NAME[name], prompt.values[name]), says)

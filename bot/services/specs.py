@@ -28,7 +28,7 @@ from bot.domain.prompt import (
     render,
     unknown_model,
 )
-from bot.domain.sentences import Sentence
+from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
 from engine.api import GenerationSpec, InitImage, Lane, ModelInfo, Reference, ReferenceKind
@@ -72,7 +72,16 @@ def read(
     More than one (``{a, b}``, ``--repeat``) is an order to be confirmed first.
     """
     if (most := settings.limits.max_prompt) < len(text):
-        raise PromptError((Sentence.of("prompt.long", length=len(text), most=most),), printable(text))
+        raise PromptError(
+            (
+                say(
+                    "The prompt has {length:,} characters; at most {most:,} are taken. Please shorten it.",
+                    length=len(text),
+                    most=most,
+                ),
+            ),
+            printable(text),
+        )
     one = reader(settings, models, attached=attached, lent=lent, suffix=suffix)
     return parse_all(text, one, options=options or {}, emphasis=_emphasis(text, settings, models))
 
@@ -384,22 +393,56 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
     yield from _too_much(prompt, model, settings)
     name = quoted(model.name)
     if pictures and not model.image_to_image:
-        yield Sentence.of("model.pictures", model=name)
+        yield say(
+            "The model {model} cannot start from a picture; leave the picture out, or choose "
+            "another `--model`.",
+            model=name,
+        )
     lacking = {"no": not model.negative_prompt, "tile": not model.tile}
     for flag in (flag for flag, lacks in lacking.items() if lacks and prompt.get(flag)):
-        yield Sentence.of("model.flag", model=name, flag=flag)
+        yield say(
+            "The model {model} cannot honour `--{flag}`; leave it out, or choose another `--model`.",
+            model=name,
+            flag=flag,
+        )
     for flag in REFERENCES:
         if prompt.listed(flag) and KINDS[flag] not in model.references:
-            yield Sentence.of("model.references", model=name, flag=flag, kind=KINDS[flag].value)
+            yield say(
+                "The model {model} has no adapter for {kind} references; leave `--{flag}` out, or "
+                "choose another `--model`. A picture in front of the text works with most models.",
+                model=name,
+                flag=flag,
+                kind=KINDS[flag].value,
+            )
     sampler = prompt.get("sampler")
     if sampler is not None and sampler not in model.samplers:
         names = ", ".join(model.samplers)
-        yield Sentence.of("model.sampler", model=name, sampler=quoted(str(sampler)), names=names)
+        yield say(
+            "The model {model} has no sampler {sampler}; choose one of {names}.",
+            model=name,
+            sampler=quoted(str(sampler)),
+            names=names,
+        )
     for lora, _ in weights.loras(prompt.text)[1]:
         if lora not in model.loras:
-            key = "model.lora" if model.loras else "model.loras"
-            yield Sentence.of(key, model=name, lora=quoted(lora), names=", ".join(model.loras))
+            yield _no_lora(lora, model)
     yield from _unknown_preset(prompt, model, settings)
+
+
+def _no_lora(lora: str, model: ModelInfo) -> Sentence:
+    name = quoted(model.name)
+    if not model.loras:
+        return say(
+            "The model {model} has no LoRA {lora}, nor any other here; leave it out.",
+            model=name,
+            lora=quoted(lora),
+        )
+    return say(
+        "The model {model} has no LoRA {lora}; choose one of {names}.",
+        model=name,
+        lora=quoted(lora),
+        names=", ".join(model.loras),
+    )
 
 
 def _too_much(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Sentence]:
@@ -410,19 +453,31 @@ def _too_much(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[
     size = prompt.get("size")
     if isinstance(size, tuple) and not all(model.min_size <= int(side) <= model.max_size for side in size):
         shape = "x".join(map(str, size))
-        yield Sentence.of(
-            "model.size", model=quoted(model.name), size=shape, low=model.min_size, high=model.max_size
+        yield say(
+            "`--size {size}`: the model {model} paints from {low} to {high} pixels a side; "
+            "choose within these, or give the shape with `--ar`.",
+            model=quoted(model.name),
+            size=shape,
+            low=model.min_size,
+            high=model.max_size,
         )
     if len(prompt.text) > settings.limits.max_prompt:
-        yield Sentence.of("prompt.long", length=len(prompt.text), most=settings.limits.max_prompt)
+        yield say(
+            "The prompt has {length:,} characters; at most {most:,} are taken. Please shorten it.",
+            length=len(prompt.text),
+            most=settings.limits.max_prompt,
+        )
 
 
 def _unknown_preset(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Sentence]:
     own = settings.models.get(model.name)
     asked, names = prompt.get("preset"), [NO_PRESET, *(own.presets if own else ())]
     if asked is not None and asked not in names:
-        yield Sentence.of(
-            "model.preset", model=quoted(model.name), preset=quoted(str(asked)), names=", ".join(names)
+        yield say(
+            "`--preset` {preset}: the model {model} has no such preset; choose one of {names}.",
+            model=quoted(model.name),
+            preset=quoted(str(asked)),
+            names=", ".join(names),
         )
 
 

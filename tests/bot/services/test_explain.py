@@ -22,7 +22,7 @@ def told(text: str, **model: object) -> Explanation:
 def test_every_flag_is_said_in_both_languages() -> None:
     notes = told("a cat --ar 1:1 --seed 7").understood
     assert [(note.typed, note.says) for note in notes] == [
-        ("a cat", "weight 1"),
+        ("a cat", "what to paint"),
         ("--ar 1:1", "Shape of the pictures, width to height."),
         (
             "--seed 7",
@@ -30,6 +30,11 @@ def test_every_flag_is_said_in_both_languages() -> None:
         ),
     ]
     assert notes[1].zh == "画面的宽高比。"
+
+
+def test_parts_are_told_with_their_weights() -> None:
+    notes = told("a cat::2 fog::-0.5").understood
+    assert [(note.typed, note.says) for note in notes] == [("a cat", "weight 2"), ("fog", "weight -0.5")]
 
 
 def test_the_numbers_are_those_of_the_spec() -> None:
