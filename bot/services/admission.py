@@ -164,6 +164,17 @@ class Admission:
             return admitted
         return self._admitted(job, fresh=False)
 
+    async def appraise(self, order: Order) -> Intake:
+        """What the order would cost and take; UserError as ``admit`` has it. Nothing is fetched or written."""
+        parent = await self._parent(order)
+        prompt = self._prompt(order, parent)
+        model = self._model(prompt, order, parent)
+        job = self._job(order, prompt, model.name, self._seeds(order, prompt))
+        starts = order.action is Action.VARIATION or (prompt.images and specs.uses_pictures(prompt))
+        return self._intake(
+            order, job, model, (), specs.input_strength(prompt, order.action) if starts else None
+        )
+
     async def _commit(self, draft: _Draft) -> tuple[Job, bool]:
         try:
             job, fresh = await self._database.write(lambda connection: self._enter(connection, draft))

@@ -15,6 +15,7 @@ from bot.domain.job import UNFINISHED, Job, JobStatus, Requester
 from bot.errors import EngineStartError, NotAllowed, UserError
 from bot.services.admission import Admission
 from bot.services.backlog import Backlog
+from bot.services.batches import Batches
 from bot.services.dispatcher import Dispatcher
 from bot.services.fetcher import Fetcher
 from bot.services.library import Library
@@ -49,6 +50,7 @@ class Services:
     database: Database
     library: Library
     admission: Admission
+    batches: Batches
     dispatcher: Dispatcher
     recorder: Recorder
     outbox: Outbox
@@ -248,6 +250,7 @@ async def _wire(
         database=database,
         library=files,
         admission=admission,
+        batches=Batches(settings, database, admission, quotas, backlog, clock),
         dispatcher=dispatcher,
         recorder=recorder,
         outbox=outbox,

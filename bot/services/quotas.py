@@ -131,14 +131,20 @@ class Quotas:
         now: float,
     ) -> None:
         """Reserve inside the admission's transaction; QuotaExceeded says when there is credit again."""
+        parts = self.refuse_dear(connection, requester, place, full, now)
+        accounts.reserve(connection, job_id, requester.user_id, place.guild_id, parts, now)
+
+    def refuse_dear(
+        self, connection: Connection, requester: Requester, place: Place, full: Amounts, now: float
+    ) -> dict[Account, Amounts]:
+        """From which accounts it would be paid; QuotaExceeded when they do not hold as much."""
         cost = full.images if self.unit is Unit.IMAGES else full.gpu_seconds
         standing = self.standing(connection, requester, place, now)
         lefts = [bucket.left for bucket in standing.buckets if bucket.left is not None]
         allowed = min(cost, min(lefts, default=cost))
         if cost - allowed > standing.granted + policy.EPSILON:
             raise _exceeded(standing, cost, self.unit, now)
-        parts = _split(full, cost, allowed)
-        accounts.reserve(connection, job_id, requester.user_id, place.guild_id, parts, now)
+        return _split(full, cost, allowed)
 
     def refuse_shut_out(self, connection: Connection, requester: Requester, place: Place, now: float) -> None:
         """QuotaExceeded where an admin allows nothing at all: relaxed jobs are free, but not for them."""
