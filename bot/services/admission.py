@@ -165,7 +165,7 @@ class Admission:
         return self._admitted(job, fresh=False)
 
     async def appraise(self, order: Order) -> Intake:
-        """What the order would cost and take; UserError as ``admit`` has it. Nothing is fetched or written."""
+        """What the order would cost and take; UserError as ``admit`` has it; nothing is fetched or kept."""
         parent = await self._parent(order)
         prompt = self._prompt(order, parent)
         model = self._model(prompt, order, parent)

@@ -1,7 +1,7 @@
 """Orders of several jobs (``{a, b}``, ``--repeat``): priced as a whole, confirmed, then let in one by one.
 
-Each job is admitted by a transaction of its own, as any other, so a death in between loses and charges nothing
-that was not said; the sum is checked first, so that an order is not cut off half-way for want of credit.
+Each job is admitted by a transaction of its own, as any other, so a death in between charges nothing that was
+not said; the sum is checked first, so that an order is not cut off half-way for want of credit.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ class Batches:
         if len(orders) > room:
             raise TooManyJobs(
                 say(
-                    "These are {count} jobs, and you have room for {room}: {running} may run and {waiting} may "
-                    "wait. Ask for fewer at once, or try again when some are finished. Nothing was taken.",
+                    "These are {count} jobs, and you have room for {room}: {running} may run and {waiting} "
+                    "may wait. Ask for fewer at once, or try again when some are done. Nothing was taken.",
                     count=len(orders),
                     room=max(0, room),
                     running=self._limits.running,

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from dataclasses import replace
 
-from bot.domain.prompt import Prompt, render
+from bot.domain.prompt import REFERENCES, Prompt, render
 
 CONTENT_LIMIT = 2000
 """Characters of a content; counted as UTF-16 units here, never fewer than what Discord counts."""
@@ -63,10 +63,13 @@ def _pieces(text: str) -> list[str]:
 
 def prompt_text(prompt: Prompt) -> str:
     """The prompt as one would type it, with uploaded pictures named for what they are."""
-    images = tuple(
-        UPLOADED if image.partition(":")[0] in ("library", "attachment") else image for image in prompt.images
-    )
-    return render(replace(prompt, images=images))
+    lent = {name: tuple(map(_named, prompt.listed(name))) for name in REFERENCES if name in prompt.values}
+    images = tuple(map(_named, prompt.images))
+    return render(replace(prompt, images=images, values={**prompt.values, **lent}))
+
+
+def _named(image: str) -> str:
+    return UPLOADED if image.partition(":")[0] in ("library", "attachment") else image
 
 
 def prompt_echo(prompt: Prompt, limit: int) -> str:
@@ -74,7 +77,7 @@ def prompt_echo(prompt: Prompt, limit: int) -> str:
     whole = escape(prompt_text(prompt), 1_000_000)
     if units(whole) <= limit:
         return whole or "…"
-    flags = escape(render(Prompt("", (), prompt.values)), limit // 2)
+    flags = escape(prompt_text(Prompt("", (), prompt.values)), limit // 2)
     text = escape(prompt_text(replace(prompt, values={})), limit - units(flags) - 1)
     return f"{text} {flags}" if flags else text
 

@@ -59,7 +59,7 @@ async def test_more_jobs_than_there_is_room_for_are_refused_as_a_whole(house: Ho
         await house.services.batches.admit(orders(house, "bird --n 1 --repeat 13"))
     assert str(told.value) == (
         "These are 13 jobs, and you have room for 12: 3 may run and 10 may wait. "
-        "Ask for fewer at once, or try again when some are finished. Nothing was taken."
+        "Ask for fewer at once, or try again when some are done. Nothing was taken."
     )
     assert (await house.services.queue()).queued == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from bot.domain.job import Action, Job, JobStatus
 from bot.domain.prompt import parse
 from bot.errors import PictureRefused, QuotaExceeded, TooManyJobs, UserError
 from bot.services.admission import Order, Upload
-from engine.api import GenerationSpec, InvalidSpec
+from engine.api import GenerationSpec, InvalidSpec, ReferenceKind
+from engine.fake import SKETCH, FakeEngine
 from tests.flow.conftest import ANN, BOB, HERE, House, build
 
 
@@ -239,3 +241,53 @@ async def test_variations_of_variations_survive_the_loss_of_every_file(roomy: Ho
     restored = [spec.seeds for spec in roomy.engine.submitted[2:4]]
     assert restored == [first.seeds, second.seeds]
     assert roomy.engine.submitted[3].init == roomy.engine.submitted[1].init
+
+
+async def test_references_are_kept_and_lent_beside_the_picture_it_starts_from(tmp_path: Path) -> None:
+    """--sref and --cref: uploads and parents' files reach the engine in order, with their weights."""
+    adapted = replace(SKETCH, references=(ReferenceKind.STYLE, ReferenceKind.CHARACTER))
+    house = await build(tmp_path / "data", engine=FakeEngine({"sketch": adapted}, manual=True))
+    house.start()
+    prompt = parse(
+        "a pear --sref attachment:1::2 --cref attachment:2 --cw 50",
+        attached=("attachment:0",),
+        lent=("attachment:1", "attachment:2"),
+    )
+    uploads = tuple(upload(picture(colour)) for colour in ("lime", "red", "blue"))
+    order = Order(1, ANN, HERE, Action.IMAGINE, prompt, uploads=uploads)
+    job = (await house.services.admission.admit(order)).job
+    assert len(_inputs(house)) == 3
+    assert all("library:" in link for name in ("sref", "cref") for link in job.prompt.listed(name))
+    await _finish(house, job)
+    spec = house.engine.submitted[0]
+    assert spec.init is not None and _colour(spec.init.data) == (0, 255, 0)
+    assert [(one.kind, one.weight, _colour(one.data)) for one in spec.references] == [
+        (ReferenceKind.STYLE, 0.6, (255, 0, 0)),
+        (ReferenceKind.CHARACTER, 0.3, (0, 0, 255)),
+    ]
+
+    varied = (await house.order(None, action=Action.VARIATION, parent=job.id, index=1)).job
+    await _finish(house, varied, after=2)
+    spec = house.engine.submitted[1]
+    assert spec.init is not None and spec.init.strength == 0.65
+    assert [_colour(one.data) for one in spec.references] == [(255, 0, 0), (0, 0, 255)]
+    assert len(_inputs(house)) == 3
+    await house.stop()
+
+
+async def test_a_reference_alone_starts_from_noise(tmp_path: Path) -> None:
+    adapted = replace(SKETCH, references=(ReferenceKind.STYLE,), image_to_image=False)
+    house = await build(tmp_path / "data", engine=FakeEngine({"sketch": adapted}, manual=True))
+    house.start()
+    prompt = parse("a pear --sref attachment:0", lent=("attachment:0",))
+    order = Order(1, ANN, HERE, Action.IMAGINE, prompt, uploads=(upload(picture("red")),))
+    job = (await house.services.admission.admit(order)).job
+    await _finish(house, job)
+    spec = house.engine.submitted[0]
+    assert spec.init is None and len(spec.references) == 1
+    await house.stop()
+
+
+def _colour(data: bytes) -> object:
+    with Image.open(io.BytesIO(data)) as opened:
+        return opened.convert("RGB").getpixel((3, 3))
