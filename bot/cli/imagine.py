@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.config import Settings
 from bot.domain.job import Action, Job, Place, Requester
-from bot.domain.prompt import Prompt, parse
-from bot.errors import OperatorError
+from bot.domain.prompt import Prompt, parse, parse_all
+from bot.domain.sentence import say
+from bot.errors import OperatorError, PromptError
 from bot.services import specs
 from bot.services.admission import Order
 from bot.services.app import Services, open_services
@@ -68,14 +70,19 @@ def read_prompt(text: str, settings: Settings) -> Prompt:
     """
     highs = {"n": settings.limits.max_images, "steps": settings.limits.max_steps}
     aliases = {alias.lower(): name for name, model in settings.models.items() for alias in model.aliases}
-    return parse(
-        text,
+    read = partial(
+        parse,
         max_length=settings.limits.max_prompt,
         highs=highs,
         models=tuple(settings.models),
         styles=tuple(specs.styles_of(settings)),
         aliases=aliases,
     )
+    prompts = parse_all(text, read)
+    if len(prompts) > 1:
+        asked = say("This asks for {count} jobs; the command line paints one at a time.", count=len(prompts))
+        raise PromptError((asked,), text)
+    return prompts[0]
 
 
 def imagine(settings: Settings, text: str, out: Path, build: Callable[[Settings], Engine]) -> Painted:

@@ -53,6 +53,8 @@ __all__ = [
 
 MAX_LENGTH = 6000
 """Characters of a prompt; Discord's own limit for a command option."""
+ENOUGH = 3000
+"""Characters of an order's prompts after which no more faults are looked for, once there are some."""
 MAX_SEED = 2**32
 Review = Callable[["Prompt"], Iterable[Sentence]]
 """Further faults of what was understood: those that only the chosen model knows."""
@@ -164,7 +166,11 @@ def parse_all(
         raise PromptError(faults, printable(text))
     prompts: list[Prompt] = []
     told: dict[str, None] = {}
+    seen = 0
     for single in expand(with_options(text, options), emphasis=emphasis):
+        if told and seen > ENOUGH:
+            break
+        seen += len(single)
         try:
             prompts += _repeated(read(single))
         except PromptError as error:

@@ -20,6 +20,7 @@ _LORA = re.compile(
 )
 _ESCAPED = re.compile(r"\\([{}])")
 _EDIT = re.compile(r"\[([^\[\]:]*):([^\[\]:]*):\s*\d*\.?\d+\s*\]")
+_TURNS = re.compile(r"\[([^\[\]|]*)\|[^\[\]]*\]")
 _WEIGHT = re.compile(r":\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*$")
 _JOINT = re.compile(r"\s*\b(?:BREAK|AND)\b\s*")
 NOVELAI_STEP = 1.05
@@ -116,6 +117,7 @@ def from_novelai(text: str) -> str:
 def plain(text: str) -> str:
     """The text without weights, for models that would read ``(a:1.2)`` letter by letter."""
     text = _EDIT.sub(lambda found: found[2] or found[1], " ".join(text.split()))
+    text = _TURNS.sub(r"\1", text)
     opened: list[int] = []
     dropped: list[tuple[int, int]] = []
     for place, char in enumerate(text):

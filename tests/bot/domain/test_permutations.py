@@ -72,6 +72,18 @@ def test_all_prompts_of_an_order_with_each_fault_once() -> None:
     assert caught.value.prompt == "{red, blue} cat --c {1, x} --video"
 
 
+def test_a_long_order_stops_at_its_first_faulty_prompts() -> None:
+    read: list[str] = []
+
+    def one(single: str) -> Prompt:
+        read.append(single)
+        return parse(single)
+
+    with pytest.raises(PromptError) as caught:
+        parse_all("{1, 2, 3, 4, 5} --seed x " + "a" * 1600, one)
+    assert len(read) == 2 and len(caught.value.faults) == 1
+
+
 def test_repeats_go_on_counting_from_a_seed() -> None:
     seeds = [prompt.get("seed") for prompt in parse_all("cat --n 4 --repeat 3 --seed 4294967290", parse)]
     assert seeds == [4294967290, 4294967294, 2]

@@ -60,6 +60,7 @@ def test_parts_become_a_composition_or_a_list() -> None:
         ("a ((red)) [blue] cat", "a red blue cat"),
         ("[cat:dog:0.5]", "dog"),
         ("[cat::0.5]", "cat"),
+        ("a [cat|dog] here", "a cat here"),
         ("a BREAK b AND c", "a, b, c"),
         (r"a \(red\) cat", "a (red) cat"),
         ("a :) smile (", "a :) smile ("),
