@@ -132,14 +132,13 @@ def parse(
     understood, so that those which only the model knows come in the same answer.
     """
     shown = printable(text)
-    if faults := tuple(text_faults(text, max_length)):
+    typed = " ".join(with_options(text, options).split())
+    if faults := tuple(text_faults(text, max_length)) or tuple(
+        text_faults(typed, max(max_length, MAX_LENGTH))
+    ):
         raise PromptError(faults, shown)
     known = Known(models, styles, aliases, highs)
-    typed = " ".join(with_options(text, options).split())
-    typed = infotext.as_typed(typed, (*models, *aliases))
-    if faults := tuple(text_faults(typed, max(max_length, len(text)))):
-        raise PromptError(faults, shown)
-    reading = Reading(attached, known, lent).read(words_of(typed))
+    reading = Reading(attached, known, lent).read(words_of(infotext.as_typed(typed, (*models, *aliases))))
     reading.take_images()
     _add_suffix(reading, suffix, known)
     reading.check_text()

@@ -50,7 +50,6 @@ class Services:
     database: Database
     library: Library
     admission: Admission
-    batches: Batches
     dispatcher: Dispatcher
     recorder: Recorder
     outbox: Outbox
@@ -59,6 +58,11 @@ class Services:
     backlog: Backlog
     drained: asyncio.Event
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def batches(self) -> Batches:
+        """Orders of several jobs at once."""
+        return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
 
     async def run(self) -> None:
         """Start the engine and work until drained; raises EngineStartError, or EngineError when it broke."""
@@ -250,7 +254,6 @@ async def _wire(
         database=database,
         library=files,
         admission=admission,
-        batches=Batches(settings, database, admission, quotas, backlog, clock),
         dispatcher=dispatcher,
         recorder=recorder,
         outbox=outbox,

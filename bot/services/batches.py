@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -73,14 +73,12 @@ class Batches:
         admission: Admission,
         quotas: Quotas,
         backlog: Backlog,
-        clock: Callable[[], float],
     ) -> None:
         self._limits = settings.limits
         self._database = database
         self._admission = admission
         self._quotas = quotas
         self._backlog = backlog
-        self._clock = clock
 
     async def quote(self, orders: Sequence[Order]) -> Quote:
         """The price of all; UserError when they could not all be let in. Nothing is fetched or written."""
@@ -111,7 +109,7 @@ class Batches:
         return Batch(tuple(admitted))
 
     def _refuse(self, connection: Connection, orders: Sequence[Order], total: Amounts) -> None:
-        first, now = orders[0], self._clock()
+        first, now = orders[0], self._quotas.clock()
         room = (
             self._limits.running + self._limits.waiting - jobs.unfinished(connection, first.requester.user_id)
         )

@@ -73,7 +73,7 @@ class Quotas:
     ) -> None:
         self._quota = settings.quota
         self._database = database
-        self._clock = clock
+        self.clock = clock
         self.unit = Unit(settings.quota.unit)
 
     async def info(self, requester: Requester, place: Place) -> Info:
@@ -105,7 +105,7 @@ class Quotas:
         """Give credits on top, spent when a window is empty; ``key`` (an interaction's id) makes it once."""
         _admins_only(actor)
         _reasonable(amount, least=1)
-        once, now = key or uuid.uuid4().hex, self._clock()
+        once, now = key or uuid.uuid4().hex, self.clock()
         await self._database.write(
             lambda connection: accounts.grant(connection, once, subject, amount, self.unit, now)
         )
@@ -113,7 +113,7 @@ class Quotas:
     async def reset(self, actor: Requester, subject: Subject, key: str | None = None) -> None:
         """Forget what was used, and limits that admins set for the subject."""
         _admins_only(actor)
-        once, now = key or uuid.uuid4().hex, self._clock()
+        once, now = key or uuid.uuid4().hex, self.clock()
 
         def work(connection: Connection) -> None:
             if accounts.reset(connection, once, subject, now):
@@ -186,12 +186,12 @@ class Quotas:
         standing = None
         if subject.scope is Scope.USER:
             who, where = Requester(subject.id, role_ids), Place(guild_id, 0)
-            standing = self.standing(connection, who, where, self._clock())
+            standing = self.standing(connection, who, where, self.clock())
         limits = self._layer(subject, stored)
         return Rule(subject, self.unit, limits, stored.get(subject, Limits()), standing)
 
     def _info(self, connection: Connection, requester: Requester, place: Place) -> Info:
-        now = self._clock()
+        now = self.clock()
         counts = jobs.count_by_status(connection, requester.user_id)
         life = jobs.lifetime(connection, requester.user_id)
         return Info(

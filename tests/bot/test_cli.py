@@ -104,6 +104,7 @@ def test_version(tessera: Tessera) -> None:
             "none.toml: there is no such file; copy config.example.toml.",
         ),
         (("imagine", ""), "The prompt is empty; say what to paint, for example `a red apple --ar 3:2`."),
+        (("imagine", "a {red, blue} cat"), "This asks for 2 jobs; the command line paints one at a time."),
         (("imagine", "cat --n 10"), "`--n 10`: the value must be a whole number from 1 to 9."),
         (
             ("imagine", "cat", "--ar", "9:1"),
