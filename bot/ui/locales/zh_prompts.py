@@ -18,7 +18,9 @@ PROMPTS: dict[str, str] = {
     ),
     "The weights behind `::` add up to {sum:g}; together they must be more than 0, "
     "for example `cat::2 fog::-1`.": ("`::` 后的权重之和为 {sum:g}；总和必须大于 0，例如 `猫::2 雾::-1`。"),
-    "In your suffix (change it with /prefer suffix): {fault}": "你的后缀有误（用 /prefer suffix 修改）：{fault}",
+    "In your suffix (change it with /prefer suffix): {fault}": (
+        "你的后缀有误（用 /prefer suffix 修改）：{fault}"
+    ),
     "`{{a, b}}` and `--repeat` ask for {count} jobs; at most {most} may be ordered at once.": (
         "`{{a, b}}` 和 `--repeat` 共要 {count} 个任务；一次最多 {most} 个。"
     ),
@@ -49,7 +51,9 @@ PROMPTS: dict[str, str] = {
     # Values
     "one of {names}": "以下之一：{names}",
     "one of {names}, or nothing": "以下之一：{names}，或不写",
-    "two whole numbers like `{example}`, from {low} to {high}": "两个整数，如 `{example}`，从 {low} 到 {high}",
+    "two whole numbers like `{example}`, from {low} to {high}": (
+        "两个整数，如 `{example}`，从 {low} 到 {high}"
+    ),
     "width and height in pixels like `{example}`, each from {low:g} to {high:g}": (
         "以像素为单位的宽和高，如 `{example}`，各从 {low:g} 到 {high:g}"
     ),
@@ -110,7 +114,8 @@ PROMPTS: dict[str, str] = {
     ),
     "`--size {size}`: the model {model} paints from {low} to {high} pixels a side; choose within these, "
     "or give the shape with `--ar`.": (
-        "`--size {size}`：模型 {model} 每边可画 {low} 到 {high} 像素；请在此范围内选择，或用 `--ar` 指定比例。"
+        "`--size {size}`：模型 {model} 每边可画 {low} 到 {high} 像素；"
+        "请在此范围内选择，或用 `--ar` 指定比例。"
     ),
     "`--preset` {preset}: the model {model} has no such preset; choose one of {names}.": (
         "`--preset` {preset}：模型 {model} 没有这个预设；可选 {names}。"
@@ -121,7 +126,9 @@ PROMPTS: dict[str, str] = {
         "共 {count} 个任务，而你还能下 {room} 个：可同时进行 {running} 个，等待 {waiting} 个。"
         "请减少数量，或等一些完成后再试。没有扣费。"
     ),
-    "This asks for {count} jobs; the command line paints one at a time.": "这要 {count} 个任务；命令行一次只画一个。",
+    "This asks for {count} jobs; the command line paints one at a time.": (
+        "这要 {count} 个任务；命令行一次只画一个。"
+    ),
     # The explanation
     "what to paint": "要画的内容",
     "weight {weight:g}": "权重 {weight:g}",
@@ -130,7 +137,9 @@ PROMPTS: dict[str, str] = {
     "without effect: {model} paints without guidance": "不起作用：{model} 不使用引导",
     "without effect: there is no picture in front of the text": "不起作用：文字前没有图片",
     "without effect: there is no `--{flag}`": "不起作用：没有 `--{flag}`",
-    "{model} reads all words alike: weights in the text are left out": "{model} 对所有词一视同仁：文字里的权重被略去",
+    "{model} reads all words alike: weights in the text are left out": (
+        "{model} 对所有词一视同仁：文字里的权重被略去"
+    ),
     "{model} has no negative prompt: parts of negative weight are left out": (
         "{model} 没有反向提示词：负权重的部分被略去"
     ),
