@@ -123,13 +123,12 @@ def parse(
     """Read what a user typed; PromptError names every fault.
 
     ``attached`` are references to pictures that came beside the text: they stand first in ``images``, and
-    with one the text may be empty. ``lent`` are references that only flags may name (``--sref
-    attachment:1``). ``highs`` lowers the upper ends of flags (by name) to what may be had.
-    ``models`` and ``styles`` are the names that ``--model`` and ``--style`` may take, ``aliases`` other names
-    of models in lowercase; without any, every name passes here. ``options`` are a user's own flags
-    (``--name`` stands for a text), ``suffix`` comes behind every prompt and fills in flags that it lacks: a
-    rendered prompt holds both, so leave them out when it is read again. ``review`` adds faults of what was
-    understood, so that those which only the model knows come in the same answer.
+    with one the text may be empty. ``lent`` are references that only flags may name. ``highs`` lowers the
+    upper ends of flags (by name) to what may be had. ``models`` and ``styles`` are the names that ``--model``
+    and ``--style`` may take, ``aliases`` other names of models in lowercase; without any, every name passes.
+    ``options`` are a user's own flags (``--name`` stands for a text), ``suffix`` comes behind each prompt and
+    fills in flags that it lacks: a rendered prompt holds both, so leave them out when it is read again.
+    ``review`` adds faults of what was understood: those which only the model knows.
     """
     shown = printable(text)
     typed = " ".join(with_options(text, options).split())

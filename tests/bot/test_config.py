@@ -58,7 +58,7 @@ def test_the_example_names_every_key() -> None:
 
 def _uncommented(line: str) -> str:
     bare = line.removeprefix("# ")
-    section = bare.startswith(("[models", "[quota.")) and "<" not in bare
+    section = bare.startswith(("[models", "[styles", "[quota.")) and "<" not in bare
     return bare if "=" in bare or section else line
 
 
