@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.domain.flags import FlagValue
 from bot.domain.infotext import as_typed, sampler_name
 from bot.domain.prompt import Prompt, parse, render
 from bot.errors import PromptError
@@ -14,7 +15,7 @@ PASTED = (
     "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x768, "
     'Model hash: 6ce0161689, Model: sd15, Clip skip: 2, Lora hashes: "a: 1, b: 2", Version: v1.9.4'
 )
-UNDERSTOOD = {
+UNDERSTOOD: dict[str, FlagValue] = {
     "seed": 1,
     "no": ("(bad hands, extra feet:1.4)", "fog", "(bad hands, tail:1.1)"),
     "steps": 20,

@@ -27,7 +27,13 @@ def test_it_shows_what_was_understood() -> None:
 def test_it_completes_the_flag_being_typed() -> None:
     """From the flag table."""
     offers = shown("a cat --st")
-    assert [value for _, value in offers] == ["a cat --stylize 250", "a cat --steps 20", "a cat --stop 80"]
+    assert [value for _, value in offers] == [
+        "a cat --stylize 250",
+        "a cat --steps 20",
+        "a cat --stop 80",
+        "a cat --style raw",
+        "a cat --stealth",
+    ]
 
 
 def test_it_warns_of_a_fault_while_typing() -> None:
