@@ -16,8 +16,10 @@ from bot.config import Settings, load
 from bot.errors import DiscordLoginError, EngineStartError
 
 if TYPE_CHECKING:
+    from bot.cli.models import Shelf
     from engine.api import Engine
     from engine.profile import ModelSource
+    from engine.sources import HubModel
 
 CODES = "Exit codes:\n\n" + "\n".join(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items())
 app = typer.Typer(
@@ -33,7 +35,9 @@ database = typer.Typer(
     help="Look after the database: upgrade, backup, check.", no_args_is_help=True, epilog=CODES
 )
 app.add_typer(database, name="db")
-models = typer.Typer(help="Look at the models.", no_args_is_help=True, epilog=CODES)
+models = typer.Typer(
+    help="Look after the models: list, pull, check, remove.", no_args_is_help=True, epilog=CODES
+)
 app.add_typer(models, name="models")
 
 LIBRARIES = {
@@ -48,6 +52,7 @@ LIBRARIES = {
 OpenMP threads soon sleep at a barrier: spinning for a partner whose core is taken cost seven times the work.
 """
 
+Names = Annotated[list[str] | None, typer.Argument(help="Names from the configuration; all when left out.")]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -181,6 +186,72 @@ def list_models(config: Config = None) -> None:
     print(describe(_settings(config, quiet=True), describe_model))
 
 
+@models.command("pull", epilog=CODES)
+def pull_models(names: Names = None, config: Config = None) -> None:
+    """Fetch models that have a hub and a revision in the configuration; goes on where it was cut off.
+
+    Every file is checked by its SHA-256. Pickles and a model's own code are never fetched. A token for gated
+    models comes from HF_TOKEN or [hub] token.
+    """
+    from bot.cli.models import pull
+
+    settings = _settings(config, quiet=True)
+    for line in pull(settings, names or [], _shelf(settings)):
+        print(line, flush=True)
+
+
+@models.command("check", epilog=CODES)
+def check_models(names: Names = None, config: Config = None) -> None:
+    """Check models: every byte of those from a hub, the others as the bot does at its start."""
+    from bot.cli.models import check
+
+    settings = _settings(config, quiet=True)
+    well = True
+    for line, sound in check(settings, names or [], _shelf(settings), describe_model):
+        print(line, flush=True)
+        well = well and sound
+    if not well:
+        raise typer.Exit(FAILED)
+
+
+@models.command("remove", epilog=CODES)
+def remove_model(
+    name: Annotated[str, typer.Argument(help="Name from the configuration.")], config: Config = None
+) -> None:
+    """Delete the files that `pull` brought for a model. Stop the bot first, or let it use another one."""
+    from bot.cli.models import remove
+
+    settings = _settings(config, quiet=True)
+    print(remove(settings, name, _shelf(settings)))
+
+
+def _shelf(settings: Settings) -> Shelf:
+    from bot.cli.models import Shelf
+    from engine import sources
+
+    return Shelf(
+        pull=lambda name: sources.pull(_hub_model(settings, name)),
+        check=lambda name: sources.check(_hub_model(settings, name)),
+        remove=lambda name: sources.remove(_hub_model(settings, name)),
+    )
+
+
+def _hub_model(settings: Settings, name: str) -> HubModel:
+    from engine.sources import HubModel
+
+    model, token = settings.models[name], settings.hub.token
+    return HubModel(
+        name=name,
+        repo=str(model.hub),
+        revision=str(model.revision),
+        folder=settings.folder_of(name),
+        mirrors=model.mirrors or settings.hub.mirrors,
+        token=token.get_secret_value() if token else None,
+        variant=model.variant,
+        sha256=model.sha256,
+    )
+
+
 def build_engine(settings: Settings) -> Engine:
     """The engine that paints; EngineStartError without its default model. Tests swap it."""
     for variable, value in LIBRARIES.items():
@@ -217,9 +288,7 @@ def describe_model(settings: Settings, name: str) -> str:
     from engine.profile import read_profile
 
     info = read_profile(_source(settings, name), PIPELINES).info
-    return (
-        f"{info.family}, {info.native_size * info.upscale} pixels, complete in {settings.models[name].path}"
-    )
+    return f"{info.family}, {info.native_size * info.upscale} pixels, complete in {settings.folder_of(name)}"
 
 
 def _source(settings: Settings, name: str) -> ModelSource:
@@ -228,7 +297,8 @@ def _source(settings: Settings, name: str) -> ModelSource:
     model = settings.models[name]
     return ModelSource(
         name=name,
-        path=model.path,
+        path=settings.folder_of(name),
+        hub=model.hub,
         description=model.description or None,
         native_size=model.native_size,
         steps=model.steps,

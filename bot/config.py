@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from bot.errors import ConfigError
@@ -18,6 +27,8 @@ PREFIX = "TESSERA_"
 SHORT_VARIABLES: dict[str, tuple[str, ...]] = {
     "DISCORD_TOKEN": ("discord", "token"),
     f"{PREFIX}DATA_DIR": ("data", "dir"),
+    "HF_TOKEN": ("hub", "token"),
+    "HF_ENDPOINT": ("hub", "mirrors"),
 }
 """Variables with names of their own; the long name wins where both are set."""
 SKETCH_MODEL = Path(__file__).parent.parent / "engine" / "assets" / "sketch"
@@ -51,6 +62,13 @@ class Section(BaseModel):
     )
 
 
+def _bare(token: SecretStr | None) -> SecretStr | None:
+    plain = token.get_secret_value().strip() if token else ""
+    if not plain.isascii() or len(plain.split()) > 1:
+        raise ValueError("must be the bare token, without spaces or other characters around it")
+    return SecretStr(plain) if plain else None
+
+
 class Discord(Section):
     """How the bot signs in, and whom it obeys."""
 
@@ -69,10 +87,7 @@ class Discord(Section):
     @field_validator("token")
     @classmethod
     def _token(cls, token: SecretStr | None) -> SecretStr | None:
-        plain = token.get_secret_value().strip() if token else ""
-        if not plain.isascii() or len(plain.split()) > 1:
-            raise ValueError("must be the bare token, without spaces or other characters around it")
-        return SecretStr(plain) if plain else None
+        return _bare(token)
 
 
 class Data(Section):
@@ -102,10 +117,66 @@ class Engine(Section):
     window: int = Field(8, ge=1, le=1000, description="Jobs the engine holds at once; the rest wait as rows.")
 
 
+HUB = "https://huggingface.co"
+Mirror = Annotated[
+    str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"), AfterValidator(lambda url: url.rstrip("/"))
+]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+
+
+def _some(mirrors: tuple[str, ...]) -> tuple[str, ...]:
+    if not mirrors:
+        raise ValueError(f"is empty; {HUB} is the usual one")
+    return mirrors
+
+
+class Hub(Section):
+    """Where `tessera models pull` fetches models that have a `hub` name; nothing else ever goes there."""
+
+    mirrors: Annotated[tuple[Mirror, ...], Field(strict=False), AfterValidator(_some)] = Field(
+        (HUB,),
+        description="Addresses that speak the hub's language, tried in this order; also HF_ENDPOINT.",
+    )
+    token: SecretStr | None = Field(
+        None,
+        description="For gated models; sent to the first mirror only. Better in HF_TOKEN.",
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _token(cls, token: SecretStr | None) -> SecretStr | None:
+        return _bare(token)
+
+
 class Model(Section):
     """A model of one's own, in diffusers' folder format; its name in the brackets is what --model takes."""
 
-    path: Folder = Field(description="Folder with model_index.json.")
+    hub: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$",
+        description="Its owner/name on the hub, for `tessera models pull`; needs `revision`.",
+    )
+    revision: str | None = Field(
+        None,
+        validate_default=True,
+        pattern=r"^[0-9a-f]{40}$",
+        description="Commit on the hub, in full, so that what is fetched never changes.",
+    )
+    path: Folder | None = Field(
+        None,
+        validate_default=True,
+        description="Folder with model_index.json. May be left out beside `hub`: it is models/<name> in the "
+        "data folder then.",
+    )
+    mirrors: Annotated[tuple[Mirror, ...], Field(strict=False)] = Field(
+        (), description="Mirrors of this model, in place of [hub] mirrors."
+    )
+    variant: str = Field(
+        "", pattern=r"^\w{0,32}$", description="Variant of the weights to fetch: fp16 is half the size."
+    )
+    sha256: Annotated[Mapping[str, Sha256], Field(strict=False)] = Field(
+        {}, description="SHA-256 of files by their path, checked in place of what the mirror says."
+    )
     description: str = Field("", max_length=100, description="A line for the list of models.")
     native_size: int | None = Field(
         None,
@@ -135,6 +206,20 @@ class Model(Section):
     presets: Mapping[Name, str] = Field(
         {}, description="Undesired content by name, for --preset; the one named default is always added."
     )
+
+    @field_validator("revision")
+    @classmethod
+    def _pinned(cls, revision: str | None, info: ValidationInfo) -> str | None:
+        if revision is None and info.data.get("hub"):
+            raise ValueError("is missing; give the 40 digits of a commit, from the model's page on the hub")
+        return revision
+
+    @field_validator("path")
+    @classmethod
+    def _somewhere(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is None and info.data.get("hub", "") is None:
+            raise ValueError("is missing; give the model's folder, or hub and revision to pull it")
+        return path
 
 
 class Style(Section):
@@ -222,6 +307,7 @@ class Settings(Section):
     discord: Discord = Discord()
     data: Data = Data()
     engine: Engine = Engine()
+    hub: Hub = Hub()
     models: Mapping[Name, Model] = Field({}, validate_default=True)
     styles: Mapping[Name, Style] = {}
     limits: Limits = Limits()
@@ -237,6 +323,10 @@ class Settings(Section):
             return models
         own = models.get("sketch", {})
         return {**models, "sketch": {"path": SKETCH_MODEL, **own} if isinstance(own, Mapping) else own}
+
+    def folder_of(self, name: str) -> Path:
+        """Where a model lies, or will when it is pulled; a name with slashes is one folder all the same."""
+        return self.models[name].path or self.data.dir / "models" / name.replace("/", "--")
 
 
 Keys = tuple[str, ...]
@@ -339,7 +429,7 @@ def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[Keys, str, object]]
     """Keys, variable and value of everything the environment sets; later ones win."""
     for variable, keys in SHORT_VARIABLES.items():
         if environ.get(variable, "").strip():
-            yield keys, variable, environ[variable]
+            yield keys, variable, _from_text(keys, environ[variable])
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and "__" in variable:
             keys = tuple(variable.removeprefix(PREFIX).lower().split("__"))
@@ -432,6 +522,9 @@ def _fault(detail: ErrorDetails, places: Mapping[Keys, str]) -> str:
     return f"{_place(keys, places)}{'.'.join(keys)}: {_complaint(detail, keys)}"
 
 
+_SECRET = frozenset({("discord",), ("discord", "token"), ("hub",), ("hub", "token")})
+
+
 def _complaint(detail: ErrorDetails, keys: Keys) -> str:
     """The second half of a fault. Never holds a secret: of those, not even the wrong value is shown."""
     kind, context = detail["type"], detail.get("ctx", {})
@@ -441,9 +534,9 @@ def _complaint(detail: ErrorDetails, keys: Keys) -> str:
         return "is missing"
     if kind == "value_error":
         return str(context["error"])
-    hidden = keys in (("discord",), ("discord", "token"))
+    hidden = keys in _SECRET
     given = "" if hidden else f", not {_short(detail['input'])}"
-    return f"must be {_wanted(kind, context, detail['msg'])}{given}"
+    return f"must be {_wanted(kind, context, detail['msg'], keys)}{given}"
 
 
 _WANTED = {
@@ -468,9 +561,21 @@ _WANTED = {
 }
 
 
-def _wanted(kind: str, context: Mapping[str, Any], message: str) -> str:
+_SHAPES = {
+    "hub": "owner/name as on the model's page",
+    "revision": "a commit's 40 digits in full (no branch, no tag)",
+    "mirrors": "an address that begins with https:// or http://",
+    "variant": "a word, such as fp16",
+    "sha256": "64 digits from 0 to f",
+}
+
+
+def _wanted(kind: str, context: Mapping[str, Any], message: str, keys: Keys) -> str:
     if kind == "string_pattern_mismatch" and "cuda" in context["pattern"]:
         return "auto, cpu, cuda, cuda:N or mps"
+    shape = next((_SHAPES[key] for key in reversed(keys) if key in _SHAPES), None)
+    if kind == "string_pattern_mismatch" and shape:
+        return shape
     if kind == "string_pattern_mismatch":
         return "a name of letters, digits, dots and dashes"
     plain = {name: int(edge) if isinstance(edge, float) else edge for name, edge in context.items()}

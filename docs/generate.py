@@ -31,6 +31,10 @@ NAMED: dict[str, type[Section]] = {"models": Model, "styles": Style}
 """Tables of tables: a section for each name that the operator chooses."""
 SAMPLE_NAMES = {"models": "sd15", "styles": "storybook"}
 SAMPLES = {
+    "models.hub": '"stable-diffusion-v1-5/stable-diffusion-v1-5"',
+    "models.revision": f'"{"0123456789" * 4}"',
+    "models.variant": '"fp16"',
+    "models.sha256": f'{{ "unet/diffusion_pytorch_model.safetensors" = "{"0123456789abcdef" * 4}" }}',
     "models.path": '"/models/stable-diffusion-v1-5"',
     "models.description": '"Photographs and paintings"',
     "models.native_size": "512",
@@ -182,14 +186,16 @@ def _section(name: str, section: type[Section]) -> Iterator[str]:
 
 def _type(field: FieldInfo) -> str:
     kind: object = field.annotation
-    if isinstance(kind, types.UnionType):
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
         kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is typing.Literal:
         return "text"
     if typing.get_origin(kind) is tuple:
         inner = str(typing.get_args(kind)[0])
         return "list of texts" if "str" in inner else "list of ids"
-    if typing.get_origin(kind) is Mapping and Section not in typing.get_args(kind)[1].__mro__:
+    if typing.get_origin(kind) is Mapping and Section not in getattr(typing.get_args(kind)[1], "__mro__", ()):
         return "table"
     names = {int: "whole number", float: "number", bool: "true/false", str: "text", Path: "path"}
     return names.get(typing.cast(type, kind), "secret" if "Secret" in str(kind) else "sections")

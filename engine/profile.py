@@ -34,6 +34,8 @@ class ModelSource:
     guidance_scale: float | None = None
     sampler: str | None = None
     max_size: int | None = None
+    hub: str | None = None
+    """Where it can be pulled from by its name."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
@@ -98,6 +100,10 @@ _LIBRARIES = frozenset({"diffusers", "transformers"})
 
 
 def _index(source: ModelSource) -> dict[str, Any]:
+    if source.hub is not None and not source.path.is_dir():
+        raise ModelUnavailable(
+            f"Model {source.name!r} is not downloaded yet; type: tessera models pull {source.name}"
+        )
     if not source.path.is_dir():
         raise ModelUnavailable(
             f"Model {source.name!r}: there is no folder {source.path}; put the model there, or mend its path."

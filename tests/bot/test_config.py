@@ -101,7 +101,32 @@ def load_dict(raw: dict[str, Any]) -> Settings:
             "line 2: engine.default_model: there is no model 'sd15'; "
             "add [models.sd15] or choose one of sketch",
         ),
-        ("[models.x]\nsteps = 5", "line 1: models.x.path: is missing"),
+        (
+            "[models.x]\nsteps = 5",
+            "line 1: models.x.path: is missing; give the model's folder, or hub and revision to pull it",
+        ),
+        (
+            '[models.x]\nhub = "a/b"',
+            "line 1: models.x.revision: is missing; "
+            "give the 40 digits of a commit, from the model's page on the hub",
+        ),
+        (
+            '[models.x]\nhub = "a/b"\nrevision = "main"',
+            "line 3: models.x.revision: must be a commit's 40 digits in full (no branch, no tag), not 'main'",
+        ),
+        (
+            f'[models.x]\nrevision = "{"a" * 40}"\nhub = "a"',
+            "line 3: models.x.hub: must be owner/name as on the model's page, not 'a'",
+        ),
+        (
+            '[models.x]\npath = "m"\nsha256 = { "unet/a.safetensors" = "12" }',
+            "line 3: models.x.sha256.unet/a.safetensors: must be 64 digits from 0 to f, not '12'",
+        ),
+        (
+            '[hub]\nmirrors = ["ftp://x"]',
+            "line 2: hub.mirrors: must be an address that begins with https:// or http://, not 'ftp://x'",
+        ),
+        ("[hub]\nmirrors = []", "line 2: hub.mirrors: is empty; https://huggingface.co is the usual one"),
         (
             '[models."a b"]\npath = "m"',
             "line 1: models.a b: must be a name of letters, digits, dots and dashes, not 'a b'",
