@@ -31,6 +31,8 @@ CHECKER = "safety_checker"
 """Component of a gigabyte that only the picture check of that name wants."""
 LIBRARIES = frozenset({"diffusers", "transformers"})
 TIMEOUT_S = 30.0
+KEPT = 1 << 16
+"""Bytes that are written at a time: a cut line loses fewer than these."""
 _CHUNK = 1 << 20
 _NAME = re.compile(r"\w[\w.+-]{0,200}", re.ASCII)
 _WEIGHTS = re.compile(
@@ -380,9 +382,11 @@ def _connect() -> None:
     """An http client that does not wait for ever; progress is for people only."""
     import httpx2
     import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub.utils import disable_progress_bars, logging
 
     huggingface_hub.set_client_factory(lambda: httpx2.Client(follow_redirects=True, timeout=TIMEOUT_S))
+    constants.DOWNLOAD_CHUNK_SIZE = KEPT  # of its 10 MB a cut line would lose whatever is not full
     logging.set_verbosity_error()
     if not sys.stderr.isatty():
         disable_progress_bars()

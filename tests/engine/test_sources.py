@@ -1,0 +1,273 @@
+"""Pulling a model from hubs that are away, cut the line, lie, or list what no model has."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from engine import sources
+from engine.api import EngineError
+from engine.sources import MANIFEST, DownloadFailed, HubModel
+from tests.hub import REPO, REVISION, Mirror, serving
+
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+CONTENT = random.Random(0).randbytes(300_000)
+FILES = {
+    "model_index.json": json.dumps(
+        {
+            "_class_name": "StableDiffusionPipeline",
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "tokenizer": ["transformers", "CLIPTokenizer"],
+            "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+            "image_encoder": [None, None],
+        }
+    ).encode(),
+    WEIGHTS: CONTENT,
+    "unet/diffusion_pytorch_model.fp16.safetensors": CONTENT[:1000],
+    "unet/diffusion_pytorch_model.bin": b"a pickle",
+    "unet/config.json": b"{}",
+    "unet/modeling.py": b"print('code of its own')",
+    "tokenizer/merges.txt": b"a b",
+    "tokenizer/vocab.json": b"{}",
+    "safety_checker/model.safetensors": b"large",
+    "v1-5-pruned.safetensors": b"all in one",
+    "v1-5-pruned.ckpt": b"a pickle",
+    ".gitattributes": b"",
+    "pictures/a cat, painted.png": b"",
+}
+TAKEN = {"model_index.json", WEIGHTS, "unet/config.json", "tokenizer/merges.txt", "tokenizer/vocab.json"}
+Pulled = Callable[..., HubModel]
+
+
+@pytest.fixture
+def mirrors() -> Iterator[tuple[Mirror, Mirror]]:
+    pair = Mirror(FILES), Mirror(FILES)
+    with serving(*pair):
+        yield pair
+
+
+@pytest.fixture
+def model(mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubModel:
+    monkeypatch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda _: None))
+    addresses = tuple(mirror.address for mirror in mirrors)
+    return HubModel("mine", REPO, REVISION, tmp_path / "models" / "mine", addresses)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+
+
+def refused(model: HubModel) -> str:
+    with pytest.raises(DownloadFailed) as caught:
+        sources.pull(model)
+    return str(caught.value)
+
+
+def test_only_what_loading_needs_arrives_and_is_whole(model: HubModel) -> None:
+    sources.pull(model)
+    assert files(model.folder) == TAKEN
+    assert (model.folder / WEIGHTS).read_bytes() == CONTENT
+    assert sources.check(model) == []
+    assert not model.arriving.exists()
+
+
+def test_a_variant_and_the_safety_checker_are_taken_when_asked_for(model: HubModel) -> None:
+    sources.pull(replace(model, variant="fp16", checker=True))
+    fp16 = "unet/diffusion_pytorch_model.fp16.safetensors"
+    assert files(model.folder) == TAKEN - {WEIGHTS} | {fp16, "safety_checker/model.safetensors"}
+    sources.pull(model)
+    assert files(model.folder) == TAKEN
+
+
+def test_a_second_pull_asks_for_nothing(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    sources.pull(model)
+    asked = len(mirrors[0].asked)
+    sources.pull(model)
+    assert len(mirrors[0].asked) == asked
+
+
+def test_a_cut_line_is_gone_on_with_by_range(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    mirrors[0].cuts[WEIGHTS] = [200_000]
+    sources.pull(model)
+    assert mirrors[0].ranges(WEIGHTS) == [None, "bytes=196608-"]
+    assert (model.folder / WEIGHTS).read_bytes() == CONTENT
+
+
+def test_what_a_killed_pull_left_is_gone_on_with(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    growing = model.arriving / f"{WEIGHTS}.growing"
+    growing.parent.mkdir(parents=True)
+    growing.write_bytes(CONTENT[:123_456])
+    sources.pull(model)
+    assert mirrors[0].ranges(WEIGHTS) == ["bytes=123456-"]
+    assert (model.folder / WEIGHTS).read_bytes() == CONTENT
+
+
+def test_a_wrong_beginning_is_begun_anew(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    growing = model.arriving / f"{WEIGHTS}.growing"
+    growing.parent.mkdir(parents=True)
+    growing.write_bytes(bytes(1000))
+    sources.pull(model)
+    assert mirrors[0].ranges(WEIGHTS) == ["bytes=1000-", None]
+    assert (model.folder / WEIGHTS).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["missing", "lie", "short", "dead", "away"])
+def test_the_next_mirror_helps_out(model: HubModel, mirrors: tuple[Mirror, Mirror], fault: str) -> None:
+    first, second = mirrors
+    if fault == "missing":
+        first.missing.add(WEIGHTS)
+    elif fault == "lie":
+        first.sends[WEIGHTS] = bytes(len(CONTENT))
+    elif fault == "short":
+        first.sends[WEIGHTS] = CONTENT[:10]
+    elif fault == "dead":
+        first.cuts[WEIGHTS] = [150_000] + [0] * 50
+    else:
+        model = replace(model, mirrors=("http://127.0.0.1:1", second.address))
+    sources.pull(model)
+    assert (model.folder / WEIGHTS).read_bytes() == CONTENT
+    assert second.ranges(WEIGHTS) == [{"dead": "bytes=131072-", "short": "bytes=10-"}.get(fault)]
+
+
+def test_a_file_that_no_mirror_has_is_named_with_every_reason(
+    model: HubModel, mirrors: tuple[Mirror, Mirror]
+) -> None:
+    mirrors[0].missing.add(WEIGHTS)
+    mirrors[1].sends[WEIGHTS] = bytes(len(CONTENT))
+    assert refused(model) == (
+        f"{WEIGHTS} of {REPO} could not be fetched ({mirrors[0].address}: answered 404; "
+        f"{mirrors[1].address}: what it sent has another SHA-256 than expected). What has arrived is kept; "
+        "type `tessera models pull mine` again, or add a mirror to [hub] mirrors."
+    )
+    assert not model.folder.exists()
+    assert (model.arriving / "model_index.json").exists()
+
+
+def test_the_operator_s_hash_goes_before_the_mirror_s(model: HubModel) -> None:
+    assert "another SHA-256 than expected" in refused(replace(model, sha256={WEIGHTS: "0" * 64}))
+    sources.pull(replace(model, sha256={WEIGHTS: hashlib.sha256(CONTENT).hexdigest()}))
+
+
+def test_a_hub_that_does_not_know_the_commit(model: HubModel) -> None:
+    said = refused(replace(model, revision="f" * 40))
+    assert f"no mirror lists {REPO} at ffffffffffff (" in said and "answered 404" in said
+    assert "Mend its hub and revision" in said
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_model_says_what_to_do(model: HubModel, mirrors: tuple[Mirror, Mirror], status: int) -> None:
+    for mirror in mirrors:
+        mirror.status = status
+    said = refused(replace(model, token="hf_canary"))
+    assert "accept its terms on its page and set HF_TOKEN" in said
+    assert "canary" not in said + repr(replace(model, token="hf_canary"))
+
+
+def test_the_token_goes_to_the_first_mirror_alone(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    mirrors[0].missing.add(WEIGHTS)
+    sources.pull(replace(model, token="hf_canary"))
+    assert set(mirrors[0].tokens) | {asked.token for asked in mirrors[0].asked} == {"Bearer hf_canary"}
+    assert set(mirrors[1].tokens) | {asked.token for asked in mirrors[1].asked} == {None}
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil.json", "/etc/evil.json", "unet/../../evil.json", "unet\\..\\e.json"]
+)
+def test_names_that_lead_outside_are_refused(
+    model: HubModel, mirrors: tuple[Mirror, Mirror], tmp_path: Path, name: str
+) -> None:
+    for mirror in mirrors:
+        mirror.names = (name,)
+    assert "would lie outside of the model's folder" in refused(model)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_code_of_a_model_s_own_is_refused_before_the_weights(
+    model: HubModel, mirrors: tuple[Mirror, Mirror]
+) -> None:
+    index = json.dumps({"_class_name": "X", "unet": ["my_code", "Net"]}).encode()
+    for mirror in mirrors:
+        mirror.files = {**FILES, "model_index.json": index}
+    assert "wants code from 'my_code' for its unet" in refused(model)
+    assert not mirrors[0].ranges(WEIGHTS)
+
+
+def test_a_repository_that_is_no_diffusers_model(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    for mirror in mirrors:
+        mirror.files = {"model.safetensors": CONTENT}
+    assert "has no model_index.json, so it is not a diffusers model" in refused(model)
+
+
+def test_room_is_looked_for_before_the_weights(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    with pytest.raises(
+        DownloadFailed, match=r"needs 0\.0 GB more, and the disk of .* has 0\.0 GB; free some"
+    ):
+        sources.pull(model, free=lambda _: len(CONTENT) - 1)
+    assert not mirrors[0].ranges(WEIGHTS)
+
+
+def test_a_disk_that_fills_up_keeps_what_arrived(model: HubModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.sources.os.fsync", full)
+        assert refused(model) == (
+            f"The disk of {model.folder.parent} is full. What has arrived is kept; free some space and type "
+            "`tessera models pull mine` again."
+        )
+    sources.pull(model)
+    assert sources.check(model) == []
+
+
+def test_damage_is_found_and_mended_without_fetching_the_rest(
+    model: HubModel, mirrors: tuple[Mirror, Mirror]
+) -> None:
+    sources.pull(model)
+    (model.folder / "tessera.json").write_text('{"steps": 9}')
+    (model.folder / WEIGHTS).write_bytes(bytes(len(CONTENT)))
+    (model.folder / "unet/config.json").unlink()
+    faults = sources.check(model)
+    assert (
+        f"{model.folder / WEIGHTS} has another SHA-256 than expected; type: tessera models pull mine"
+        in faults
+    )
+    assert f"{model.folder / 'unet/config.json'} is missing; type: tessera models pull mine" in faults
+    mirrors[0].asked.clear()
+    sources.pull(model)
+    assert {asked.path for asked in mirrors[0].asked} == {WEIGHTS, "unet/config.json"}
+    assert sources.check(model) == []
+    assert (model.folder / "tessera.json").read_text() == '{"steps": 9}'
+
+
+def test_a_folder_of_the_operator_s_own_is_left_alone(model: HubModel) -> None:
+    model.folder.mkdir(parents=True)
+    (model.folder / "precious.safetensors").write_bytes(b"mine")
+    for deed in (sources.pull, sources.remove):
+        with pytest.raises(EngineError, match="was not pulled by Tessera; delete or move it by hand"):
+            deed(model)
+    assert files(model.folder) == {"precious.safetensors"}
+
+
+def test_removing_frees_what_was_pulled_and_no_more(model: HubModel) -> None:
+    with pytest.raises(EngineError, match="not downloaded; there is nothing to remove"):
+        sources.remove(model)
+    sources.pull(model)
+    (model.folder / "ip_adapter").mkdir()
+    (model.folder / "ip_adapter" / "own.safetensors").write_bytes(b"mine")
+    assert sources.remove(model) >= len(CONTENT)
+    assert files(model.folder) == {"ip_adapter/own.safetensors"}
+    assert sources.check(model) == ["Model 'mine' is not downloaded yet; type: tessera models pull mine"]
+
+
+def test_two_processes_do_not_pull_the_same(model: HubModel) -> None:
+    with sources._alone(model):
+        assert "Another process is at work on model 'mine'" in refused(model)
