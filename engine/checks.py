@@ -96,5 +96,12 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
             yield f"{info.name} has no LoRA {name!r}; {_choice(info.loras)}."
 
 
+def _course(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if spec.stop < 1 and not info.stop:
+        yield f"{info.name} cannot stop early; leave --stop out."
+    if spec.variation and not info.stop:
+        yield f"{info.name} cannot vary a seed; leave the variation out."
+
+
 _Rule = Callable[[GenerationSpec, ModelInfo], Iterator[str]]
-_RULES: tuple[_Rule, ...] = (_seeds, _size, _steps, _guidance, _sampler, _shares, _abilities)
+_RULES: tuple[_Rule, ...] = (_seeds, _size, _steps, _guidance, _sampler, _shares, _abilities, _course)

@@ -32,7 +32,7 @@ from engine.api import (
 from engine.estimates import Estimates
 from engine.images import columns_for, grid, jpeg
 from engine.memory import is_fatal, is_out_of_memory
-from engine.models.base import ModelFamily
+from engine.models.base import ModelFamily, OwnCourse
 from engine.models.registry import Registry
 from engine.scheduler import Scheduler, Ticket
 from engine.stages import Rows
@@ -50,7 +50,7 @@ class _Part:
     key: Hashable
     job: _Job
     seeds: tuple[int, ...]
-    rows: Rows | None = None
+    rows: Rows | OwnCourse | None = None
     images: list[Image.Image] | None = field(default=None, repr=False)
 
 
@@ -116,7 +116,8 @@ class Core:
             part = _Part((spec.job_id, number), job, seeds)
             job.parts.append(part)
             self._parts[part.key] = part
-            self._scheduler.add(Ticket(part.key, spec.user, spec.lane, len(seeds), _group(spec)))
+            group = _group(spec, part.key, self._registry.profiles[spec.model].family.native)
+            self._scheduler.add(Ticket(part.key, spec.user, spec.lane, len(seeds), group))
 
     def cancel(self, job_id: str) -> None:
         """Drop a job; unknown ids are ignored."""
@@ -176,7 +177,7 @@ class Core:
             log.warning("a shared forward pass failed, trying each job alone: %s", error)
         return [answer for part in parts if self._alive(part) for answer in self._predictions([part])]
 
-    def _forward(self, rows: Sequence[Rows]) -> list[torch.Tensor]:
+    def _forward(self, rows: Sequence[Rows | OwnCourse]) -> list[torch.Tensor]:
         """One forward pass, in halves and quarters where memory does not hold it; what held is remembered."""
         total = sum(row.cost for row in rows)
         shape = (rows[0].spec.model, rows[0].spec.width, rows[0].spec.height)
@@ -216,7 +217,7 @@ class Core:
             part.images = self._decoded(part.rows)
         self._scheduler.remove(part.key)
 
-    def _decoded(self, rows: Rows) -> list[Image.Image]:
+    def _decoded(self, rows: Rows | OwnCourse) -> list[Image.Image]:
         """Decoded and enlarged pictures; one at a time where memory does not hold them together."""
         try:
             images = stages.decode(rows, rows.count)
@@ -243,6 +244,8 @@ class Core:
         for part in job.parts:
             self._parts.pop(part.key, None)
             self._scheduler.remove(part.key)
+            if isinstance(part.rows, OwnCourse):
+                part.rows.close()
         self._emit(event)
 
     def _fail(self, job: _Job, error: Exception) -> None:
@@ -313,7 +316,7 @@ def _shared_out(seeds: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
 
 
 @torch.inference_mode()
-def _rough(rows: Rows, side: int) -> list[Image.Image]:
+def _rough(rows: Rows | OwnCourse, side: int) -> list[Image.Image]:
     assert rows.clean is not None
     pixels = rows.family.preview(rows.clean).nan_to_num(0.5)
     scale = side / max(pixels.shape[-2:])

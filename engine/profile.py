@@ -11,12 +11,13 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from engine.api import ModelInfo, ModelUnavailable
 from engine.models.family import Family
-from engine.samplers import EPSILON, name_of, samplers_for
+from engine.samplers import DEFAULT, EPSILON, name_of, samplers_for
 
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
 """The model that comes with the package."""
@@ -72,15 +73,16 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             f"it runs {known}."
         )
     folders = _components(source.path, index)
-    variants = {_whole(folder) for folder in folders if folder.name in _WEIGHTED}
+    variants = {_whole(folder) for folder in folders if (folder / "config.json").exists()}
     own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
     own = {**own, **source.overrides()}
-    scheduler = _json(source.path / "scheduler" / "scheduler_config.json")
     family = families[architecture]
+    settings = source.path / "scheduler" / "scheduler_config.json"
+    scheduler = _json(settings) if family.native or settings.exists() else {}
     return Profile(
         source=source,
         family=family,
-        info=_info(source, family, own, scheduler),
+        info=(_info if family.native else _stock_info)(source, family, own, scheduler),
         scheduler=scheduler,
         upscaler=str(own.get("upscaler", "animevideov3")),
         latent_rgb=_matrix(own.get("latent_rgb")),
@@ -94,9 +96,19 @@ def factor_of(vae: Mapping[str, Any]) -> int:
     return int(2 ** (len(stages) - 1))
 
 
-_WEIGHTED = frozenset({"unet", "vae", "text_encoder", "transformer", "text_encoder_2", "text_encoder_3"})
-_OPTIONAL = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
-_LIBRARIES = frozenset({"diffusers", "transformers"})
+_OPTIONAL = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermarker"})
+
+
+def trusted(library: object) -> bool:
+    """Whether a component may come from it: diffusers and transformers, or a pipeline's own module of the
+    former (``kolors``, ``unclip``), which diffusers never looks for in the folder.
+    """
+    if library in ("diffusers", "transformers"):
+        return True
+    diffusers = find_spec("diffusers")
+    places = (diffusers and diffusers.submodule_search_locations) or []
+    named = isinstance(library, str) and library.isidentifier()
+    return named and any((Path(place) / "pipelines" / str(library)).is_dir() for place in places)
 
 
 def _index(source: ModelSource) -> dict[str, Any]:
@@ -129,7 +141,7 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     for name, value in index.items():
         if name.startswith("_") or name in _OPTIONAL or not isinstance(value, list) or value[0] is None:
             continue
-        if value[0] not in _LIBRARIES:
+        if not trusted(value[0]):
             raise ModelUnavailable(
                 f"{root / 'model_index.json'} wants code from {value[0]!r} for its {name}; "
                 "only diffusers and transformers are trusted."
@@ -207,6 +219,38 @@ def _info(
         image_to_image=family.image_to_image,
         inpaint=family.inpaint,
         tile=family.tile,
+    )
+
+
+def _stock_info(
+    source: ModelSource, family: Family, own: Mapping[str, Any], scheduler: Mapping[str, Any]
+) -> ModelInfo:
+    """Of a pipeline that runs as it is: its sizes are the table's, its own scheduler is the first choice."""
+    native, multiple = _size(own, "native_size", family.size), _size(own, "size_multiple", family.multiple)
+    known = samplers_for(str(scheduler.get("prediction_type", EPSILON))) if name_of(scheduler) else ()
+    samplers = (DEFAULT, *known)
+    return ModelInfo(
+        name=source.name,
+        family=family.name,
+        description=str(own.get("description") or f"A {family.title} model."),
+        native_size=native,
+        size_multiple=multiple,
+        min_size=_size(
+            own,
+            "min_size",
+            native if family.fixed_size else max(multiple, native // 2 // multiple * multiple),
+        ),
+        max_size=_size(own, "max_size", native if family.fixed_size else native * 2) // multiple * multiple,
+        upscale=max(1, round(_size(own, "shown_size", native) / native)),
+        steps=_size(own, "steps", family.steps),
+        max_steps=_size(own, "max_steps", 150),
+        guidance_scale=float(own.get("guidance_scale", family.guidance_scale)),
+        sampler=_sampler(source, own, scheduler, samplers) if own.get("sampler") else DEFAULT,
+        samplers=samplers,
+        negative_prompt=family.negative_prompt,
+        image_to_image=family.image_to_image,
+        tile=False,
+        stop=False,
     )
 
 

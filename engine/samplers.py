@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+DEFAULT = "default"
+"""The model's own scheduler as it is, where it has no name here."""
 EPSILON = "epsilon"
 VELOCITY = "v_prediction"
 SAMPLE = "sample"

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.api import EngineError
+from engine.profile import trusted
 
 MANIFEST = "tessera-hub.json"
 """Lies in a pulled folder: where it came from, and the size and hash of every file of it."""
@@ -29,7 +30,6 @@ SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model"})
 """Of files that are taken; everything else of a repository stays where it is."""
 CHECKER = "safety_checker"
 """Component of a gigabyte that only the picture check of that name wants."""
-LIBRARIES = frozenset({"diffusers", "transformers"})
 TIMEOUT_S = 30.0
 KEPT = 1 << 16
 """Bytes that are written at a time: a cut line loses fewer than these."""
@@ -245,7 +245,7 @@ def _fetched_index(
     index = _json(_fetch(model, mirrors, _pinned(model, listed["model_index.json"])))
     for name, value in index.items():
         library = value[0] if isinstance(value, list) and value else None
-        if library is not None and library not in LIBRARIES and name != CHECKER:
+        if library is not None and not trusted(library) and name != CHECKER:
             raise DownloadFailed(
                 f"{model.repo} wants code from {library!r} for its {name}; "
                 "only diffusers and transformers are trusted. Choose another model."

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from engine.api import EngineError, GenerationSpec, InitImage
 from engine.conditioning import Conditioning, stack
-from engine.models.base import ModelFamily
+from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.samplers import EPSILON, SAMPLE
 
 _Shape = tuple[int, int, int]
@@ -66,8 +66,10 @@ class Rows:
 
 
 @torch.inference_mode()
-def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> Rows:
+def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> Rows | OwnCourse:
     """Everything the first step needs; draws from the generators in the stock pipeline's order."""
+    if isinstance(family, OwnWay):
+        return family.begin(spec, seeds)
     scheduler = family.scheduler(spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     begin = family.skipped(spec) * scheduler.order
@@ -100,8 +102,15 @@ class Batcher:
         self._cond = Conditioning(torch.empty(0))
 
     @torch.inference_mode()
-    def predict(self, parts: Sequence[Rows], most: int) -> list[torch.Tensor]:
-        """The guided prediction (n, C, h, w) of each part; at most ``most`` rows run at once."""
+    def predict(self, parts: Sequence[Rows | OwnCourse], most: int) -> list[torch.Tensor]:
+        """The guided prediction (n, C, h, w) of each part; at most ``most`` rows run at once.
+
+        Those that go their own way predict as they advance.
+        """
+        rows = [part for part in parts if isinstance(part, Rows)]
+        return self._predict(rows, most) if rows else [torch.empty(0)] * len(parts)
+
+    def _predict(self, parts: Sequence[Rows], most: int) -> list[torch.Tensor]:
         inputs, times = zip(*(_model_input(part) for part in parts), strict=True)
         latents, timesteps = (torch.split(torch.cat(rows), most) for rows in (inputs, times))
         family, tile = parts[0].family, parts[0].spec.tile
@@ -125,9 +134,16 @@ class Batcher:
         return self._cond
 
 
-@torch.inference_mode()
-def advance(part: Rows, prediction: torch.Tensor, want_clean: bool) -> None:
+def advance(part: Rows | OwnCourse, prediction: torch.Tensor, want_clean: bool) -> None:
     """One step of the job's scheduler; with ``want_clean`` (and where a job stops early) also an estimate."""
+    if isinstance(part, OwnCourse):
+        part.take_turn(want_clean)
+    else:
+        _advance(part, prediction, want_clean)
+
+
+@torch.inference_mode()
+def _advance(part: Rows, prediction: torch.Tensor, want_clean: bool) -> None:
     timestep = part.timesteps[part.step]
     stops = part.step + 1 == part.end < len(part.timesteps)
     if want_clean or stops:
@@ -141,8 +157,10 @@ def advance(part: Rows, prediction: torch.Tensor, want_clean: bool) -> None:
 
 
 @torch.inference_mode()
-def decode(part: Rows, most: int) -> list[Image.Image]:
+def decode(part: Rows | OwnCourse, most: int) -> list[Image.Image]:
     """The finished pictures, at most ``most`` decoded at once. EngineError when one is not a picture."""
+    if isinstance(part, OwnCourse):
+        return part.pictures()
     pixels = [part.family.decode(chunk, part.spec.tile) for chunk in torch.split(part.latents, most)]
     return checked_pictures(torch.cat(pixels))
 

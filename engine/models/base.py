@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
+from PIL import Image
 
 from engine.api import GenerationSpec
 from engine.conditioning import Conditioning
@@ -63,3 +65,53 @@ class ModelFamily(Protocol):
     def preview(self, latents: torch.Tensor) -> torch.Tensor:
         """Rough pixels (B, 3, h, w) in [0, 1] of clean latents by a linear map; costs next to nothing."""
         ...
+
+
+class OwnCourse(ABC):
+    """Images of one job that a pipeline paints in its own way, a turn at a time; stands where rows would."""
+
+    family: Any
+    spec: GenerationSpec
+    cost: int
+    step: int
+    clean: torch.Tensor | None
+    """Rough pixels (n, 3, h, w) by the last turn that was asked for them."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Images."""
+
+    @property
+    @abstractmethod
+    def end(self) -> int:
+        """Turns in all, as far as that is known."""
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """No turn is left."""
+
+    @abstractmethod
+    def take_turn(self, want_clean: bool) -> None:
+        """About one denoising step."""
+
+    @abstractmethod
+    def pictures(self) -> list[Image.Image]:
+        """The finished pictures; EngineError when one is not a picture."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything, wherever it stands."""
+
+
+class OwnWay(ABC):
+    """A loaded model that does not step with others: it has a course for each job."""
+
+    profile: Profile
+    device: torch.device
+    dtype: torch.dtype
+
+    @abstractmethod
+    def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> OwnCourse:
+        """The course of some images of a job; nothing runs before its first turn."""

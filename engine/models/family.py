@@ -36,6 +36,12 @@ class Family:
     loras: bool = False
     negative_prompt: bool = True
     tile: bool = True
+    multiple: int = 8
+    """Sides in pixels are multiples of it, where that does not follow from the folder (stock pipelines)."""
+    fixed_size: bool = False
+    """Paints one size only, the native one (stock pipelines)."""
+    from_picture: str = ""
+    """Pipeline class that starts from a picture (stock pipelines)."""
 
 
 _ALL = (
@@ -47,6 +53,107 @@ _ALL = (
         ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
     ),
 )
-FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
-PIPELINES: Mapping[str, Family] = {name: family for family in _ALL for name in family.pipelines}
+
+
+def _stock(
+    name: str,
+    title: str,
+    pipeline: str,
+    *,
+    size: int = 1024,
+    multiple: int = 16,
+    steps: int = 25,
+    guidance: float = 5.0,
+    negative_prompt: bool = True,
+    fixed_size: bool = False,
+    from_picture: str = "",
+) -> Family:
+    """A pipeline that runs as diffusers wrote it."""
+    return Family(
+        name,
+        title,
+        "engine.models.stock",
+        "StockPipeline",
+        tuple(filter(None, (pipeline, from_picture))),
+        size=size,
+        steps=steps,
+        guidance_scale=guidance,
+        native=False,
+        image_to_image=bool(from_picture),
+        negative_prompt=negative_prompt,
+        tile=False,
+        multiple=multiple,
+        fixed_size=fixed_size,
+        from_picture=from_picture,
+    )
+
+
+_STOCK = (
+    _stock("kolors", "Kolors", "KolorsPipeline", multiple=8, from_picture="KolorsImg2ImgPipeline"),
+    _stock("hunyuan-dit", "HunyuanDiT", "HunyuanDiTPipeline"),
+    _stock("cogview3", "CogView3+", "CogView3PlusPipeline", multiple=32, steps=50),
+    _stock("pixart-alpha", "PixArt-α", "PixArtAlphaPipeline", steps=20, guidance=4.5),
+    _stock("pixart-sigma", "PixArt-Σ", "PixArtSigmaPipeline", steps=20, guidance=4.5),
+    _stock("sana", "Sana", "SanaPipeline", multiple=32, steps=20, guidance=4.5),
+    _stock(
+        "sana-sprint",
+        "Sana Sprint",
+        "SanaSprintPipeline",
+        multiple=32,
+        steps=2,
+        guidance=4.5,
+        negative_prompt=False,
+        from_picture="SanaSprintImg2ImgPipeline",
+    ),
+    _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False),
+    _stock("flux2-klein", "FLUX.2 Klein", "Flux2KleinPipeline", steps=4, guidance=4.0, negative_prompt=False),
+    _stock(
+        "kandinsky22",
+        "Kandinsky 2.2",
+        "KandinskyV22CombinedPipeline",
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+        from_picture="KandinskyV22Img2ImgCombinedPipeline",
+    ),
+    _stock(
+        "kandinsky3",
+        "Kandinsky 3",
+        "Kandinsky3Pipeline",
+        multiple=64,
+        guidance=3.0,
+        from_picture="Kandinsky3Img2ImgPipeline",
+    ),
+    _stock(
+        "unclip",
+        "unCLIP (Karlo)",
+        "UnCLIPPipeline",
+        size=256,
+        guidance=8.0,
+        negative_prompt=False,
+        fixed_size=True,
+    ),
+    _stock(
+        "amused",
+        "aMUSEd",
+        "AmusedPipeline",
+        size=512,
+        steps=12,
+        guidance=10.0,
+        from_picture="AmusedImg2ImgPipeline",
+    ),
+    _stock(
+        "if",
+        "DeepFloyd IF (first stage)",
+        "IFPipeline",
+        size=64,
+        multiple=8,
+        steps=50,
+        guidance=7.0,
+        from_picture="IFImg2ImgPipeline",
+    ),
+)
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_ALL, *_STOCK)}
+PIPELINES: Mapping[str, Family] = {name: family for family in FAMILIES.values() for name in family.pipelines}
 """Families by the pipeline class that a folder names."""

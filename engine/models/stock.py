@@ -1,0 +1,284 @@
+"""Any pipeline of diffusers through its own ``__call__``, one denoising step at a time.
+
+The pipeline runs in a greenlet that hands the turn back whenever its scheduler has made a step. So the loop
+stays the one that decides: other jobs step in between, a job that is dropped unwinds at its next turn, and
+torch is never touched by two at once. The images of a job are painted one after another, each with a
+generator of its own, so that image i is what the stock pipeline makes of seed i.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import io
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from diffusers import SchedulerMixin
+from greenlet import getcurrent, greenlet
+from PIL import Image, ImageOps
+
+from engine import samplers, stages
+from engine.api import EngineError, GenerationSpec
+from engine.memory import is_out_of_memory
+from engine.models.base import OwnCourse, OwnWay
+from engine.models.latent import load_pipeline
+from engine.models.preview import fit_rgb, to_rgb
+from engine.profile import Profile
+from engine.samplers import DEFAULT
+
+log = logging.getLogger(__name__)
+_STEPS = ("num_inference_steps", "decoder_num_inference_steps")
+_GUIDANCE = ("guidance_scale", "decoder_guidance_scale")
+_AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
+"""The size and the text that were asked for, not what a pipeline finds nearer to its training."""
+
+
+class StockPipeline(OwnWay):
+    """A pipeline of ``profile.family.pipelines[0]``, and its sibling that starts from a picture."""
+
+    def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
+        self.profile = profile
+        self.device = device
+        self.dtype = dtype
+        self.pipeline = load_pipeline(profile, dtype)
+        for part in self.pipeline.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.to(device).eval()
+        self._vae = getattr(self.pipeline, "vae", None)
+        self._rgb = self._fitted()
+
+    def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> StockCourse:
+        """The course of some images of a job; nothing runs before its first turn."""
+        return StockCourse(self, spec, tuple(seeds))
+
+    def bound(self, spec: GenerationSpec) -> Any:
+        """A pipeline of the job's own on the shared parts, with schedulers of its own."""
+        family = self.profile.family
+        kind = getattr(diffusers, family.from_picture if spec.init else family.pipelines[0])
+        parts = {**self.pipeline.config, **self.pipeline.components}
+        own = {name: parts[name] for name in inspect.signature(kind.__init__).parameters if name in parts}
+        for name, part in own.items():
+            if isinstance(part, SchedulerMixin):
+                own[name] = copy.deepcopy(part)
+        if spec.sampler != DEFAULT:
+            own["scheduler"] = samplers.build(spec.sampler, self.profile.scheduler)
+        pipeline = kind(**own)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def preview(self, pixels: torch.Tensor) -> torch.Tensor:
+        """A course's estimates are pixels already."""
+        return pixels
+
+    def rough(self, latents: torch.Tensor) -> torch.Tensor | None:
+        """(1, 3, h, w) in [0, 1] of clean latents, or None where they cannot be shown (packed, tokens)."""
+        if latents.ndim != 4 or not latents.is_floating_point():
+            return None
+        if self._vae is None and latents.shape[1] == 3:
+            return (latents.float() / 2 + 0.5).clamp(0, 1)
+        if self._rgb is None or latents.shape[1] != len(self._rgb) - 1:
+            return None
+        return to_rgb(latents.float(), self._rgb)
+
+    def decode(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:
+        """Pixels (B, 3, H, W) in [0, 1] of clean latents; to fit the preview only."""
+        assert self._vae is not None
+        config = self._vae.config
+        latents = latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0.0)
+        pixels: torch.Tensor = self._vae.decode(latents.to(self.dtype), return_dict=False)[0]
+        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def spare_memory(self) -> None:
+        """From now on pictures are decoded in tiles, which takes less and differs a little at their seams."""
+        for part in self.pipeline.components.values():
+            for name in ("enable_tiling", "enable_slicing"):
+                if isinstance(part, torch.nn.Module) and hasattr(part, name):
+                    getattr(part, name)()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _fitted(self) -> torch.Tensor | None:
+        """The map from latents to colours, where the autoencoder is one of the usual kind."""
+        config = getattr(self._vae, "config", {})
+        if "latent_channels" not in config or "scaling_factor" not in config:
+            return None
+        try:
+            return fit_rgb(self, config["latent_channels"], self.profile.latent_rgb)
+        except Exception as error:
+            log.info("no previews for %s: %s", self.profile.info.name, error)
+            return None
+
+
+@dataclass(slots=True)
+class _Wish:
+    """Said to the pipeline before its turn: whether an estimate is to come back with the turn."""
+
+    estimate: bool = False
+
+
+class StockCourse(OwnCourse):
+    """Images of one job, one after another through the stock pipeline; a turn is a step, or the decoding."""
+
+    cost = 1
+
+    def __init__(self, family: StockPipeline, spec: GenerationSpec, seeds: tuple[int, ...]) -> None:
+        self.family = family
+        self.spec = spec
+        self.step = 0
+        self.clean: torch.Tensor | None = None
+        self._seeds = seeds
+        self._pixels: list[torch.Tensor] = []
+        self._turn: greenlet | None = None
+        self._wish = _Wish()
+        self._turns = _expected_turns(family, spec)
+        self._taken = 0
+        self._spared = False
+
+    @property
+    def count(self) -> int:
+        """Images."""
+        return len(self._seeds)
+
+    @property
+    def end(self) -> int:
+        """Turns that all images take together; known exactly once the first is done."""
+        return self.step if self.done else max(self._turns * self.count, self.step + 1)
+
+    @property
+    def done(self) -> bool:
+        """No turn is left."""
+        return len(self._pixels) == self.count
+
+    def take_turn(self, want_clean: bool) -> None:
+        """Go on to the next step of the image at work. Out of memory, it is begun again with less, once."""
+        self._wish.estimate = want_clean
+        try:
+            self._resume()
+        except Exception as error:
+            self._turn = None
+            if self._spared or not is_out_of_memory(error):
+                raise
+            log.warning("out of memory in a stock pipeline; the image is begun again in tiles")
+            self._spared = True
+            self.step -= self._taken
+            self._taken = 0
+            self.family.spare_memory()
+
+    def pictures(self) -> list[Image.Image]:
+        """The finished pictures; EngineError when one is not a picture."""
+        return stages.checked_pictures(torch.cat(self._pixels))
+
+    def close(self) -> None:
+        """Unwind the pipeline where it stands; its tensors are free then."""
+        if self._turn is not None and not self._turn.dead:
+            self._turn.throw()
+        self._turn = None
+
+    def _resume(self) -> None:
+        if self._turn is None:
+            seed = self._seeds[len(self._pixels)]
+            self._turn = greenlet(functools.partial(_paint, self.family, self.spec, seed, self._wish))
+        with torch.no_grad():  # a pipeline leaves its own way of not keeping gradients at the end of its call
+            said = self._turn.switch()
+        self.step += 1
+        self._taken += 1
+        if self._turn.dead:
+            self._turns, self._taken, self._turn = self._taken, 0, None
+            self._pixels.append(said)
+        elif said is not None:
+            self.clean = self._shown(said)
+
+    def _shown(self, rough: torch.Tensor) -> torch.Tensor:
+        """The finished images and the one at work, in the size of its estimate; what waits is grey."""
+        size = rough.shape[-2:]
+        done = [torch.nn.functional.interpolate(image, size=size, mode="area") for image in self._pixels]
+        waiting = torch.full((self.count - len(done) - 1, 3, *size), 0.5)
+        return torch.cat([*done, rough.cpu(), waiting])
+
+
+def _paint(family: StockPipeline, spec: GenerationSpec, seed: int, wish: _Wish) -> torch.Tensor:
+    """Pixels (1, 3, H, W) in [0, 1] of one image. Runs in a greenlet and hands its turn back at each step."""
+    pipeline = family.bound(spec)
+    for part in pipeline.components.values():
+        if isinstance(part, SchedulerMixin):
+            part.step = _handing_over(part, family, wish)
+    arguments = _arguments(pipeline, spec)
+    arguments["generator"] = torch.Generator().manual_seed(seed)
+    frames = pipeline(**arguments, output_type="np").images
+    return torch.from_numpy(np.asarray(frames, dtype=np.float32)).movedim(-1, 1)
+
+
+def _handing_over(scheduler: Any, family: StockPipeline, wish: _Wish) -> Callable[..., Any]:
+    """``scheduler.step`` that gives the turn back when it is done, with an estimate where one is due."""
+    step = scheduler.step
+
+    @functools.wraps(step)  # pipelines read its signature
+    def handing_over(output: Any, timestep: Any, sample: Any, *more: Any, **options: Any) -> Any:
+        rough = _estimate(family, scheduler, output, timestep, sample) if wish.estimate else None
+        result = step(output, timestep, sample, *more, **options)
+        getcurrent().parent.switch(rough)
+        return result
+
+    return handing_over
+
+
+def _estimate(
+    family: StockPipeline, scheduler: Any, output: Any, timestep: Any, sample: Any
+) -> torch.Tensor | None:
+    """Rough pixels that the model's answer points at; None where they cannot be shown."""
+    try:
+        if hasattr(scheduler, "alphas_cumprod"):
+            state: Any = SimpleNamespace(scheduler=copy.copy(scheduler), latents=sample)
+            return family.rough(stages._estimate(state, output, timestep))
+        sigma = scheduler.sigmas[scheduler.index_for_timestep(timestep)].to(sample.device)
+        return family.rough(sample - sigma * output)
+    except Exception as error:
+        log.debug("no preview: %s", error)
+        return None
+
+
+def _arguments(pipeline: Any, spec: GenerationSpec) -> dict[str, Any]:
+    """What of the spec this pipeline's call takes, by diffusers' names; the rest stays its default."""
+    given: dict[str, Any] = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, **_AS_ASKED}
+    given.update(dict.fromkeys(_STEPS, spec.steps))
+    given.update(dict.fromkeys(_GUIDANCE, spec.guidance_scale))
+    if spec.negative_prompt:
+        given["negative_prompt"] = spec.negative_prompt
+    if spec.init is not None:
+        given["image"] = _picture(spec.init.data, spec.width, spec.height)
+        given["strength"] = spec.init.strength
+    known = _parameters(pipeline.__class__)
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind.__call__).parameters  # type: ignore[operator]
+
+
+def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
+    """Steps of every scheduler of the pipeline, and the decoding; a guess until one image is done."""
+    own = family.profile.family
+    known = _parameters(getattr(diffusers, own.from_picture if spec.init else own.pipelines[0]))
+    counts = {name: item.default for name, item in known.items() if name.endswith("num_inference_steps")}
+    counts.update({name: spec.steps for name in _STEPS if name in counts})
+    share = spec.init.strength if spec.init else 1.0
+    return max(1, round(sum(counts.values()) * share)) + 1
+
+
+def _picture(data: bytes, width: int, height: int) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as opened:
+            return ImageOps.fit(opened.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+    except Exception as error:
+        raise EngineError(
+            "The picture to start from cannot be read; send it as PNG, JPEG or WebP."
+        ) from error
