@@ -156,6 +156,8 @@ class ModelInfo:
     """Samplers this model accepts, by the names people know."""
     negative_prompt: bool = True
     image_to_image: bool = True
+    stop: bool = True
+    """Honours ``GenerationSpec.stop`` and ``variation``."""
     tile: bool = True
     """Honours ``GenerationSpec.tile``."""
     inpaint: bool = False
