@@ -32,7 +32,7 @@ from engine.api import (
 from engine.estimates import Estimates
 from engine.images import columns_for, grid, jpeg
 from engine.memory import is_fatal, is_out_of_memory
-from engine.models.base import ModelFamily, OwnCourse
+from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.registry import Registry
 from engine.scheduler import Scheduler, Ticket
 from engine.stages import Rows
@@ -103,7 +103,7 @@ class Core:
         """Whether a tick has something to do."""
         return bool(self._jobs)
 
-    def family(self, name: str) -> ModelFamily:
+    def family(self, name: str) -> ModelFamily | OwnWay:
         """The loaded model; ModelUnavailable with the file that is wrong."""
         in_use = {part.job.spec.model for part in self._parts.values() if part.rows is not None}
         return self._registry.load(name, self._device, self._dtype, in_use)
@@ -145,7 +145,7 @@ class Core:
             self._emit(Started(job.spec.job_id))
         if part.rows is None:
             with self._own_fault(job), self._charged(job):
-                part.rows = stages.prepare(self.family(job.spec.model), job.spec, part.seeds)
+                part.rows = stages.begin(self.family(job.spec.model), job.spec, part.seeds)
         return part.rows is not None
 
     def _step(self, parts: Sequence[_Part]) -> None:
@@ -302,8 +302,10 @@ class Core:
             torch.cuda.empty_cache()
 
 
-def _group(spec: GenerationSpec) -> Hashable:
+def _group(spec: GenerationSpec, key: Hashable, native: bool) -> Hashable:
     """Equal for what can share a forward pass; prompt, guidance, steps and sampler may differ."""
+    if not native:
+        return (spec.model, key)
     return (spec.model, spec.width, spec.height, spec.tile, spec.loras)
 
 

@@ -108,7 +108,8 @@ def trusted(library: object) -> bool:
     diffusers = find_spec("diffusers")
     places = (diffusers and diffusers.submodule_search_locations) or []
     named = isinstance(library, str) and library.isidentifier()
-    return named and any((Path(place) / "pipelines" / str(library)).is_dir() for place in places)
+    inside = [Path(place) / "pipelines" / deep for place in places for deep in ("", "deprecated")]
+    return named and any((folder / str(library)).is_dir() for folder in inside)
 
 
 def _index(source: ModelSource) -> dict[str, Any]:

@@ -65,11 +65,14 @@ class Rows:
         return self.step >= self.end
 
 
+def begin(family: ModelFamily | OwnWay, spec: GenerationSpec, seeds: Sequence[int]) -> Rows | OwnCourse:
+    """What steps for some images of a job: rows that others join, or a course of their own."""
+    return family.begin(spec, seeds) if isinstance(family, OwnWay) else prepare(family, spec, seeds)
+
+
 @torch.inference_mode()
-def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> Rows | OwnCourse:
+def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> Rows:
     """Everything the first step needs; draws from the generators in the stock pipeline's order."""
-    if isinstance(family, OwnWay):
-        return family.begin(spec, seeds)
     scheduler = family.scheduler(spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     begin = family.skipped(spec) * scheduler.order

@@ -48,7 +48,9 @@ def build(name: str, path: Path) -> Path:
 def _t5() -> dict[str, Any]:
     pieces = ["<pad>", "</s>", "<unk>", "▁", *LETTERS]
     tokenizer = T5Tokenizer(
-        vocab=[(piece, -float(place > 2)) for place, piece in enumerate(pieces)], extra_ids=0, model_max_length=16
+        vocab=[(piece, -float(place > 2)) for place, piece in enumerate(pieces)],
+        extra_ids=0,
+        model_max_length=16,
     )
     config = T5Config(vocab_size=40, d_model=WIDTH, d_kv=8, d_ff=32, num_layers=1, num_heads=4)
     return {"tokenizer": tokenizer, "text_encoder": T5EncoderModel(config).eval()}
@@ -146,7 +148,9 @@ def kolors(path: Path) -> tuple[Any, int]:
     )
     tokenizer = ChatGLMTokenizer(str(path / "made.model"))
     return (
-        diffusers.KolorsPipeline(_kl(), encoder, tokenizer, unet, scheduler, force_zeros_for_empty_prompt=False),
+        diffusers.KolorsPipeline(
+            _kl(), encoder, tokenizer, unet, scheduler, force_zeros_for_empty_prompt=False
+        ),
         64,
     )
 
@@ -207,7 +211,9 @@ def cogview3(path: Path) -> tuple[Any, int]:
         sample_size=8,
     ).eval()
     scheduler = diffusers.CogVideoXDDIMScheduler()
-    return diffusers.CogView3PlusPipeline(**_t5(), vae=_kl(), transformer=transformer, scheduler=scheduler), 64
+    return diffusers.CogView3PlusPipeline(
+        **_t5(), vae=_kl(), transformer=transformer, scheduler=scheduler
+    ), 64
 
 
 def _pixart(kind: Any) -> tuple[Any, int]:

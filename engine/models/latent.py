@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import diffusers
@@ -131,9 +132,11 @@ class LatentFamily(ABC):
         return to_rgb(latents, self._rgb)
 
 
-def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
+def load_pipeline(
+    profile: Profile, dtype: torch.dtype, parts: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
     """The folder as its family's stock pipeline: safetensors only, no code of its own, nothing from the
-    network. ModelUnavailable with diffusers' own reason where that fails.
+    network; ``parts`` are there already. ModelUnavailable with diffusers' own reason where that fails.
     """
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     _hush()
@@ -147,6 +150,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             use_safetensors=True,
             local_files_only=True,
             **_without_extras(kind),
+            **parts,
         )
     except Exception as error:
         raise ModelUnavailable(f"{profile.source.path} cannot be loaded: {error}") from error

@@ -8,12 +8,13 @@ import torch
 
 if TYPE_CHECKING:
     from engine.models.base import ModelFamily
+    from engine.models.stock import StockPipeline
 
 SAMPLES, SIDE, COARSE = 8, 16, 4
 
 
 def fit_rgb(
-    family: ModelFamily, channels: int, known: tuple[tuple[float, ...], ...] | None = None
+    family: ModelFamily | StockPipeline, channels: int, known: tuple[tuple[float, ...], ...] | None = None
 ) -> torch.Tensor:
     """(C + 1, 3): weights of each latent channel, then the bias; ``known`` when the folder brings it.
 

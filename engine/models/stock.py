@@ -48,7 +48,7 @@ class StockPipeline(OwnWay):
         self.profile = profile
         self.device = device
         self.dtype = dtype
-        self.pipeline = load_pipeline(profile, dtype)
+        self.pipeline = load_pipeline(profile, dtype, _strays(profile, dtype))
         for part in self.pipeline.components.values():
             if isinstance(part, torch.nn.Module):
                 part.to(device).eval()
@@ -56,7 +56,7 @@ class StockPipeline(OwnWay):
         self._rgb = self._fitted()
 
     def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> StockCourse:
-        """The course of some images of a job; nothing runs before its first turn."""
+        """One image after another, by the pipeline itself."""
         return StockCourse(self, spec, tuple(seeds))
 
     def bound(self, spec: GenerationSpec) -> Any:
@@ -116,6 +116,16 @@ class StockPipeline(OwnWay):
         except Exception as error:
             log.info("no previews for %s: %s", self.profile.info.name, error)
             return None
+
+
+def _strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
+    """Parts whose class diffusers 0.42 no longer finds by itself, since it moved the pipeline's module."""
+    if profile.family.name != "unclip":
+        return {}
+    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+
+    folder = profile.source.path / "text_proj"
+    return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
 
 
 @dataclass(slots=True)
@@ -222,9 +232,9 @@ def _handing_over(scheduler: Any, family: StockPipeline, wish: _Wish) -> Callabl
     step = scheduler.step
 
     @functools.wraps(step)  # pipelines read its signature
-    def handing_over(output: Any, timestep: Any, sample: Any, *more: Any, **options: Any) -> Any:
-        rough = _estimate(family, scheduler, output, timestep, sample) if wish.estimate else None
-        result = step(output, timestep, sample, *more, **options)
+    def handing_over(*given: Any, **options: Any) -> Any:
+        rough = _estimate(family, scheduler, *given[:3]) if wish.estimate and len(given) > 2 else None
+        result = step(*given, **options)
         getcurrent().parent.switch(rough)
         return result
 
@@ -257,11 +267,13 @@ def _arguments(pipeline: Any, spec: GenerationSpec) -> dict[str, Any]:
         given["image"] = _picture(spec.init.data, spec.width, spec.height)
         given["strength"] = spec.init.strength
     known = _parameters(pipeline.__class__)
+    if spec.steps != 2:
+        given["intermediate_timesteps"] = None  # Sana Sprint's, for two steps only
     return {name: value for name, value in given.items() if name in known}
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(kind.__call__).parameters  # type: ignore[operator]
+    return inspect.signature(kind.__call__).parameters
 
 
 def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
@@ -271,7 +283,7 @@ def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
     counts = {name: item.default for name, item in known.items() if name.endswith("num_inference_steps")}
     counts.update({name: spec.steps for name in _STEPS if name in counts})
     share = spec.init.strength if spec.init else 1.0
-    return max(1, round(sum(counts.values()) * share)) + 1
+    return max(1, round(int(sum(counts.values())) * share)) + 1
 
 
 def _picture(data: bytes, width: int, height: int) -> Image.Image:

@@ -1,0 +1,269 @@
+"""Pipelines that run as diffusers wrote them: the same pictures, and yet they behave as any other job."""
+
+from __future__ import annotations
+
+import gc
+import io
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine import stages
+from engine.api import Cancelled, EngineError, GenerationSpec, InitImage, InvalidSpec, OutOfMemory, Progress
+from engine.checks import check_spec
+from engine.fake import gradient
+from engine.models.base import OwnCourse
+from engine.models.family import FAMILIES
+from engine.models.registry import Registry
+from engine.models.stock import StockPipeline, _paint, _strays
+from engine.profile import ModelSource
+from engine.samplers import DEFAULT
+from tests import pipelines, stock_pipelines
+from tests.engine.conftest import Bench
+from tests.engine.specs import spec
+
+TOLERANCE = 1e-5
+CPU = torch.device("cpu")
+ONE = "pixart-sigma"
+BenchMaker = Callable[..., Bench]
+pytestmark = pytest.mark.filterwarnings("ignore")  # diffusers warns of its deprecated pipelines
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StockPipeline]:
+    """Tiny families by name, each built and loaded once."""
+    loaded: dict[str, StockPipeline] = {}
+
+    def get(name: str) -> StockPipeline:
+        if name not in loaded:
+            folder = stock_pipelines.build(name, tmp_path_factory.mktemp("stock") / name)
+            found = Registry({name: ModelSource(name, folder)}).load(name, CPU, torch.float32)
+            assert isinstance(found, StockPipeline)
+            loaded[name] = found
+        return loaded[name]
+
+    return get
+
+
+def order(family: StockPipeline, init: bool = False, **changes: Any) -> GenerationSpec:
+    info = family.profile.info
+    start = io.BytesIO()
+    gradient(3, info.native_size, info.native_size).save(start, "PNG")
+    given: dict[str, Any] = {
+        "model": info.name,
+        "width": info.native_size,
+        "height": info.native_size,
+        "steps": 2,
+        "sampler": DEFAULT,
+        "seeds": (1,),
+        "guidance_scale": info.guidance_scale,
+        "negative_prompt": "bad" if info.negative_prompt else "",
+        "init": InitImage(start.getvalue(), 0.9) if init else None,
+    }
+    return spec(**{**given, **changes})
+
+
+def painted(family: StockPipeline, job: GenerationSpec) -> torch.Tensor:
+    """Pixels (n, 3, H, W) by the engine, turn by turn."""
+    course = family.begin(job, job.seeds)
+    while not course.done:
+        course.take_turn(want_clean=False)
+    return torch.cat(course._pixels)
+
+
+def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor:
+    """Pixels (1, 3, H, W) by diffusers alone."""
+    own = family.profile.family
+    kind = getattr(diffusers, own.from_picture if job.init else own.pipelines[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        extra = _strays(family.profile, torch.float32)
+        pipeline = kind.from_pretrained(family.profile.source.path, low_cpu_mem_usage=False, **extra)
+    pipeline.set_progress_bar_config(disable=True)
+    guided = {
+        "unclip": {
+            "decoder_num_inference_steps": job.steps,
+            "decoder_guidance_scale": job.guidance_scale,
+        }
+    }.get(own.name, {"num_inference_steps": job.steps, "guidance_scale": job.guidance_scale})
+    sized = {} if own.name == "unclip" or job.init else {"width": job.width, "height": job.height}
+    if job.init:
+        picture = Image.open(io.BytesIO(job.init.data)).convert("RGB")
+        sized = {"image": picture, "strength": job.init.strength}
+    if own.name == "kandinsky22":
+        sized |= {"width": job.width, "height": job.height}
+    as_asked = {"hunyuan-dit", "pixart-alpha", "pixart-sigma", "sana", "sana-sprint"}
+    frames = pipeline(
+        prompt=job.prompt,
+        generator=torch.Generator().manual_seed(seed),
+        output_type="np",
+        **({"negative_prompt": job.negative_prompt} if job.negative_prompt else {}),
+        **({"use_resolution_binning": False} if own.name in as_asked else {}),
+        **({"clean_caption": False} if own.name in as_asked - {"hunyuan-dit"} | {"if"} else {}),
+        **guided,
+        **sized,
+    ).images
+    return torch.from_numpy(np.asarray(frames)).movedim(-1, 1)
+
+
+FROM_PICTURES = [name for name in stock_pipelines.BUILDERS if FAMILIES[name].from_picture]
+
+
+@pytest.mark.parametrize(
+    ("name", "init"),
+    [*((name, False) for name in stock_pipelines.BUILDERS), *((name, True) for name in FROM_PICTURES)],
+)
+def test_the_picture_is_the_stock_pipeline_s(
+    family: Callable[[str], StockPipeline], name: str, init: bool
+) -> None:
+    here = family(name)
+    job = order(here, init)
+    expected = stock(here, job, 1)
+    assert bool(torch.isfinite(expected).all())
+    assert float(expected.std()) > 1e-3
+    assert float((painted(here, job) - expected).abs().max()) <= TOLERANCE
+
+
+def test_every_image_has_its_own_seed_and_courses_may_interleave(
+    family: Callable[[str], StockPipeline],
+) -> None:
+    here = family(ONE)
+    first, second = order(here, seeds=(1, 2)), order(here, seeds=(3,), prompt="the sea", steps=4)
+    courses = [here.begin(job, job.seeds) for job in (first, second)]
+    while any(not course.done for course in courses):
+        for course in courses:
+            if not course.done:
+                course.take_turn(want_clean=False)
+    pixels = [torch.cat(course._pixels) for course in courses]
+    expected = torch.cat([stock(here, first, seed) for seed in first.seeds])
+    assert float((pixels[0] - expected).abs().max()) <= TOLERANCE
+    assert float((pixels[1] - stock(here, second, 3)).abs().max()) <= TOLERANCE
+    assert float((pixels[0][0] - pixels[0][1]).abs().max()) > 1e-3
+    assert torch.is_grad_enabled()
+
+
+@pytest.fixture
+def mixed(family: Callable[[str], StockPipeline], tmp_path: Path) -> Registry:
+    """A pipeline that runs as it is beside a native one."""
+    folders = {ONE: family(ONE).profile.source.path, "classic": pipelines.classic(tmp_path / "classic")}
+    return Registry({name: ModelSource(name, path) for name, path in folders.items()})
+
+
+def test_a_job_in_the_loop(mixed: Registry, family: Callable[[str], StockPipeline]) -> None:
+    bench = Bench(mixed, preview_interval=0.0)
+    bench.run(order(family(ONE), job_id="a", seeds=(1, 2)), spec("b", "classic", user="bob"))
+    told = [event for event in bench.events if isinstance(event, Progress) and event.job_id == "a"]
+    assert [event.step for event in told] == [1, 2, 3, 4, 5, 6]
+    assert {event.steps for event in told} == {6}
+    preview = Image.open(io.BytesIO(told[1].preview or b""))
+    assert preview.width > preview.height / 2
+    expected = stages.to_pictures(stock(family(ONE), order(family(ONE)), 1))[0]
+    assert np.abs(np.asarray(bench.finished("a").images[0], int) - np.asarray(expected, int)).max() <= 1
+    kinds = [event.job_id for event in bench.events if isinstance(event, Progress)]
+    assert kinds.index("b") < 4, "the other job steps in between"
+
+
+def test_a_cancelled_job_unwinds_its_pipeline_at_once(
+    mixed: Registry, family: Callable[[str], StockPipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unwound: list[str] = []
+
+    def watched(*given: Any) -> torch.Tensor:
+        try:
+            return _paint(*given)
+        finally:
+            unwound.append("left")
+
+    monkeypatch.setattr("engine.models.stock._paint", watched)
+    bench = Bench(mixed)
+    bench.core.submit(order(family(ONE), job_id="a", steps=9))
+    for _ in range(3):
+        bench.core.tick()
+    bench.core.cancel("a")
+    assert isinstance(bench.events[-1], Cancelled) and unwound == ["left"]
+    assert not bench.core.busy
+
+
+def test_a_course_that_is_forgotten_leaves_nothing_behind(family: Callable[[str], StockPipeline]) -> None:
+    course = family(ONE).begin(order(family(ONE), steps=9), (1,))
+    course.take_turn(want_clean=True)
+    gone = weakref.ref(course._turn)
+    del course
+    gc.collect()
+    assert gone() is None
+
+
+def failing(times: int, error: Exception, monkeypatch: pytest.MonkeyPatch, here: StockPipeline) -> None:
+    """The denoiser fails so many times at its second call."""
+    forward, calls = here.pipeline.transformer.forward, [0, 0]
+
+    def counted(*given: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] % 2 == 0 and calls[1] < times:
+            calls[1] += 1
+            raise error
+        return forward(*given, **options)
+
+    monkeypatch.setattr(here.pipeline.transformer, "forward", counted)
+
+
+def test_an_error_ends_its_job_alone(mixed: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    here: Any = mixed.load(ONE, CPU, torch.float32)
+    failing(9, ValueError("secret path"), monkeypatch, here)
+    bench = Bench(mixed)
+    bench.run(order(here, job_id="a", steps=3), spec("b", "classic"))
+    assert "ValueError" in str(bench.failed("a").error) and "secret" not in str(bench.failed("a").error)
+    bench.finished("b")
+
+
+def test_out_of_memory_begins_the_image_again_with_less_once(
+    mixed: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here: Any = mixed.load(ONE, CPU, torch.float32)
+    job = order(here, job_id="a", steps=3)
+    expected = painted(here, job)
+    with monkeypatch.context() as patch:
+        failing(1, torch.OutOfMemoryError("CUDA out of memory"), patch, here)
+        bench = Bench(mixed)
+        bench.run(job)
+    ours = torch.from_numpy(np.array(bench.finished("a").images[0])).movedim(-1, 0) / 255
+    assert float((ours - expected[0]).abs().max()) <= 1 / 255
+    assert here.pipeline.vae.use_tiling
+    with monkeypatch.context() as patch:
+        failing(9, torch.OutOfMemoryError("CUDA out of memory"), patch, here)
+        bench = Bench(mixed)
+        bench.run(job)
+    assert isinstance(bench.failed("a").error, OutOfMemory)
+
+
+def test_what_it_cannot_do_is_said_before(family: Callable[[str], StockPipeline]) -> None:
+    here = family(ONE)
+    models = {ONE: here.profile.info}
+    for changes, sentence in (
+        ({"stop": 0.5}, f"{ONE} cannot stop early; leave --stop out."),
+        ({"init": InitImage(b"", 0.5)}, f"{ONE} cannot start from a picture; leave the picture out."),
+        ({"width": 8}, "The width must lie between 32 and 128 pixels"),
+    ):
+        with pytest.raises(InvalidSpec, match=sentence):
+            check_spec(order(here, **changes), models)
+
+
+def test_a_picture_that_is_none_says_so(family: Callable[[str], StockPipeline]) -> None:
+    here = family("amused")
+    course = here.begin(order(here, init=False, **{"init": InitImage(b"no picture", 0.5)}), (1,))
+    assert isinstance(course, OwnCourse)
+    with pytest.raises(EngineError, match="send it as PNG, JPEG or WebP"):
+        course.take_turn(want_clean=False)
+
+
+def test_pipelines_of_one_size_say_so(family: Callable[[str], StockPipeline]) -> None:
+    info = family("unclip").profile.info
+    assert (info.min_size, info.max_size) == (info.native_size, info.native_size)
