@@ -30,6 +30,10 @@ class OutOfMemory(EngineError):
     """The device ran out of memory and every smaller way was tried."""
 
 
+class HeldBack(EngineError):
+    """A picture failed a check that the spec asked for; it was painted, and does not leave the engine."""
+
+
 class EngineBroken(EngineError):
     """The engine cannot go on without a restart (a CUDA assert, a dead thread); jobs are to be retried."""
 

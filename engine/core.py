@@ -34,6 +34,7 @@ from engine.images import columns_for, grid, jpeg
 from engine.memory import is_fatal, is_out_of_memory
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.registry import Registry
+from engine.safety import Gate
 from engine.scheduler import Scheduler, Ticket
 from engine.stages import Rows
 from engine.upscale import Upscaler
@@ -96,6 +97,7 @@ class Core:
         self._jobs: dict[str, _Job] = {}
         self._parts: dict[Hashable, _Part] = {}
         self._upscalers: dict[str, Upscaler] = {}
+        self._gate = Gate()
         self._most: dict[Hashable, int] = {}
 
     @property
@@ -214,7 +216,10 @@ class Core:
     def _finish_part(self, part: _Part) -> None:
         assert part.rows is not None
         with self._charged(part.job):
-            part.images = self._decoded(part.rows)
+            images = self._decoded(part.rows)
+        spec, folder = part.job.spec, part.rows.family.profile.source.path
+        self._gate.check(images, spec.checks, folder)
+        part.images = images
         self._scheduler.remove(part.key)
 
     def _decoded(self, rows: Rows | OwnCourse) -> list[Image.Image]:

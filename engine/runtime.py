@@ -33,6 +33,7 @@ from engine.checks import check_spec
 from engine.estimates import Estimates
 from engine.models.registry import Registry
 from engine.profile import ModelSource
+from engine.safety import missing
 
 if TYPE_CHECKING:
     from engine.core import Core
@@ -126,6 +127,9 @@ class LocalEngine:
         if (fault := self._registry.faults.get(spec.model)) is not None:
             raise fault
         check_spec(spec, self._registry.models())
+        folder = self._registry.profiles[spec.model].source.path
+        if faults := list(missing(spec.checks, folder)):
+            raise InvalidSpec(" ".join(faults))
 
     def submit(self, spec: GenerationSpec) -> None:
         """Hand a job to the thread; raises as :meth:`check`, and EngineBroken when the thread is gone."""
