@@ -284,6 +284,18 @@ class Moderation(Section):
     )
 
 
+class Safety(Section):
+    """What painted pictures may show. What is held back is not charged."""
+
+    nudity: Literal["allowed", "refused"] = Field(
+        "allowed",
+        description="allowed or refused; to refuse it takes a detector: pip install 'tessera[safety]'.",
+    )
+    nudity_channels: Snowflakes = Field(
+        (), description="Channels (age-restricted ones) where it is allowed all the same."
+    )
+
+
 class Web(Section):
     """A small web server for monitoring: /healthz, /readyz, /metrics."""
 
@@ -313,6 +325,7 @@ class Settings(Section):
     limits: Limits = Limits()
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
+    safety: Safety = Safety()
     web: Web = Web()
     log: Log = Log()
 

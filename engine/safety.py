@@ -2,8 +2,8 @@
 
 ``nudity`` is NudeNet's 320n detector, on the CPU, with the weights of its package (``pip install
 tessera[safety]``). ``safety-checker`` is the one that Stable Diffusion was published with (Rando et al. 2022,
-arXiv:2210.04610), with the weights in the model's folder. That a picture is one at all (no NaN, no flat frame)
-is checked always, in ``engine.stages``.
+arXiv:2210.04610), with the weights in the model's folder. That a picture is one at all (no NaN, no flat
+frame) is checked always, in ``engine.stages``.
 """
 
 from __future__ import annotations

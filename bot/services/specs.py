@@ -15,7 +15,7 @@ from functools import partial
 from bot import config
 from bot.config import Settings
 from bot.domain import weights
-from bot.domain.job import Action, Job
+from bot.domain.job import Action, Job, Place
 from bot.domain.prompt import (
     REFERENCES,
     Prompt,
@@ -240,7 +240,14 @@ def build(
         lane=Lane(lane),
         loras=said.loras,
         references=references_of(prompt, references),
+        checks=checks_of(job.place, settings),
     )
+
+
+def checks_of(place: Place, settings: Settings) -> tuple[str, ...]:
+    """The picture checks of a channel."""
+    free = settings.safety.nudity == "allowed" or place.channel_id in settings.safety.nudity_channels
+    return () if free else ("nudity",)
 
 
 def wording(prompt: Prompt, model: ModelInfo, settings: Settings) -> Wording:

@@ -303,3 +303,13 @@ def test_the_limit_of_the_typed_text_is_the_servers() -> None:
     short = load(None, {"TESSERA_LIMITS__MAX_PROMPT": "10"})
     with pytest.raises(PromptError, match="has 11 characters; at most 10 are taken"):
         specs.read("a cat aaaaa", short, MODELS)
+
+
+def test_nudity_is_checked_where_the_channel_does_not_allow_it() -> None:
+    strict = load_safety(nudity="refused", nudity_channels=[5])
+    for settings, channel, expected in ((Settings(), 1, ()), (strict, 1, ("nudity",)), (strict, 5, ())):
+        assert specs.checks_of(Place(1, channel), settings) == expected
+
+
+def load_safety(**keys: object) -> Settings:
+    return Settings.model_validate({"safety": keys})
