@@ -51,5 +51,5 @@ docs: .venv/.dev  ## write the generated docs anew
 
 lock:            ## pin what a fresh install of every extra resolves to
 	$(PYTHON) -m venv --clear build/lock
-	build/lock/bin/pip install --quiet -e '.[demo,dev,train]'
+	build/lock/bin/pip install --quiet -e '.[demo,dev,safety,train]'
 	build/lock/bin/pip freeze --exclude-editable | sed 's/^torch==.*/torch==2.13.0/' > requirements.lock

@@ -90,7 +90,7 @@ def _vq(channels: int = 4, width: int = 16, **options: Any) -> VQModel:
         latent_channels=channels,
         norm_num_groups=8,
         num_vq_embeddings=12,
-        vq_embed_dim=4,
+        vq_embed_dim=channels,
         layers_per_block=1,
         **options,
     ).eval()
@@ -128,6 +128,8 @@ def kolors(path: Path) -> tuple[Any, int]:
             apply_residual_connection_post_layernorm=False,
         )
     ).eval()
+    for weight in encoder.parameters():
+        torch.nn.init.normal_(weight, std=0.1)  # its layers skip that
     unet = UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(8, 16),
@@ -495,7 +497,7 @@ def amused(path: Path) -> tuple[Any, int]:
         ln_elementwise_affine=True,
     ).eval()
     pipeline = diffusers.AmusedPipeline(
-        vqvae=_vq(8),
+        vqvae=_vq(8, lookup_from_codebook=True),
         tokenizer=_clip_tokenizer(),
         text_encoder=_clip_text(),
         transformer=transformer,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import diffusers
@@ -132,17 +131,16 @@ class LatentFamily(ABC):
         return to_rgb(latents, self._rgb)
 
 
-def load_pipeline(
-    profile: Profile, dtype: torch.dtype, parts: Mapping[str, Any] = MappingProxyType({})
-) -> Any:
+def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     """The folder as its family's stock pipeline: safetensors only, no code of its own, nothing from the
-    network; ``parts`` are there already. ModelUnavailable with diffusers' own reason where that fails.
+    network. ModelUnavailable with diffusers' own reason where that fails.
     """
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     _hush()
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
-        return kind.from_pretrained(
+        parts = strays(profile, dtype)
+        pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
             low_cpu_mem_usage=False,
@@ -150,10 +148,22 @@ def load_pipeline(
             use_safetensors=True,
             local_files_only=True,
             **_without_extras(kind),
-            **parts,
+            **dict.fromkeys(parts),
         )
+        pipeline.register_modules(**parts)
+        return pipeline
     except Exception as error:
         raise ModelUnavailable(f"{profile.source.path} cannot be loaded: {error}") from error
+
+
+def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
+    """Parts whose class diffusers 0.42 no longer finds by itself, since it moved the pipeline's module."""
+    if profile.family.name != "unclip":
+        return {}
+    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+
+    folder = profile.source.path / "text_proj"
+    return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
 
 
 def _without_extras(kind: Any) -> dict[str, Any]:

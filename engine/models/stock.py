@@ -48,7 +48,7 @@ class StockPipeline(OwnWay):
         self.profile = profile
         self.device = device
         self.dtype = dtype
-        self.pipeline = load_pipeline(profile, dtype, _strays(profile, dtype))
+        self.pipeline = load_pipeline(profile, dtype)
         for part in self.pipeline.components.values():
             if isinstance(part, torch.nn.Module):
                 part.to(device).eval()
@@ -116,16 +116,6 @@ class StockPipeline(OwnWay):
         except Exception as error:
             log.info("no previews for %s: %s", self.profile.info.name, error)
             return None
-
-
-def _strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
-    """Parts whose class diffusers 0.42 no longer finds by itself, since it moved the pipeline's module."""
-    if profile.family.name != "unclip":
-        return {}
-    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
-
-    folder = profile.source.path / "text_proj"
-    return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
 
 
 @dataclass(slots=True)
