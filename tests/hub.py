@@ -94,7 +94,7 @@ async def _start(mirror: Mirror) -> web.AppRunner:
     app = web.Application()
     app.router.add_get(f"/api/models/{REPO}/tree/{{revision}}", mirror.tree)
     app.router.add_get(f"/{REPO}/resolve/{REVISION}/{{path:.+}}", mirror.file)
-    runner = web.AppRunner(app, shutdown_timeout=1)
+    runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

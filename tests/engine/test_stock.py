@@ -149,12 +149,12 @@ def test_every_image_has_its_own_seed_and_courses_may_interleave(
         for course in courses:
             if not course.done:
                 course.take_turn(want_clean=False)
+                assert torch.is_grad_enabled(), "what a pipeline switches off stays off for itself only"
     pixels = [torch.cat(course._pixels) for course in courses]
     expected = torch.cat([stock(here, first, seed) for seed in first.seeds])
     assert float((pixels[0] - expected).abs().max()) <= TOLERANCE
     assert float((pixels[1] - stock(here, second, 3)).abs().max()) <= TOLERANCE
     assert float((pixels[0][0] - pixels[0][1]).abs().max()) > 1e-3
-    assert torch.is_grad_enabled()
 
 
 @pytest.fixture
