@@ -117,11 +117,14 @@ def imagine(
 @app.command(epilog=CODES)
 def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8765,
+    browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser, where there is a display.")
+    ] = True,
     config: Config = None,
 ) -> None:
     """Try the real bot in a simulated Discord, in your browser: no token, no GPU, no download.
 
-    The page is served on this machine only; its address is printed.
+    The page is served on this machine only; its address is printed, and opened where there is a display.
     """
     import asyncio
 
@@ -129,7 +132,7 @@ def demo(
 
     from bot.ui.demo import run_demo
 
-    asyncio.run(run_demo(settings, port, build_engine(settings)))
+    asyncio.run(run_demo(settings, port, build_engine(settings), browser=browser))
 
 
 @app.command(epilog=CODES)

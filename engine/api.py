@@ -13,6 +13,8 @@ from typing import Protocol
 
 from PIL import Image
 
+from engine.images import grid as grid  # previews and results are laid out alike
+
 
 class EngineError(Exception):
     """Root of everything the engine raises or reports; ``str(error)`` is a sentence fit for a user."""

@@ -1,13 +1,12 @@
-"""Pictures on their way out: grids, JPEG previews, text in PNG files. Pillow only."""
+"""Pictures on their way out: grids and JPEG previews. Pillow only."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 BLANK = (49, 51, 56)
 """Colour of a cell without a picture: Discord's dark background, so that it reads as absent."""
@@ -48,20 +47,3 @@ def jpeg(image: Image.Image, quality: int = 70) -> bytes:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
-
-
-def png(image: Image.Image, text: Mapping[str, str] | None = None, compress_level: int = 6) -> bytes:
-    """``image`` as PNG bytes with ``text`` in iTXt chunks (any Unicode); ``compress_level`` 0 to 9."""
-    info = PngInfo()
-    for key, value in (text or {}).items():
-        info.add_itxt(key, value)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info, compress_level=compress_level)
-    return buffer.getvalue()
-
-
-def png_text(data: bytes) -> dict[str, str]:
-    """The text chunks of PNG bytes, as :func:`png` wrote them."""
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        image.load()
-        return {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}

@@ -12,14 +12,14 @@ from typer import Abort
 from typer.exceptions import TyperException
 
 from bot.domain.policy import without_marks
-from bot.errors import OperatorError, PromptError, UserError
+from bot.errors import NotAllowed, OperatorError, PromptError, QuotaExceeded, TooManyJobs, UserError
 from engine.api import EngineError
 
 OK, FAILED, USAGE, STORE, LOGIN, ENGINE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 EXIT_CODES: dict[int, str] = {
     OK: "done",
     FAILED: "something else went wrong, or `doctor` found faults",
-    USAGE: "wrong command line, prompt or configuration",
+    USAGE: "wrong command line, prompt (or a picture in it) or configuration",
     STORE: "the data folder or database cannot be used",
     LOGIN: "Discord refused the token, or there is none",
     ENGINE: "no model could be loaded, or the engine broke",
@@ -46,8 +46,10 @@ def explain(error: Exception) -> tuple[str, int]:
             return str(error), error.exit_code
         case PromptError():
             return str(error), USAGE
-        case UserError():
+        case QuotaExceeded() | TooManyJobs() | NotAllowed():
             return without_marks(str(error)), FAILED
+        case UserError():
+            return without_marks(str(error)), USAGE
         case EngineError():
             return str(error), ENGINE
         case TyperException():
@@ -60,10 +62,11 @@ def explain(error: Exception) -> tuple[str, int]:
 
 
 def _bug(error: Exception) -> str:
+    """Without its own words, which may quote what was typed or a secret."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return (
-        f"Tessera hit a bug ({type(error).__name__}{place}: {error}); "
+        f"Tessera hit a bug ({type(error).__name__}{place}); "
         "run the same with TESSERA_LOG__LEVEL=debug for what to report."
     )
 

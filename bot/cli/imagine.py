@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -24,15 +23,21 @@ from bot.domain.job import Action, Job, Place, Requester
 from bot.domain.prompt import Prompt, parse, parse_all
 from bot.domain.sentence import say
 from bot.errors import OperatorError, PromptError
-from bot.services import specs
+from bot.services import encoding, specs
 from bot.services.admission import Order
 from bot.services.app import Services, open_services
-from bot.services.library import compose
 from bot.services.sink import Picture
-from engine.api import Engine, EngineError
+from engine.api import Engine, EngineError, grid
 
 DRAIN_S = 2.0
-FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+QUALITY = 92
+_jpeg = partial(encoding.jpeg, quality=QUALITY)
+FORMATS: dict[str, Callable[[Image.Image, dict[str, str]], bytes]] = {
+    ".png": encoding.png,
+    ".webp": partial(encoding.webp, quality=QUALITY),
+    ".jpg": _jpeg,
+    ".jpeg": _jpeg,
+}
 
 
 class OutRefused(OperatorError):
@@ -189,28 +194,15 @@ class TerminalSink:
 def write(paths: list[Path], out: Path) -> tuple[int, int]:
     """One picture or a grid of several, in the format of ``out``'s name; returns its size in pixels."""
     opened = [Image.open(path, formats=["PNG"]) for path in paths]
-    text = {str(key): value for key, value in opened[0].info.items() if isinstance(value, str)}
-    sheet = compose([picture.convert("RGB") for picture in opened])
+    text, sheet = encoding.text_of(opened[0]), grid(opened)
     for picture in opened:
         picture.close()
-    kind = FORMATS[out.suffix.lower()]
-    options: dict[str, dict[str, Any]] = {
-        "PNG": {"pnginfo": _chunks(text)},
-        "WEBP": {"quality": 92},
-        "JPEG": {"quality": 92},
-    }
+    data = FORMATS[out.suffix.lower()](sheet, text)
     part = out.with_name(f".{out.name}.part")
     try:
-        sheet.save(part, kind, **options[kind])
+        part.write_bytes(data)
         part.replace(out)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OutRefused(f"--out {out}: this cannot be written ({error.strerror or error}).") from error
     return sheet.size
-
-
-def _chunks(text: dict[str, str]) -> PngInfo:
-    info = PngInfo()
-    for key, value in text.items():
-        info.add_text(key, value)
-    return info

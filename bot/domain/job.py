@@ -83,9 +83,14 @@ class Job:
     index: int | None = None
     """Zero-based picture of the parent that U and V refer to."""
     attempts: int = 0
+    """Times it was handed to the engine, less those that ended in a kill from outside."""
+    kills: int = 0
+    """Times the process died without a trace while the engine held it: kill -9, a power cut."""
     message_id: int | None = None
     """The waiting/progress message while one stands."""
     result_message_id: int | None = None
+    posting_at: float | None = None
+    """When its latest send began."""
     error: str | None = None
     model: str = ""
     """Name of the model that paints it, settled at admission."""
@@ -94,6 +99,11 @@ class Job:
     token_expires_at: float | None = None
     gpu_seconds: float = 0.0
     """Device seconds it took, known once rendered."""
+
+    @property
+    def deaths(self) -> int:
+        """Times it was with the engine when something went down; it may have been the cause."""
+        return self.attempts + self.kills
 
     def moved(self, to: JobStatus) -> Job:
         """The same job in another state; ValueError when the table of transitions forbids it."""

@@ -155,6 +155,7 @@ class Admission:
         except Exception:
             await self._drop(kept)
             raise
+        self._files.let_go(map(_file_of, kept))
         if fresh:
             reached(Step.ADMITTED, job.id)
             if job.status is JobStatus.QUEUED:
@@ -188,8 +189,8 @@ class Admission:
     async def _drop(self, inputs: list[str]) -> None:
         """Remove pictures of an order that was refused, or a user without credit could fill the disk."""
         if inputs:
-            needed = await self._database.read(lambda connection: jobs.referenced(connection, inputs))
-            await self._files.remove(name.removeprefix("input:") for name in inputs if name not in needed)
+            self._files.let_go(map(_file_of, inputs))
+            await self._database.write(lambda connection: discard_inputs(connection, self._files, inputs))
 
     async def _unlink(self, draft: _Draft) -> None:
         if draft.linked is not None:
@@ -390,7 +391,7 @@ class Admission:
         kind, _, rest = image.partition(":")
         if kind == "library":
             file = f"{INPUTS}/{rest}"
-            if "/" in rest or not self._files.exists(file):
+            if "/" in rest or not self._files.hold(file):
                 raise UserError("The picture you attached is no longer kept; attach it again.")
             return file
         if kind == "attachment":
@@ -404,6 +405,17 @@ class Admission:
         user = job.requester.user_id
         ahead, seconds = self._backlog.ahead(lane, user, max(1, self._backlog.own(lane, user)))
         return Admitted(job, ahead, seconds + own_s, fresh)
+
+
+def discard_inputs(connection: Connection, files: Library, inputs: Iterable[str]) -> None:
+    """Delete the files of those ``input:<file>`` that no row names; in a write, so that no order commits."""
+    inputs = tuple(inputs)
+    needed = jobs.referenced(connection, inputs)
+    files.discard(_file_of(name) for name in inputs if name not in needed)
+
+
+def _file_of(name: str) -> str:
+    return name.removeprefix("input:")
 
 
 def _find_parent(connection: Connection, parent_id: str, index: int | None) -> _Parent | None:

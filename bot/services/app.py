@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,8 @@ from bot.config import Settings
 from bot.domain import policy
 from bot.domain.job import UNFINISHED, Job, JobStatus, Requester
 from bot.errors import EngineStartError, NotAllowed, UserError
-from bot.services.admission import Admission
+from bot.services import blackbox
+from bot.services.admission import Admission, discard_inputs
 from bot.services.backlog import Backlog
 from bot.services.batches import Batches
 from bot.services.dispatcher import Dispatcher
@@ -58,6 +60,8 @@ class Services:
     backlog: Backlog
     drained: asyncio.Event
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    loading: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the engine loads its models."""
 
     @property
     def batches(self) -> Batches:
@@ -88,7 +92,9 @@ class Services:
 
     async def _paint(self) -> None:
         """What was rendered before a restart is told while the engine still loads its models."""
+        self.loading.set()
         starting = asyncio.create_task(self.engine.start(), name="engine start")
+        starting.add_done_callback(lambda _: self.loading.clear())
         stopping = asyncio.create_task(self.stopping.wait(), name="stopping")
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -154,7 +160,10 @@ class Services:
         job = await self._commanded(job_id, requester, "delete")
         if job.status in UNFINISHED:
             await self.cancel(job_id, requester)
-        await self.library.remove(await self.database.write(lambda connection: _erase(connection, job_id)))
+        files, inputs = await self.database.write(lambda connection: _erase(connection, job_id))
+        await self.library.remove(files)
+        if inputs:
+            await self.database.write(lambda connection: discard_inputs(connection, self.library, inputs))
         return job
 
     async def attach_message(self, job_id: str, message_id: int) -> None:
@@ -192,13 +201,12 @@ class Services:
         return intake.lane, intake.expected_s
 
 
-def _erase(connection: Connection, job_id: str) -> tuple[str, ...]:
-    """Blank a job; the files that nobody needs any more."""
-    inputs = [name for name in jobs.intake(connection, job_id).inputs if name.startswith("input:")]
+def _erase(connection: Connection, job_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Blank a job; the files of its pictures, and the pictures it started from, which others may need."""
+    inputs = tuple(name for name in jobs.intake(connection, job_id).inputs if name.startswith("input:"))
     files = library.remove(connection, job_id)
     jobs.erase(connection, job_id)
-    still = jobs.referenced(connection, inputs)
-    return (*files, *(name.removeprefix("input:") for name in inputs if name not in still))
+    return files, inputs
 
 
 async def open_services(
@@ -233,9 +241,9 @@ async def _wire(
 ) -> Services:
     files = Library(settings.data.dir / "images")
     feeds = ProgressFeeds(database, sink, settings.engine.preview_interval)
-    outbox = Outbox(database, files, sink, feeds, backoff=backoff)
+    outbox = Outbox(database, files, sink, feeds, backoff=backoff, clock=clock)
     recorder = Recorder(settings, database, files, ended=outbox.wake, clock=clock)
-    await recorder.recover()
+    await _recover(recorder, database.folder)
     await files.sweep(await database.read(library.known_files))
     backlog = Backlog(await database.read(jobs.waiting))
     dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
@@ -262,6 +270,12 @@ async def _wire(
         backlog=backlog,
         drained=_set_event(),
     )
+
+
+async def _recover(recorder: Recorder, folder: Path) -> None:
+    """What the last process left, once: its trace is forgotten only when it is in the rows."""
+    await recorder.recover(crashed=await asyncio.to_thread(blackbox.crashed, folder))
+    await asyncio.to_thread(blackbox.forget, folder)
 
 
 def _set_event() -> asyncio.Event:

@@ -73,8 +73,8 @@ class _Held:
 class Dispatcher:
     """Fast before relaxed work, users in turn, each user's oldest first.
 
-    A job that was running at a crash is handed over alone, so that one which brings the engine down cannot
-    take its neighbours along twice.
+    A job that was running at a death is handed over alone, so that one which brings the engine down cannot
+    take its neighbours along twice; one that was there at two deaths lets all that wait with it go before.
     """
 
     def __init__(
@@ -98,6 +98,10 @@ class Dispatcher:
         self._backlog = backlog
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        self._unrecorded: set[str] = set()
+        """Finished jobs whose pictures are still in memory."""
+        self._suspects: frozenset[int] = frozenset()
+        self._horizon = 0
         self._turns: dict[int, int] = {}
         self._turn = 0
         self._restoring: dict[str, asyncio.Future[Image.Image]] = {}
@@ -127,6 +131,7 @@ class Dispatcher:
         listener.add_done_callback(self._done)
         self.wake()
         try:
+            self._suspects, self._horizon = await self._database.read(_suspects)
             while not self._stopping and self._trouble is None:
                 await self._news.wait()
                 self._news.clear()
@@ -147,10 +152,18 @@ class Dispatcher:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for job_id in self._held:
             self._engine.cancel(job_id)
-        # Jobs lost to a broken engine keep the attempt: one of them may have been the cause.
         if self._trouble is None:
-            await self._recorder.release(list(self._held))
+            await self._recorder.release([*self._held, *self._unrecorded])
+        else:
+            await self._recover()
         self._held.clear()
+
+    async def _recover(self) -> None:
+        """As after a death; where that cannot be written, the next start does it."""
+        try:
+            await self._recorder.recover(crashed=isinstance(self._trouble, EngineBroken))
+        except StoreError:
+            _log.exception("interrupted jobs could not be put back into the queue")
 
     async def _try_to_fill(self) -> None:
         try:
@@ -171,19 +184,21 @@ class Dispatcher:
                 self._spawn(self._hand_over(self._held[job.id]))
 
     def _has_room(self) -> bool:
-        alone = any(held.job.attempts for held in self._held.values())
-        return not alone and len(self._held) < self._settings.engine.window
+        """Pictures that a full disk keeps in memory close the window, or they would fill that too."""
+        window = self._settings.engine.window
+        alone = any(held.job.deaths for held in self._held.values())
+        return not alone and len(self._held) < window and len(self._unrecorded) < window
 
     def _take(self, connection: Connection) -> list[tuple[Job, Intake]]:
         """Mark as running as many jobs as the window has room for."""
         taken: list[tuple[Job, Intake]] = []
         busy = Counter(held.job.requester.user_id for held in self._held.values())
         while len(self._held) + len(taken) < self._settings.engine.window:
-            seq = self._next(jobs.oldest(connection), busy)
+            seq = self._next(self._candidates(connection), busy)
             if seq is None:
                 break
             job = jobs.at(connection, seq)
-            if job.attempts and (taken or self._held):
+            if job.deaths and (taken or self._held):
                 break
             now = self._clock()
             attempts = job.attempts + 1
@@ -192,9 +207,18 @@ class Dispatcher:
             self._turn += 1
             self._turns[job.requester.user_id] = self._turn
             busy[job.requester.user_id] += 1
-            if job.attempts:
+            if job.deaths:
                 break
         return taken
+
+    def _candidates(self, connection: Connection) -> list[tuple[str, int, int]]:
+        """Each user's oldest; suspects only when all that waited beside them at the start are gone."""
+        if self._suspects:
+            others = jobs.oldest(connection, self._suspects)
+            if any(seq <= self._horizon for _, _, seq in others):
+                return others
+            self._suspects = frozenset()
+        return jobs.oldest(connection)
 
     def _next(self, oldest: Iterable[tuple[str, int, int]], busy: Counter[int]) -> int | None:
         most = self._settings.limits.running
@@ -293,7 +317,10 @@ class Dispatcher:
         # First of all, since a job that is tried again may be handed over as soon as its row says so.
         self._release(job.id)
         if isinstance(event, Finished) and held.spec is not None:
-            await self._recorder.finished(job.id, held.spec, event.images, event.gpu_seconds)
+            self._unrecorded.add(job.id)
+            if await self._recorder.finished(job.id, held.spec, event.images, event.gpu_seconds):
+                self._unrecorded.discard(job.id)
+                self.wake()
         if isinstance(event, Failed) and await self._recorder.failed(
             job.id, event.error, retryable=event.retryable
         ):
@@ -328,6 +355,10 @@ class Dispatcher:
         if not task.cancelled() and (error := task.exception()) is not None and self._trouble is None:
             self._trouble = error
             self.wake()
+
+
+def _suspects(connection: Connection) -> tuple[frozenset[int], int]:
+    return jobs.suspects(connection), jobs.newest(connection)
 
 
 def _origin(connection: Connection, row: ImageRow) -> tuple[Job | None, Intake | None]:

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import io
 import json
-import math
 import os
 import re
 import shutil
+import threading
 import unicodedata
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,19 +20,17 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from PIL import Image, ImageOps
-from PIL.PngImagePlugin import PngInfo
 
 from bot.domain.job import Job
 from bot.domain.prompt import render
+from bot.services import encoding
 from bot.services.sink import Picture
 from bot.store.library import ImageRow
-from engine.api import GenerationSpec
+from engine.api import GenerationSpec, grid
 
 P = ParamSpec("P")
 T = TypeVar("T")
 SOFTWARE = "Tessera, AI generated"
-BLANK = (49, 51, 56)
-"""Colour of a cell without a picture: Discord's dark background, so that it reads as absent."""
 INPUTS = "inputs"
 
 
@@ -49,6 +48,9 @@ class Library:
     def __init__(self, folder: Path, threads: int = 2) -> None:
         self.folder = folder
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._in_use: Counter[str] = Counter()
+        """Inputs of orders under way: no row names them yet."""
+        self._shelf = threading.Lock()
 
     def close(self) -> None:
         """Wait for writes under way."""
@@ -62,18 +64,32 @@ class Library:
 
     async def restore(self, row: ImageRow, job: Job, spec: GenerationSpec, picture: Image.Image) -> None:
         """Write a picture again whose file is gone; ``spec`` is its job's."""
-        await self._run(self._write, row.file, _png(picture, _text(job, spec, row.index)))
+        await self._run(self._write, row.file, encoding.png(picture, _text(job, spec, row.index)))
 
     async def link(self, row: ImageRow, job_id: str) -> ImageRow:
         """Give a picture to another job as a file of its own (a hard link if possible); OSError if gone."""
         return await self._run(self._link, row, job_id)
 
     async def keep_input(self, png: bytes) -> str:
-        """Keep a picture that a job starts from; the name is its content's."""
-        name = f"{INPUTS}/{hashlib.sha256(png).hexdigest()[:32]}.png"
-        if not (self.folder / name).exists():
-            await self._run(self._write, name, png)
-        return name
+        """Keep a picture that a job starts from, in use until ``let_go``; the name is its content's."""
+        return await self._run(self._keep_input, png)
+
+    def hold(self, file: str) -> bool:
+        """Take an input that was kept before into use, until ``let_go``; False when it is gone."""
+        with self._shelf:
+            there = self.exists(file)
+            self._in_use[file] += there
+        return there
+
+    def let_go(self, files: Iterable[str]) -> None:
+        """These inputs are named by a row now, or not needed."""
+        with self._shelf:
+            self._in_use -= Counter(files)
+
+    def discard(self, files: Iterable[str]) -> None:
+        """Delete inputs that no order under way uses. Blocks: for a write that saw no row name them."""
+        with self._shelf:
+            self._remove(tuple(file for file in files if file not in self._in_use))
 
     async def starting_picture(self, files: Sequence[str], width: int, height: int) -> bytes:
         """The files fitted to ``width`` x ``height`` and averaged, as PNG bytes; OSError when one is gone."""
@@ -113,7 +129,7 @@ class Library:
     ) -> tuple[ImageRow, ...]:
         rows = []
         for index, picture in enumerate(pictures):
-            data = _png(picture, _text(job, spec, index))
+            data = encoding.png(picture, _text(job, spec, index))
             file = _file(index, job.id)
             self._write(file, data)
             digest = hashlib.sha256(data).hexdigest()
@@ -121,6 +137,14 @@ class Library:
                 ImageRow(uuid.uuid4().hex, job.id, index, file, spec.seeds[index], *picture.size, digest)
             )
         return tuple(rows)
+
+    def _keep_input(self, png: bytes) -> str:
+        name = f"{INPUTS}/{hashlib.sha256(png).hexdigest()[:32]}.png"
+        with self._shelf:
+            if not (self.folder / name).exists():
+                self._write(name, png)
+            self._in_use[name] += 1
+        return name
 
     def _link(self, row: ImageRow, job_id: str) -> ImageRow:
         file = _file(0, job_id)
@@ -163,23 +187,6 @@ class Library:
         return len(stray)
 
 
-def compose(pictures: Sequence[Image.Image]) -> Image.Image:
-    """One picture of all, in reading order, as square as can be; a last row that is not full is centred.
-
-    Four make 2x2, three 2+1, five 3+2: the layout of the engine's previews.
-    """
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    width, height = pictures[0].size
-    sheet = Image.new("RGB", (columns * width, rows * height), BLANK)
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        missing = columns - min(columns, len(pictures) - row * columns)
-        cell = picture if picture.size == (width, height) else ImageOps.fit(picture, (width, height))
-        sheet.paste(cell, (column * width + missing * width // 2, row * height))
-    return sheet
-
-
 def parameters(job: Job, spec: GenerationSpec, index: int) -> str:
     """Generation parameters in the form that stable-diffusion-webui writes and many programs read."""
     negative = f"\nNegative prompt: {spec.negative_prompt}" if spec.negative_prompt else ""
@@ -209,23 +216,14 @@ def _text(job: Job, spec: GenerationSpec, index: int) -> dict[str, str]:
         "ai_generated": True,
     }
     return {
-        "parameters": parameters(job, spec, index),
-        "tessera": json.dumps(own, ensure_ascii=False),
-        "Software": SOFTWARE,
+        encoding.PARAMETERS: parameters(job, spec, index),
+        encoding.OWN: json.dumps(own, ensure_ascii=False),
+        encoding.SOFTWARE: SOFTWARE,
     }
 
 
 def _file(index: int, job_id: str) -> str:
     return f"{job_id[:2]}/{index}_{job_id}.png"
-
-
-def _png(picture: Image.Image, text: dict[str, str]) -> bytes:
-    info = PngInfo()
-    for key, value in text.items():
-        info.add_text(key, value)
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "PNG", pnginfo=info, compress_level=4)
-    return buffer.getvalue()
 
 
 def _sync(folder: Path) -> None:
@@ -259,34 +257,30 @@ def _attachment(job: Job, pictures: tuple[Picture, ...], limit: int) -> Attachme
     if len(pictures) == 1 and pictures[0].path.stat().st_size <= limit:
         return Attachment(f"{stem}.png", pictures[0].path.read_bytes())
     opened = [Image.open(picture.path, formats=["PNG"]) for picture in pictures]
-    text = {str(key): value for key, value in opened[0].info.items() if isinstance(value, str)}
-    sheet = compose([picture.convert("RGB") for picture in opened])
+    text = encoding.text_of(opened[0])
+    sheet = grid(opened)
     for picture in opened:
         picture.close()
-    for suffix, data in _ever_smaller(sheet, text):
+    for suffix, data in _ever_smaller(sheet, text, limit):
         if len(data) <= limit:
             return Attachment(f"{stem}.{suffix}", data)
     raise ValueError(f"no picture fits {limit} bytes")
 
 
-def _ever_smaller(sheet: Image.Image, text: dict[str, str]) -> Iterator[tuple[str, bytes]]:
-    """PNG, then WebP without loss, then with, then fewer pixels."""
-    yield "png", _png(sheet, text)
+def _ever_smaller(sheet: Image.Image, text: dict[str, str], limit: int) -> Iterator[tuple[str, bytes]]:
+    """PNG, then WebP without loss, then with, then fewer pixels; the text stays while it is the lesser."""
+    yield "png", encoding.png(sheet, text)
+    if 4 * sum(map(len, text.values())) > limit:
+        text = {}
     if max(sheet.size) > 16383:
         sheet.thumbnail((16383, 16383))
-    yield "webp", _webp(sheet, quality=0, lossless=True)
+    yield "webp", encoding.webp(sheet, text, 0, lossless=True)
     for quality in (95, 85, 70):
-        yield "webp", _webp(sheet, quality=quality)
+        yield "webp", encoding.webp(sheet, text, quality)
     while min(sheet.size) > 1:
         width, height = (max(1, side * 2 // 3) for side in sheet.size)
         sheet = sheet.resize((width, height), Image.Resampling.LANCZOS)
-        yield "webp", _webp(sheet, quality=80)
-
-
-def _webp(sheet: Image.Image, *, quality: int, lossless: bool = False) -> bytes:
-    buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=quality, lossless=lossless, method=0)
-    return buffer.getvalue()
+        yield "webp", encoding.webp(sheet, text, 80)
 
 
 def _slug(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection
@@ -12,7 +13,7 @@ from bot.domain.job import Job, JobStatus
 from bot.errors import StoreError
 from bot.services.library import Library
 from bot.services.progress import ProgressFeeds
-from bot.services.sink import MessageSink, Picture, SinkGone
+from bot.services.sink import MessageSink, Picture, SinkGone, SinkRefused
 from bot.services.steps import Step, reached
 from bot.store import jobs, library
 from bot.store.database import Database
@@ -21,6 +22,11 @@ _log = logging.getLogger(__name__)
 RETRY_S = 5.0
 AT_ONCE = 8
 """Messages under way together."""
+REFUSALS = 3
+"""After so many of a message it is given up: what Discord refuses thrice it refuses for ever."""
+REFUSED_AT = 2
+"""A refusal is waited out like a failure of this many tries more: it may be somebody's wrong click."""
+GONE = "The place it was asked for no longer exists."
 
 
 def exponential(sends: int) -> float:
@@ -43,12 +49,14 @@ class Outbox:
         feeds: ProgressFeeds,
         *,
         backoff: Callable[[int], float] = exponential,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._files = files
         self._sink = sink
         self._feeds = feeds
         self._backoff = backoff
+        self._clock = clock
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -88,23 +96,32 @@ class Outbox:
 
     async def _deliver(self, job_id: str) -> None:
         """Try until it is told, the place is gone, or the bot stops."""
-        tries = 0
+        tries = refusals = 0
         while not self._stopping.is_set():
             tries += 1
             try:
                 async with self._room:
                     if not self._stopping.is_set():
-                        await self._attempt_or_give_up(job_id)
+                        await self._attempt_or_give_up(job_id, last=refusals + 1 >= REFUSALS)
                 return
+            except SinkRefused as error:
+                refusals += 1
+                _log.warning("job %s was refused: %s", job_id, error)
             except Exception:
                 _log.warning("job %s could not be told; trying again", job_id, exc_info=True)
-            await self._wait(self._backoff(tries))
+            await self._wait(self._backoff(tries + REFUSED_AT * bool(refusals)))
 
-    async def _attempt_or_give_up(self, job_id: str) -> None:
+    async def _attempt_or_give_up(self, job_id: str, *, last: bool) -> None:
         try:
             await self._attempt(job_id)
-        except SinkGone:
-            await self._give_up(job_id)
+        except SinkGone as error:
+            _log.info("job %s is given up: %s", job_id, error)
+            await self._give_up(job_id, GONE)
+        except SinkRefused as error:
+            if not last:
+                raise
+            _log.warning("job %s is given up, refused %d times: %s", job_id, REFUSALS, error)
+            await self._give_up(job_id, f"It could not be posted: {error}")
 
     async def _attempt(self, job_id: str) -> None:
         await self._feeds.stop(job_id)
@@ -122,7 +139,11 @@ class Outbox:
         if found is None:
             await self._database.write(
                 lambda connection: jobs.move(
-                    connection, job.id, JobStatus.POSTING, sources=(JobStatus.RENDERED, JobStatus.POSTING)
+                    connection,
+                    job.id,
+                    JobStatus.POSTING,
+                    sources=(JobStatus.RENDERED, JobStatus.POSTING),
+                    posting_at=self._clock(),
                 )
             )
             reached(Step.POSTING, job.id)
@@ -144,8 +165,8 @@ class Outbox:
         )
         reached(Step.POSTED, job_id)
 
-    async def _give_up(self, job_id: str) -> None:
-        """The place is gone: nothing is owed any more, the pictures stay."""
+    async def _give_up(self, job_id: str, reason: str) -> None:
+        """Nothing is owed any more; the pictures stay, and what they cost."""
 
         def work(connection: Connection) -> None:
             jobs.move(
@@ -153,7 +174,7 @@ class Outbox:
                 job_id,
                 JobStatus.POSTED,
                 sources=(JobStatus.RENDERED, JobStatus.POSTING),
-                error="The place it was asked for no longer exists.",
+                error=reason,
             )
             jobs.change(connection, job_id, told=True, token=None)
 

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 
 from bot.domain.job import UNFINISHED
-from bot.services.sink import MessageSink, SinkGone
+from bot.services.sink import MessageSink, SinkGone, SinkRefused
 from bot.store import jobs
 from bot.store.database import Database
 
@@ -69,7 +69,7 @@ class ProgressFeeds:
             job = await self._database.read(lambda connection: jobs.find(connection, job_id))
             if job is not None and job.status in UNFINISHED and not feed.stop.is_set():
                 await self._sink.progress(job, feed.percent, preview)
-        except SinkGone:
+        except (SinkGone, SinkRefused):
             return False
         except Exception:
             _log.warning("progress of job %s could not be shown", job_id, exc_info=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from sqlalchemy import Connection
 
 from bot.config import Settings
-from bot.domain.job import Job, JobStatus
+from bot.domain.job import JobStatus
 from bot.errors import StoreError
 from bot.services.library import Library
 from bot.services.steps import Step, reached
@@ -23,7 +23,10 @@ from engine.api import EngineError, GenerationSpec
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-GAVE_UP = "It stopped the engine {attempts} times, so it is given up. It cost you nothing."
+GAVE_UP = "It stopped the engine {count} times, so it is given up. It cost you nothing."
+KILLED = "I was ended {count} times while I painted it, so it is given up. It cost you nothing."
+MOST_KILLS = 10
+"""Deaths without a trace that a job survives: kill -9 is an operator's, unless it follows the job around."""
 
 
 class Recorder:
@@ -53,10 +56,13 @@ class Recorder:
 
     async def finished(
         self, job_id: str, spec: GenerationSpec, pictures: Sequence[Image.Image], gpu_seconds: float
-    ) -> None:
-        """Keep the pictures and settle; waits while the disk is full. Cancelled jobs leave nothing."""
+    ) -> bool:
+        """Keep the pictures and settle; waits while the disk is full. Cancelled jobs leave nothing.
+
+        False: the bot closed before it could be done.
+        """
         reached(Step.FINISHED, job_id)
-        await self._patiently(lambda: self._keep(job_id, spec, pictures, gpu_seconds))
+        return await self._patiently(lambda: self._keep(job_id, spec, pictures, gpu_seconds)) or False
 
     async def failed(self, job_id: str, error: EngineError, *, retryable: bool) -> bool:
         """Back into the queue (True) while attempts are left, else fail with its sentence and refund."""
@@ -73,32 +79,34 @@ class Recorder:
     async def end(self, job_id: str, status: JobStatus, sentence: str | None = None) -> bool:
         """Fail or cancel an unfinished job and give its quota back; False when it is past that."""
         now = self._clock()
-
-        def work(connection: Connection) -> bool:
-            moved = jobs.move(connection, job_id, status, error=sentence, finished_at=now)
-            if moved:
-                accounts.refund(connection, job_id)
-            return moved
-
-        moved = await self._database.write(work)
+        moved = await self._database.write(lambda connection: _end(connection, job_id, status, sentence, now))
         if moved:
             reached(Step.REFUNDED, job_id)
             self._ended()
         return moved
 
-    async def recover(self) -> None:
-        """After a start: interrupted jobs go back into the queue, those there too often are failed."""
-        most = self._settings.limits.attempts
+    async def recover(self, *, crashed: bool) -> None:
+        """After a death: interrupted jobs go back into the queue, those there too often are failed.
 
-        def work(connection: Connection) -> list[Job]:
-            interrupted = jobs.in_status(connection, JobStatus.RUNNING)
-            for job in interrupted:
-                if job.attempts < most:
+        ``crashed`` says that the engine or the process broke by itself, which counts as an attempt of each
+        job it held. A death without a trace is counted apart, with a limit of its own.
+        """
+        most, now = self._settings.limits.attempts, self._clock()
+
+        def work(connection: Connection) -> None:
+            for job in jobs.in_status(connection, JobStatus.RUNNING):
+                if crashed and job.attempts >= most:
+                    _end(connection, job.id, JobStatus.FAILED, GAVE_UP.format(count=job.attempts), now)
+                elif crashed:
                     jobs.move(connection, job.id, JobStatus.QUEUED)
-            return [job for job in interrupted if job.attempts >= most]
+                elif job.kills + 1 >= MOST_KILLS:
+                    _end(connection, job.id, JobStatus.FAILED, KILLED.format(count=MOST_KILLS), now)
+                else:
+                    before = max(0, job.attempts - 1)
+                    jobs.move(connection, job.id, JobStatus.QUEUED, attempts=before, kills=job.kills + 1)
 
-        for job in await self._database.write(work):
-            await self.end(job.id, JobStatus.FAILED, GAVE_UP.format(attempts=job.attempts))
+        await self._database.write(work)
+        self._ended()
 
     async def release(self, job_ids: Sequence[str]) -> None:
         """Put jobs that a clean stop interrupts back into the queue, their attempt not counted."""
@@ -126,10 +134,10 @@ class Recorder:
 
     async def _keep(
         self, job_id: str, spec: GenerationSpec, pictures: Sequence[Image.Image], gpu_seconds: float
-    ) -> None:
+    ) -> bool:
         job = await self._database.read(lambda connection: jobs.find(connection, job_id))
         if job is None or job.status is not JobStatus.RUNNING:
-            return
+            return True
         rows = await self._files.keep(job, spec, pictures)
         reached(Step.FILES_WRITTEN, job_id)
         if await self._database.write(lambda connection: self._render(connection, job_id, rows, gpu_seconds)):
@@ -137,6 +145,7 @@ class Recorder:
             self._ended()
         else:
             await self._files.remove(row.file for row in rows)
+        return True
 
     def _render(
         self, connection: Connection, job_id: str, rows: tuple[ImageRow, ...], gpu_seconds: float
@@ -165,3 +174,10 @@ class Recorder:
         except TimeoutError:
             return False
         return True
+
+
+def _end(connection: Connection, job_id: str, status: JobStatus, sentence: str | None, now: float) -> bool:
+    moved = jobs.move(connection, job_id, status, error=sentence, finished_at=now)
+    if moved:
+        accounts.refund(connection, job_id)
+    return moved

@@ -25,9 +25,13 @@ class Picture:
 class SinkGone(Exception):
     """The place of a job no longer exists (channel deleted, bot removed, token expired): nothing can be told.
 
-    Every other exception of a sink counts as "perhaps it went out": the outbox looks with ``find_posted``
-    before it sends again.
+    Every exception of a sink but this one counts as "perhaps it went out": the outbox looks with
+    ``find_posted`` before it sends again.
     """
+
+
+class SinkRefused(Exception):
+    """The place is there, but what was sent is not taken (a 4xx of an unknown kind): soon given up."""
 
 
 class MessageSink(Protocol):
@@ -43,7 +47,8 @@ class MessageSink(Protocol):
     async def post(self, job: Job, pictures: tuple[Picture, ...]) -> int:
         """Send the result with a nonce derived from the job id, drop the waiting message; its id.
 
-        ``pictures`` may be fewer than ``job.seeds`` only for U. Raises SinkGone where there is no place left.
+        ``pictures`` may be fewer than ``job.seeds`` only for U. Raises SinkGone where there is no place left,
+        SinkRefused where Discord says no.
         """
 
     async def find_posted(self, job: Job) -> int | None:

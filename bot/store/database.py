@@ -35,6 +35,7 @@ class Database:
         self.path = folder / FILE
         self._lock = lock
         self._turn = asyncio.Lock()
+        self._closed = False
         self._writer = _engine(self.path, begin="BEGIN IMMEDIATE", query_only=False)
         self._reader = _engine(self.path, begin="BEGIN", query_only=True)
 
@@ -44,16 +45,24 @@ class Database:
         lock = await asyncio.to_thread(_prepare, folder)
         try:
             await asyncio.to_thread(schema.migrate, folder / FILE)
-            database = cls(folder, lock)
-            await database.write(lambda connection: None)
         except BaseException:
             lock.release()
+            raise
+        database = cls(folder, lock)
+        try:
+            await database.write(lambda connection: None)
+        except BaseException:
+            await database.close()
             raise
         return database
 
     async def close(self) -> None:
-        """Let the transaction under way end, fold the WAL back, release the folder; safe to call twice."""
+        """Let the writes before it end, fold the WAL back, release the folder; safe to call twice.
+
+        Later ones raise StoreError: the folder may be another process' by then.
+        """
         async with self._turn:
+            self._closed = True
             await self._reader.dispose()
             await self._writer.dispose()
             self._lock.release()
@@ -64,6 +73,7 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on a consistent snapshot; it cannot write."""
+        self._refuse_closed()
         try:
             async with self._reader.begin() as connection:
                 return await connection.run_sync(work)
@@ -76,11 +86,16 @@ class Database:
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         async with self._turn:
+            self._refuse_closed()
             try:
                 async with self._writer.begin() as connection:
                     return await connection.run_sync(work)
             except DBAPIError as error:
                 raise self._explained(error) from error
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreError(f"The database {self.path} is closed: the bot is stopping.")
 
     def _explained(self, error: DBAPIError) -> StoreError:
         cause = error.orig if isinstance(error.orig, Exception) else error

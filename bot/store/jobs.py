@@ -143,14 +143,30 @@ def waiting(connection: Connection) -> list[Waiting]:
     return [Waiting(*row) for row in connection.execute(query)]
 
 
-def oldest(connection: Connection) -> list[tuple[str, int, int]]:
-    """(lane, user, sequence number) of each user's oldest queued job by lane, from the index alone."""
+def oldest(connection: Connection, without: Collection[int] = ()) -> list[tuple[str, int, int]]:
+    """(lane, user, sequence number) of each user's oldest queued job by lane, from the index alone.
+
+    Jobs whose sequence number is in ``without`` are passed over.
+    """
     query = (
         select(jobs.c.lane, jobs.c.user_id, func.min(jobs.c.seq))
         .where(jobs.c.status == JobStatus.QUEUED)
         .group_by(jobs.c.lane, jobs.c.user_id)
     )
+    if without:
+        query = query.where(jobs.c.seq.not_in(without))
     return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+def suspects(connection: Connection) -> frozenset[int]:
+    """Sequence numbers of queued jobs that the engine held at more than one death."""
+    query = select(jobs.c.seq).where(jobs.c.status == JobStatus.QUEUED, jobs.c.attempts + jobs.c.kills > 1)
+    return frozenset(connection.scalars(query))
+
+
+def newest(connection: Connection) -> int:
+    """The highest sequence number; 0 without jobs."""
+    return connection.scalar(select(func.max(jobs.c.seq))) or 0
 
 
 def rank(connection: Connection, job_id: str) -> int:
@@ -261,8 +277,10 @@ def as_job(row: Row[Any]) -> Job:
         parent_id=row.parent_id,
         index=row._mapping[jobs.c["index"]],
         attempts=row.attempts,
+        kills=row.kills,
         message_id=row.message_id,
         result_message_id=row.result_message_id,
+        posting_at=row.posting_at,
         error=row.error,
         model=row.model,
         token=row.token,

@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest revision under ``migrations/versions``; a test holds the two together."""
 
 metadata = MetaData()
@@ -51,7 +51,8 @@ jobs = Table(
     Column("error", Text),
     Column("told", Boolean, nullable=False, server_default="0"),
     Column("deleted", Boolean, nullable=False, server_default="0"),
-    Column("sends", Integer, nullable=False, server_default="0"),
+    Column("kills", Integer, nullable=False, server_default="0"),
+    Column("posting_at", Float),
     Column("strength", Float),
     Column("price", Float, nullable=False),
     Column("cost", Float, nullable=False),

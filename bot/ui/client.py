@@ -14,9 +14,12 @@ import discord
 
 from bot.config import Settings
 from bot.errors import DiscordLoginError
+from bot.services import blackbox
 from bot.services.app import Services, open_services
 from bot.ui.components import BUTTONS
 from bot.ui.desk import Desk
+from bot.ui.logins import Logins
+from bot.ui.pace import Pace
 from bot.ui.presenter import DiscordSink
 from bot.ui.tree import Tree
 from bot.ui.welcome import Welcomes
@@ -35,6 +38,10 @@ WRONG_TOKEN = (
     "Discord refused the token. Copy it anew from https://discord.com/developers/applications "
     "(Bot, Reset Token) into DISCORD_TOKEN or into token under [discord] in the config file."
 )
+TOO_MANY_LOGINS = (
+    "Discord is not connected: the bot logged in 30 times within an hour, and Discord resets the token of "
+    "one that does so all day. The next login is in {minutes:.0f} minutes; the log says why it did."
+)
 TOKEN_GONE = 4004
 """The gateway's code for a token that was valid at login and has been reset since."""
 
@@ -51,9 +58,11 @@ class TesseraClient(discord.Client):
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             chunk_guilds_at_startup=False,
+            http_trace=Pace().trace(),
         )
         self.settings = settings
         self.welcomes = Welcomes()
+        self.logins = Logins(Path(settings.data.dir))
         self.tree = Tree(self)
         self._services: Services | None = None
         self._desk: Desk | None = None
@@ -77,12 +86,27 @@ class TesseraClient(discord.Client):
 
     def fault(self) -> str | None:
         """Why Discord is not being heard, or None."""
-        return None if self.ws is not None and self.ws.open else "Discord is not connected"
+        if self.ws is not None and self.ws.open:
+            return None
+        wait = self.logins.wait()
+        return TOO_MANY_LOGINS.format(minutes=wait / 60) if wait else "Discord is not connected"
 
     def serve(self, services: Services) -> None:
         """Hand over the opened services."""
         self._services = services
         self._desk = Desk(services, self.welcomes)
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Only so many logins an hour, over restarts too."""
+        await super().before_identify_hook(shard_id, initial=initial)
+        await self.login_turn()
+        await asyncio.to_thread(self.logins.note)
+
+    async def login_turn(self) -> None:
+        """Wait until Discord may be asked for another session."""
+        if wait := await asyncio.to_thread(self.logins.wait):
+            log.warning(TOO_MANY_LOGINS.format(minutes=wait / 60))
+            await asyncio.sleep(wait)
 
     async def setup_hook(self) -> None:
         """Buttons on messages of any age work from here on; commands are synced if they changed."""
@@ -116,7 +140,8 @@ async def run_bot(settings: Settings, engine: Engine, beside: Beside = nothing_b
     try:
         async with stop_signal() as stop, beside(services, client.fault):
             await _login(client, token.get_secret_value())
-            await _serve(client, services, stop)
+            with blackbox.recording(services.database.folder):
+                await _serve(client, services, stop)
     finally:
         await _close(client, services)
 
@@ -138,7 +163,7 @@ async def _login(client: TesseraClient, token: str) -> None:
 async def _serve(client: TesseraClient, services: Services, stop: asyncio.Event) -> None:
     """Until asked to stop, or until one part ends by itself, whose error is then ours."""
     work = asyncio.create_task(services.run(), name="services")
-    gateway = asyncio.create_task(client.connect(reconnect=True), name="gateway")
+    gateway = asyncio.create_task(_connect(client), name="gateway")
     asked = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait({work, gateway, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,6 +179,12 @@ async def _serve(client: TesseraClient, services: Services, stop: asyncio.Event)
             raise DiscordLoginError(WRONG_TOKEN) from error
         if isinstance(error, Exception):
             raise error
+
+
+async def _connect(client: TesseraClient) -> None:
+    """The wait comes first, since Discord hangs up on those who connect and do not log in."""
+    await client.login_turn()
+    await client.connect(reconnect=True)
 
 
 async def _close(client: TesseraClient, services: Services) -> None:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import sys
 import tempfile
 import time
+import webbrowser
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,16 +75,30 @@ class Stage:
     viewers: tuple[Any, ...]
 
 
-async def run_demo(settings: Settings, port: int, engine: Engine) -> None:
-    """Serve the page on 127.0.0.1 until Ctrl-C or until it is ended there; ``port`` 0 takes a free one."""
+async def run_demo(settings: Settings, port: int, engine: Engine, *, browser: bool = False) -> None:
+    """Serve the page on 127.0.0.1 until Ctrl-C or until it is ended there; ``port`` 0 takes a free one.
+
+    With ``browser`` it is opened in the user's, where there is a display to show it.
+    """
     with tempfile.TemporaryDirectory(prefix="tessera-demo-") as folder:
         async with stop_signal() as stop, live_demo(settings, port, engine, Path(folder)) as (url, work):
             print(f"Tessera demo (simulated Discord): {url}\nCtrl-C ends it.", flush=True)
+            if browser and has_display(sys.platform, os.environ):
+                await asyncio.to_thread(webbrowser.open, url)
             asked = asyncio.create_task(stop.wait())
             await asyncio.wait({asked, work}, return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
             if work.done():
                 await work
+
+
+def has_display(platform: str, environ: Mapping[str, str]) -> bool:
+    """Whether a browser could be seen. A terminal's browser, or one behind ssh, would only be in the way."""
+    if environ.get("SSH_CONNECTION"):
+        return False
+    return platform in ("darwin", "win32") or any(
+        environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 @contextlib.asynccontextmanager

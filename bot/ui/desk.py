@@ -21,6 +21,7 @@ from bot.ui.components import result_view, used_buttons, waiting_view
 from bot.ui.funnel import mark_answered, tell
 from bot.ui.history import result_of
 from bot.ui.park import park
+from bot.ui.presses import Presses
 from bot.ui.welcome import Welcomes
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self, services: Services, welcomes: Welcomes) -> None:
         self._services = services
         self._welcomes = welcomes
+        self._presses = Presses()
 
     def requester(self, interaction: discord.Interaction[Any]) -> Requester:
         """Who asks, as of now."""
@@ -66,14 +68,27 @@ class Desk:
     async def derive(self, interaction: discord.Interaction[Any], pressed: CustomId, action: Action) -> None:
         """U, V, re-roll: a job made from another one, for whoever pressed."""
         caller.require_delivery(interaction)
-        await interaction.response.defer()
-        await self._parent(interaction, pressed)
-        order = self._order(interaction, action, parent_id=pressed.job_id, index=pressed.index)
-        with self._welcomes.expect(interaction.id) as welcome:
-            admitted = await self._admit(order)
-            if admitted.fresh:
-                await self._greet(interaction, admitted.job, welcome)
-        await self._colour(interaction)
+        with self._presses.once(interaction.user.id, pressed):
+            message_id = await self._acknowledge(interaction)
+            await self._parent(interaction, pressed)
+            order = self._order(
+                interaction, action, parent_id=pressed.job_id, index=pressed.index, message_id=message_id
+            )
+            with self._welcomes.expect(interaction.id) as welcome:
+                admitted = await self._admit(order)
+                if admitted.fresh:
+                    mark_answered(interaction)
+                    await self._greet(interaction, admitted.job, welcome)
+        if message_id is None:
+            await self._colour(interaction)
+
+    async def _acknowledge(self, interaction: discord.Interaction[Any]) -> int | None:
+        """Answer a press at once. Where only the token reaches, the answer is the waiting message already.
+
+        There the result can only be sent exactly once by editing a message whose id the job's row knows.
+        """
+        answer = await interaction.response.defer(thinking=caller.token_only(interaction))
+        return answer.message_id if answer and caller.token_only(interaction) else None
 
     async def cancel(self, interaction: discord.Interaction[Any], pressed: CustomId) -> None:
         """Ends a job of one's own; the waiting message will say so."""
@@ -140,7 +155,7 @@ class Desk:
 
     async def _send_waiting(self, interaction: discord.Interaction[Any], job: Job) -> discord.Message:
         content, view, nobody = wording.waiting(job), waiting_view(job.id), discord.AllowedMentions.none()
-        if interaction.type is discord.InteractionType.component:
+        if interaction.type is discord.InteractionType.component and job.message_id is None:
             return await interaction.followup.send(content, view=view, allowed_mentions=nobody, wait=True)
         return await interaction.edit_original_response(content=content, view=view, allowed_mentions=nobody)
 

@@ -6,20 +6,22 @@ where the bot is no member of the channel is the token used: it is the one way t
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import discord
 
 from bot.domain.job import Job
-from bot.services.sink import Picture, SinkGone
+from bot.services.library import Attachment
+from bot.services.sink import Picture, SinkGone, SinkRefused
 from bot.ui import wording
 from bot.ui.components import result_view, waiting_view
-from bot.ui.history import find_result
+from bot.ui.history import find_message, result_of, waiting_of
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -31,6 +33,11 @@ TOO_LARGE = frozenset({40005, 50045})
 NO_PLACE = frozenset({10003, 10004, 10015, 50001, 50007, 50013, 50027, 50278, 160005})
 """Unknown channel, guild or webhook, missing access or permissions, dead token, a user who takes no messages,
 a locked thread: nothing can be told there."""
+UNKNOWN_MESSAGE = 10008
+PASSING = frozenset({401, 408, 425, 429})
+"""Refusals that say nothing of the request: another try may be taken."""
+EARLY, LATE = timedelta(minutes=10), timedelta(hours=1)
+"""Around the moment of a send, what a message may be found in: clocks differ, requests wait their turn."""
 SMALLEST_UPLOAD = 64 * 1024
 """Bytes below which no smaller variant is tried."""
 PREVIEW_NAME = "preview.jpg"
@@ -46,13 +53,13 @@ class _ByToken:
 
     def __init__(self, webhook: discord.Webhook, message_id: int) -> None:
         self._webhook = webhook
-        self._message_id = message_id
+        self.id = message_id
 
     async def edit(self, **payload: Any) -> None:
-        await self._webhook.edit_message(self._message_id, **payload)
+        await self._webhook.edit_message(self.id, **payload)
 
     async def delete(self) -> None:
-        await self._webhook.delete_message(self._message_id)
+        await self._webhook.delete_message(self.id)
 
 
 class DiscordSink:
@@ -60,6 +67,8 @@ class DiscordSink:
 
     def __init__(self, client: TesseraClient) -> None:
         self._client = client
+        self._sought: set[str] = set()
+        """Jobs whose waiting message was looked for, and is not there."""
 
     async def progress(self, job: Job, percent: int, preview: bytes | None) -> None:
         """Edit the waiting message; without a new preview the last one stays."""
@@ -68,38 +77,34 @@ class DiscordSink:
         options: dict[str, Any] = {}
         if preview is not None:
             options["attachments"] = [discord.File(io.BytesIO(preview), PREVIEW_NAME)]
-        await message.edit(
-            content=wording.progress(job, percent),
-            view=waiting_view(job.id),
-            allowed_mentions=discord.AllowedMentions.none(),
-            **options,
-        )
+        with _told_apart():
+            await message.edit(
+                content=wording.progress(job, percent),
+                view=waiting_view(job.id),
+                allowed_mentions=discord.AllowedMentions.none(),
+                **options,
+            )
 
     async def post(self, job: Job, pictures: tuple[Picture, ...]) -> int:
-        """Send the result as a new message, then delete the waiting one."""
-        try:
+        """Send the result as a new message, then delete the waiting one.
+
+        By token the waiting message becomes the result: such a send has no nonce and cannot be looked for,
+        but an edit may be repeated.
+        """
+        with _told_apart():
             message_id = await self._send_fitting(job, pictures)
-        except discord.HTTPException as error:
-            _raise_if_gone(error)
-            raise
-        await self._drop_waiting(job)
+        if not self._by_token(job):
+            await self._drop_waiting(job)
         return message_id
 
     async def find_posted(self, job: Job) -> int | None:
-        """Look for the job's buttons in what was said in its channel since it was asked for."""
+        """Look for the job's buttons in what was said in its channel around its latest send."""
         if self._by_token(job):
             return None
-        since = discord.Object(discord.utils.time_snowflake(datetime.fromtimestamp(job.created_at, UTC)))
-        try:
-            found = await find_result(self._channel(job), job.id, self._client.bot_id, since)
-        except discord.HTTPException as error:
-            if isinstance(error, discord.Forbidden):
-                log.warning(
-                    "may not read the history of channel %s to look for a result", job.place.channel_id
-                )
-                return None
-            _raise_if_gone(error)
-            raise
+        sent = _asked_at(job) + timedelta(seconds=(job.posting_at or job.created_at) - job.created_at)
+        after = max(job.interaction_id, discord.utils.time_snowflake(sent - EARLY))
+        with _told_apart():
+            found = await self._seek(job, result_of, after, sent + LATE)
         if found is not None:
             await self._drop_waiting(job)
         return found
@@ -107,12 +112,9 @@ class DiscordSink:
     async def tell(self, job: Job, sentence: str) -> None:
         """Turn the waiting message into the sentence, or send it where that message cannot be edited."""
         content = wording.ended(job, sentence)
-        try:
+        with _told_apart():
             if not await self._edited(job, content):
                 await self._send(job, content=content)
-        except discord.HTTPException as error:
-            _raise_if_gone(error)
-            raise
 
     async def _edited(self, job: Job, content: str) -> bool:
         if (message := await self._waiting(job)) is None:
@@ -133,21 +135,28 @@ class DiscordSink:
         while True:
             file = await self._client.services.library.attachment(job, pictures, limit)
             try:
-                return await self._send(
-                    job,
-                    content=wording.done(job),
-                    file=discord.File(io.BytesIO(file.data), file.filename),
-                    view=result_view(job),
-                )
+                return await self._complete(job, file)
             except discord.HTTPException as error:
                 limit = len(file.data) * 3 // 4
                 if not (error.code in TOO_LARGE or error.status == 413) or limit < SMALLEST_UPLOAD:
                     raise
 
+    async def _complete(self, job: Job, file: Attachment) -> int:
+        """The result: an edit of the waiting message where the token is the only way, else a new one."""
+        result: dict[str, Any] = {"content": wording.done(job), "view": result_view(job)}
+        waiting = await self._waiting(job) if self._by_token(job) else None
+        if waiting is not None:
+            try:
+                await waiting.edit(**result, attachments=[_upload(file)], allowed_mentions=_owner_alone(job))
+            except discord.NotFound as error:
+                if error.code != UNKNOWN_MESSAGE:
+                    raise
+            else:
+                return waiting.id
+        return await self._send(job, **result, file=_upload(file))
+
     async def _send(self, job: Job, **payload: Any) -> int:
-        payload["allowed_mentions"] = discord.AllowedMentions(
-            everyone=False, roles=False, replied_user=False, users=[discord.Object(job.requester.user_id)]
-        )
+        payload["allowed_mentions"] = _owner_alone(job)
         if self._by_token(job):
             return (await self._webhook(job).send(**payload, wait=True)).id
         if (reference := await self._reference(job)) is not None:
@@ -180,12 +189,38 @@ class DiscordSink:
     async def _waiting(self, job: Job) -> discord.PartialMessage | _ByToken | None:
         """The waiting message, once it stands: a fast job may be done before Discord has answered."""
         sent = await self._client.welcomes.message_of(job.interaction_id)
-        message_id = job.message_id or sent
+        message_id = job.message_id or sent or await self._left_behind(job)
         if message_id is None:
             return None
         if self._by_token(job):
             return _ByToken(self._webhook(job), message_id)
         return self._channel(job).get_partial_message(message_id)
+
+    async def _left_behind(self, job: Job) -> int | None:
+        """The waiting message that was sent as the process died, or whose answer was lost: by its button."""
+        if self._by_token(job) or job.id in self._sought:
+            return None
+        found = await self._seek(job, waiting_of, job.interaction_id, _asked_at(job) + LATE)
+        if found is None:
+            self._sought.add(job.id)
+        else:
+            await self._client.services.attach_message(job.id, found)
+        return found
+
+    async def _seek(
+        self, job: Job, belongs_to: Callable[[discord.Message], str | None], after: int, before: datetime
+    ) -> int | None:
+        try:
+            return await find_message(
+                self._channel(job),
+                self._client.bot_id,
+                lambda message: belongs_to(message) == job.id,
+                discord.Object(after),
+                before,
+            )
+        except discord.Forbidden:
+            log.warning("may not read the history of channel %s to look for a message", job.place.channel_id)
+            return None
 
     def _channel(self, job: Job) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(job.place.channel_id, guild_id=job.place.guild_id)
@@ -204,6 +239,30 @@ class DiscordSink:
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
 
-def _raise_if_gone(error: discord.HTTPException) -> None:
-    if error.code in NO_PLACE:
-        raise SinkGone(f"Discord no longer takes messages there: {error.text or error}") from error
+def _asked_at(job: Job) -> datetime:
+    """By Discord's clock: ours may be wrong."""
+    return discord.utils.snowflake_time(job.interaction_id)
+
+
+def _owner_alone(job: Job) -> discord.AllowedMentions:
+    return discord.AllowedMentions(
+        everyone=False, roles=False, replied_user=False, users=[discord.Object(job.requester.user_id)]
+    )
+
+
+def _upload(file: Attachment) -> discord.File:
+    """Made anew for each try, since a request closes its files."""
+    return discord.File(io.BytesIO(file.data), file.filename)
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """Discord's errors as the outbox knows them: nowhere to go, never to be taken, or worth another try."""
+    try:
+        yield
+    except discord.HTTPException as error:
+        if error.code in NO_PLACE:
+            raise SinkGone(f"Discord no longer takes messages there: {error.text or error}") from error
+        if 400 <= error.status < 500 and error.status not in PASSING:
+            raise SinkRefused(f"Discord's error {error.code or error.status} ({error.text})") from error
+        raise

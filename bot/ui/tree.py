@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
 
 log = logging.getLogger(__name__)
-STAMP = "commands.sha256"
-"""File in the data folder that remembers which commands Discord was told of."""
+STAMP = "commands.json"
+"""File in the data folder that remembers which commands Discord was told of, and for which servers."""
 
 
 class Tree(app_commands.CommandTree["TesseraClient"]):
@@ -43,9 +44,13 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
         return hashlib.sha256(told.encode()).hexdigest()
 
     async def sync_if_changed(self, folder: Path, application_id: int, guild_ids: tuple[int, ...]) -> bool:
-        """Tell Discord only of changes: it takes 200 command creations a day and guild. True when told."""
+        """Tell Discord only of changes: it takes 200 command creations a day and guild. True when told.
+
+        Where commands were told before and belong no longer, they are taken back.
+        """
         stamp, fingerprint = folder / STAMP, self.fingerprint(application_id, guild_ids)
-        if _read(stamp) == fingerprint:
+        before = _read(stamp)
+        if before.fingerprint == fingerprint:
             return False
         for guild_id in guild_ids:
             guild = discord.Object(guild_id)
@@ -53,13 +58,34 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
             await self.sync(guild=guild)
         if not guild_ids:
             await self.sync()
-        stamp.write_text(fingerprint)
+        for guild_id in set(before.guild_ids) - set(guild_ids):
+            await self._take_back(guild_id)
+        if guild_ids and before.fingerprint and not before.guild_ids:
+            await self.client.http.bulk_upsert_global_commands(application_id, [])
+        stamp.write_text(json.dumps(asdict(Told(fingerprint, guild_ids))))
         log.info("told Discord of %d commands", len(self.get_commands()))
         return True
 
+    async def _take_back(self, guild_id: int) -> None:
+        guild = discord.Object(guild_id)
+        self.clear_commands(guild=guild)
+        try:
+            await self.sync(guild=guild)
+        except discord.HTTPException as error:
+            log.info("the commands of server %d could not be taken back: %s", guild_id, error)
 
-def _read(stamp: Path) -> str:
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What Discord was told; without servers, for all of them."""
+
+    fingerprint: str = ""
+    guild_ids: tuple[int, ...] = ()
+
+
+def _read(stamp: Path) -> Told:
     try:
-        return stamp.read_text()
-    except OSError:
-        return ""
+        told = json.loads(stamp.read_text())
+        return Told(str(told["fingerprint"]), tuple(map(int, told["guild_ids"])))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Told()

@@ -26,7 +26,7 @@ def engine_fault(services: Services) -> str | None:
     """Why the engine cannot be counted on, or None."""
     health = services.engine.health()
     if not health.alive:
-        return "the engine has stopped"
+        return "the models are being loaded" if services.loading.is_set() else "the engine has stopped"
     if health.stalled_for > STALLED_S:
         return f"the engine made no step for {health.stalled_for:.0f} s"
     return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,18 @@ from PIL import Image
 import bot.__main__ as commands
 from bot.cli import doctor, failures, imagine, logs
 from bot.config import Settings, load
-from bot.errors import DiscordLoginError, EngineStartError, PromptError, QuotaExceeded, StoreError
+from bot.errors import (
+    DiscordLoginError,
+    EngineStartError,
+    PictureRefused,
+    PromptError,
+    QuotaExceeded,
+    StoreError,
+    UserError,
+)
 from bot.store.lock import FolderLock
 from bot.store.tables import HEAD
+from bot.ui.demo import has_display
 from docs import generate
 from engine.api import EngineError, ModelUnavailable
 from engine.fake import Failure, FakeEngine
@@ -280,6 +290,46 @@ def test_a_folder_in_use_is_code_3(tessera: Tessera, tmp_path: Path) -> None:
     assert said.code == 3 and "already in use by process" in said.err
 
 
+def test_a_blocked_word_is_a_wrong_prompt(tessera: Tessera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESSERA_MODERATION__BLOCKED_WORDS", '["gore"]')
+    said = tessera("imagine", "gore and more")
+    assert said.code == 2 and "gore" in said.err and len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "environ", "shown"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("linux", {"DISPLAY": "localhost:10", "SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22"}, False),
+        ("darwin", {}, True),
+        ("win32", {}, True),
+    ],
+)
+def test_a_browser_is_opened_only_where_it_is_seen(
+    platform: str, environ: dict[str, str], shown: bool
+) -> None:
+    assert has_display(platform, environ) is shown
+
+
+@pytest.mark.parametrize(("words", "opened"), [((), ["http://page"]), (("--no-open",), [])])
+def test_the_demo_opens_its_page_unless_told_not_to(
+    tessera: Tessera, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], opened: list[str]
+) -> None:
+    @asynccontextmanager
+    async def live(*_: object) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+        yield "http://page", asyncio.create_task(asyncio.sleep(0))
+
+    shown: list[str] = []
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.setattr("bot.ui.demo.live_demo", live)
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    said = tessera("demo", *words)
+    assert (said.code, shown) == (0, opened) and "http://page" in said.out
+
+
 def test_a_bug_is_one_sentence_that_says_what_to_report(
     tessera: Tessera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,7 +340,7 @@ def test_a_bug_is_one_sentence_that_says_what_to_report(
     said = tessera("imagine", "cat")
     assert said.code == 1 and "Traceback" not in said.err
     assert re.fullmatch(
-        r"Tessera hit a bug \(KeyError at test_cli\.py:\d+: 'wings'\); "
+        r"Tessera hit a bug \(KeyError at test_cli\.py:\d+\); "
         r"run the same with TESSERA_LOG__LEVEL=debug for what to report\.\n",
         said.err,
     )
@@ -303,6 +353,8 @@ def test_a_bug_is_one_sentence_that_says_what_to_report(
     [
         (PromptError(("a", "b"), "p"), ("a\nb", 2)),
         (QuotaExceeded("Full until noon (<t:123:R>).", 123), ("Full until noon.", 1)),
+        (UserError("`gore` is not painted here."), ("`gore` is not painted here.", 2)),
+        (PictureRefused("That is no picture."), ("That is no picture.", 2)),
         (OSError(28, "No space left on device", "/x"), ("/x: No space left on device.", 1)),
         (EngineError("No."), ("No.", 5)),
     ],

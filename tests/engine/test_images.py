@@ -1,4 +1,4 @@
-"""Grids of any number, and text that survives in a PNG."""
+"""Grids of any number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from engine.images import BLANK, columns_for, grid, jpeg, png, png_text
+from engine.images import BLANK, columns_for, grid, jpeg
 
 COLOURS = ["red", "lime", "blue", "white", "black", "yellow", "cyan", "magenta", "gray"]
 
@@ -56,11 +56,6 @@ def test_other_sizes_are_fitted() -> None:
 def test_no_pictures() -> None:
     with pytest.raises(ValueError, match="at least one picture"):
         grid([])
-
-
-def test_text_of_any_kind_survives_in_a_png() -> None:
-    text = {"parameters": "ein Äpfel 🍎 \u202e 龍\nSteps: 4", "tessera": "{}"}
-    assert png_text(png(cells(1)[0], text)) == text
 
 
 def test_jpeg() -> None:

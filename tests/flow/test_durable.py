@@ -11,17 +11,24 @@ import pytest
 
 from bot.domain.job import JobStatus
 from bot.errors import StoreError, UserError
-from bot.services.sink import SinkGone
+from bot.services import blackbox
+from bot.services.sink import SinkGone, SinkRefused
 from bot.store import accounts, jobs
 from engine.api import EngineBroken, EngineError
 from engine.fake import Failure, FakeEngine
 from tests.flow.conftest import ANN, BOB, House, RecordingSink, build
 
+TRACE = "boot 0\nFatal Python error: Segmentation fault\n"
 
-async def _after_crash(house: House, tmp_path: Path, engine: FakeEngine | None = None) -> House:
-    """Another process on what the disk holds now; the first one is dropped without a word."""
+
+async def _after_crash(
+    house: House, tmp_path: Path, engine: FakeEngine | None = None, trace: str | None = None
+) -> House:
+    """Another process on what the disk holds now; the first one is dropped, with a ``trace`` or a kill -9."""
     copy = tmp_path / uuid.uuid4().hex
     shutil.copytree(house.folder, copy)
+    if trace is not None:
+        (copy / blackbox.FILE).write_text(trace)
     return await build(copy, engine=engine or FakeEngine(), sink=house.sink)
 
 
@@ -33,7 +40,7 @@ async def test_a_job_killed_while_painting_is_painted_and_posted_once(house: Hou
     second.start()
     found = await second.until_status(job.id, JobStatus.POSTED)
     assert [posted[0] for posted in house.sink.posted] == [job.id]
-    assert found.attempts == 2 and await second.books() == []
+    assert (found.attempts, found.kills) == (1, 1) and await second.books() == []
     await second.stop()
 
 
@@ -117,6 +124,30 @@ async def test_killed_after_the_send_the_message_is_found(house: House, tmp_path
     house.sink.gate.set()
 
 
+async def test_what_is_refused_three_times_is_given_up_and_stays_paid_and_kept(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.sink.faults = [SinkRefused("error 20026: Unknown trouble")] * 3
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    done = await house.until_status(job.id, JobStatus.POSTED)
+    assert house.sink.posting == 3 and house.sink.posted == []
+    assert done.error == "It could not be posted: error 20026: Unknown trouble"
+    assert "is given up, refused 3 times: error 20026" in caplog.text
+    assert len(await house.services.pictures(job.id)) == 4 and await house.books() == []
+    assert (await house.services.quotas.info(ANN, job.place)).images == 4
+
+
+async def test_what_is_refused_twice_is_posted_all_the_same(house: House) -> None:
+    house.sink.faults = [SinkRefused("no"), SinkRefused("no")]
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    done = await house.until_status(job.id, JobStatus.POSTED)
+    assert [posted[0] for posted in house.sink.posted] == [job.id] and done.error is None
+
+
 async def test_a_place_that_is_gone_owes_nothing(house: House) -> None:
     house.sink.faults = [SinkGone()]
     job = (await house.order()).job
@@ -127,31 +158,72 @@ async def test_a_place_that_is_gone_owes_nothing(house: House) -> None:
     assert len(await house.services.pictures(job.id)) == 4
 
 
-async def test_a_poison_job_is_given_up_and_its_neighbour_painted(house: House, tmp_path: Path) -> None:
+async def test_a_job_that_crashes_the_process_is_given_up_and_its_neighbour_waits_for_one_attempt(
+    house: House, tmp_path: Path
+) -> None:
     poison = (await house.order("poison")).job
     neighbour = (await house.order("an apple")).job
     await house.submitted(2)
+    second = await _after_crash(house, tmp_path, FakeEngine(manual=True), trace=TRACE)
+    second.orders = 10
+    second.start()
+    await second.submitted()
+    await second.order("fresh", who=BOB)
+    for _ in range(3):
+        await second.services.database.write(lambda connection: None)
+    assert [spec.prompt for spec in second.engine.submitted] == ["poison"]  # alone
+    third = await _after_crash(second, tmp_path, FakeEngine(manual=True), trace=TRACE)
+    third.start()
+    for count, prompt in enumerate(("an apple", "fresh", "poison"), start=1):
+        await third.submitted(count)
+        assert [spec.prompt for spec in third.engine.submitted][-1] == prompt
+        if prompt != "poison":
+            third.engine.finish(third.engine.submitted[-1].job_id)
+    assert await third.status(neighbour.id) is not JobStatus.RUNNING
+    last = await _after_crash(third, tmp_path, trace=TRACE)
+    assert await last.status(poison.id) is JobStatus.FAILED and await last.books() == []
+    last.start()
+    await house.sink.until(lambda: bool(house.sink.told))
+    assert house.sink.told == [
+        (poison.id, "It stopped the engine 3 times, so it is given up. It cost you nothing.")
+    ]
+    for old in (second, third, last):
+        await old.stop()
+
+
+async def test_kills_from_outside_are_no_attempts_but_not_endless(house: House, tmp_path: Path) -> None:
+    """kill -9 says nothing of the job, unless it comes each time the job is there."""
+    job = (await house.order()).job
+    await house.submitted()
     houses = [house]
-    for _ in range(2):
+    for kills in range(1, 10):
         houses.append(await _after_crash(houses[-1], tmp_path, FakeEngine(manual=True)))
-        houses[-1].orders = 10 * len(houses)
         houses[-1].start()
         await houses[-1].submitted()
-        await houses[-1].order("fresh", who=BOB)
-        for _ in range(3):
-            await houses[-1].services.database.write(lambda connection: None)
-        assert [spec.prompt for spec in houses[-1].engine.submitted] == ["poison"]
-        assert (await houses[-1].services.queue()).running == 1
+        found = await houses[-1].services.job(job.id)
+        assert found is not None and (found.attempts, found.kills) == (1, kills)
     last = await _after_crash(houses[-1], tmp_path)
+    assert await last.status(job.id) is JobStatus.FAILED and await last.books() == []
     last.start()
-    await last.until_status(neighbour.id, JobStatus.POSTED)
     await house.sink.until(lambda: bool(house.sink.told))
-    assert house.sink.told[0] == (
-        poison.id,
-        "It stopped the engine 3 times, so it is given up. It cost you nothing.",
-    )
-    assert await last.status(poison.id) is JobStatus.FAILED and await last.books() == []
+    assert house.sink.told == [
+        (job.id, "I was ended 10 times while I painted it, so it is given up. It cost you nothing.")
+    ]
     for old in (*houses[1:], last):
+        await old.stop()
+
+
+async def test_a_trace_is_counted_once(house: House, tmp_path: Path) -> None:
+    job = (await house.order()).job
+    await house.submitted()
+    second = await _after_crash(house, tmp_path, FakeEngine(manual=True), trace=TRACE)
+    second.start()
+    await second.submitted()
+    third = await _after_crash(second, tmp_path, FakeEngine(manual=True))
+    found = await third.services.job(job.id)
+    assert found is not None and (found.attempts, found.kills) == (1, 1)
+    assert (third.folder / blackbox.LAST).read_text() == TRACE
+    for old in (second, third):
         await old.stop()
 
 
@@ -274,6 +346,56 @@ async def test_the_disk_fills_up_while_pictures_are_written(
     house.engine.finish(job.id)
     await house.until_status(job.id, JobStatus.POSTED)
     assert not faults and await house.books() == []
+
+
+async def test_pictures_that_a_full_disk_keeps_in_memory_close_the_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await build(tmp_path / "data", ENGINE__WINDOW="1")
+    full, tried, keep = [True], asyncio.Event(), type(house.services.library).keep
+
+    async def keep_or_fail(self: object, *args: object) -> object:
+        tried.set()
+        if full:
+            raise OSError(28, "No space left on device")
+        return await keep(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(house.services.library), "keep", keep_or_fail)
+    monkeypatch.setattr(house.services.recorder, "_retry_after", 0.001)
+    house.start()
+    orders = [(await house.order()).job for _ in range(2)]
+    await house.submitted()
+    house.engine.finish()
+    await tried.wait()
+    for _ in range(3):
+        await house.services.database.write(lambda connection: None)
+    assert (await house.services.queue()).queued == 1 and len(house.engine.submitted) == 1
+    full.clear()
+    await house.submitted(2)
+    house.engine.finish()
+    for job in orders:
+        await house.until_status(job.id, JobStatus.POSTED)
+    assert await house.books() == []
+    await house.stop()
+
+
+async def test_pictures_that_could_not_be_kept_before_the_end_are_no_attempt(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Event()
+
+    async def keep(*_: object) -> object:
+        tried.set()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(house.services.library), "keep", keep)
+    job = (await house.order()).job
+    await house.submitted()
+    house.engine.finish(job.id)
+    await tried.wait()
+    await house.services.drain()
+    left = await house.services.job(job.id)
+    assert left is not None and (left.status, left.attempts) == (JobStatus.QUEUED, 0)
 
 
 async def test_a_second_process_is_told_who_has_the_folder(house: House) -> None:

@@ -7,6 +7,7 @@ Environment:
     WIRE_PAUSE               seconds between two steps of the fake engine
     WIRE_HELD                set: the fake engine stands still from its first step on
     WIRE_CRASH               a crash point, see tests.wire.crash
+    WIRE_SIGNAL              the signal it dies of there, SIGKILL by default
     WIRE_LAG                 a file that gets the event loop's lags in seconds, one a line, at the end
 
 SIGUSR1 makes the fake engine stand still, SIGUSR2 lets it go on.

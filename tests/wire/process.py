@@ -15,7 +15,6 @@ from typing import Self
 from tests.wire.standin import StandIn
 
 ROOT = Path(__file__).parent.parent.parent
-KILLED = -signal.SIGKILL
 
 
 @dataclass
@@ -108,10 +107,10 @@ class BotProcess:
         """kill -9."""
         self.process.kill()
 
-    async def killed(self, timeout: float = 120.0) -> None:
-        """Until it has died of SIGKILL, by its crash point or by us."""
+    async def killed(self, timeout: float = 120.0, by: int = signal.SIGKILL) -> None:
+        """Until it has died of a signal, by its crash point or by us."""
         code = await self.ended(timeout)
-        assert code == KILLED, f"ended with {code}, not killed:\n{self.log[-6000:]}"
+        assert code == -by, f"ended with {code}, not killed:\n{self.log[-6000:]}"
         await self.discord.wait_for(lambda: not self.discord.gateway.connected, 10.0, "socket gone")
 
     async def ended(self, timeout: float = 120.0) -> int:

@@ -160,6 +160,8 @@ class Rest:
         channel = self._world.channels.get(int(request.match_info["channel"]))
         if channel is None:
             raise ApiError(404, 10003, "Unknown Channel")
+        if channel.closed:
+            raise ApiError(403, 50001, "Missing Access")
         return channel
 
     async def _serve_attachment(self, request: web.Request) -> web.Response:

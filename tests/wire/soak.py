@@ -29,8 +29,6 @@ PER_USER = 6
 ENVIRON = {
     "TESSERA_QUOTA__DAY": "0",
     "TESSERA_ENGINE__PREVIEW_INTERVAL": "1.0",
-    # A job that was running at three kills is taken for poison; here the kills are ours.
-    "TESSERA_LIMITS__ATTEMPTS": "10",
 }
 
 
@@ -136,6 +134,8 @@ async def soak(folder: Path, jobs: int, kills: int, seed: int) -> Report:
 async def _killed_once(
     discord: StandIn, folder: Path, books: Books, dice: random.Random, report: Report
 ) -> None:
+    # As if more than an hour lay between two kills: else the bot would space its logins.
+    (folder / "data" / "logins.json").unlink(missing_ok=True)
     async with BotProcess(discord, folder, environ=ENVIRON) as bot:
         ended = asyncio.ensure_future(bot.process.wait())
         await asyncio.wait({ended}, timeout=dice.uniform(0.05, 2.5))

@@ -241,7 +241,9 @@ class StandIn:
             payload["message"] = interaction.source.payload(self.base)
         if in_dm:
             owners = {"1": str(user.id)}
-            return {**payload, "user": user.payload(), "context": 1, "authorizing_integration_owners": owners}
+            context = 2 if interaction.channel.closed else 1
+            about = {"context": context, "authorizing_integration_owners": owners}
+            return {**payload, "user": user.payload(), **about}
         guild = {"id": str(self.world.guild_id), "locale": "en-US", "features": []}
         place = {"guild_id": str(self.world.guild_id), "guild": guild, "guild_locale": "en-US"}
         owners = {"0": str(self.world.guild_id)}

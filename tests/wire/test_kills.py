@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,16 +126,19 @@ async def test_killed_between_the_acceptance_of_a_send_and_its_reply(tmp_path: P
 
 async def _accepted(folder: Path, outside: bool) -> None:
     async with StandIn() as discord:
-        async with BotProcess(discord, folder) as bot:
+        async with BotProcess(discord, folder, environ={"WIRE_HELD": "1"}) as bot:
             held = discord.faults.hold("POST", r"/channels/\d+/messages$")
             await discord.slash(discord.user("ann"), "imagine", prompt="a red apple")
+            for number in range(600):
+                discord.say(discord.user("ben"), f"while it is painted {number}")
+            bot.go()
             await discord.wait_for(lambda: grids(discord))
             bot.kill()
             await bot.killed()
             held.released.set()
         if outside:
             discord.end_nonce_window()
-        for number in range(150):
+        for number in range(600):
             discord.say(discord.user("ben"), f"chatter {number}")
         async with BotProcess(discord, folder) as bot:
             books = Books(bot.data)
@@ -166,3 +170,54 @@ async def test_killed_with_many_under_way(tmp_path: Path) -> None:
                     assert len(discord.results_for(f"{name}s picture {number}")) == 1
             assert leftovers(discord) == []
             assert books.faults() == []
+
+
+@pytest.mark.parametrize("point", ["at sent", "before status=posted", "at posting"])
+async def test_killed_where_only_the_token_reaches(discord: StandIn, tmp_path: Path, point: str) -> None:
+    """No nonce and no history there: the result is an edit of the waiting message, which may be repeated."""
+    ann = discord.user("ann")
+    elsewhere = discord.world.add_channel("", recipient=ann, closed=True)
+    async with BotProcess(discord, tmp_path, crash=point) as bot:
+        await discord.slash(ann, "imagine", to=elsewhere, prompt="a red apple")
+        await bot.killed()
+    async with BotProcess(discord, tmp_path) as bot:
+        books = Books(bot.data)
+        await discord.wait_for(lambda: books.settled(1))
+        [result] = discord.world.standing(elsewhere)
+        assert result.attachments and result.button("U1") and not is_progress(result)
+        await discord.click(ann, result, "U1")
+        await discord.wait_for(lambda: books.settled(2))
+        assert [len(m.attachments) for m in discord.world.messages if m.channel is elsewhere] == [1, 1]
+    assert books.jobs()[0].result_message_id == result.id
+    assert [leftovers(discord), books.faults()] == [[], []]
+
+
+async def test_a_waiting_message_of_a_button_is_no_orphan(discord: StandIn, tmp_path: Path) -> None:
+    """Killed after the follow-up and before its id is known: it is found by its Cancel button."""
+    async with BotProcess(discord, tmp_path, crash="before message_id") as bot:
+        await discord.slash(discord.user("ann"), "imagine", prompt="a red apple")
+        [grid] = await discord.wait_for(lambda: discord.results_for("a red apple"))
+        await discord.click(discord.user("ann"), grid, "V1")
+        await bot.killed()
+    assert len(leftovers(discord)) == 1
+    async with BotProcess(discord, tmp_path) as bot:
+        books = Books(bot.data)
+        await discord.wait_for(lambda: books.settled(2))
+        assert [leftovers(discord), books.faults(), len(grids(discord))] == [[], [], 2]
+
+
+async def test_three_kills_and_two_crashes_are_no_poison(discord: StandIn, tmp_path: Path) -> None:
+    """kill -9 is an operator's; a crash counts as an attempt of the job it interrupts, the third ends it."""
+    signals = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGABRT, signal.SIGABRT)
+    for number, by in enumerate(signals):
+        environ = {"WIRE_SIGNAL": str(int(by))}
+        async with BotProcess(discord, tmp_path, crash="at dispatched", environ=environ, ready=False) as bot:
+            if number == 0:
+                await bot.on_gateway()
+                await discord.slash(discord.user("ann"), "imagine", prompt="a red apple", wait=False)
+            await bot.killed(by=by)
+    async with BotProcess(discord, tmp_path) as bot:
+        books = Books(bot.data)
+        await discord.wait_for(lambda: books.settled(1))
+        assert [job.status for job in books.jobs()] == ["posted"] and books.jobs()[0].attempts == 3
+        assert books.faults() == []

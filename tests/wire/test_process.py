@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from pathlib import Path
 
 import aiohttp
 import pytest
+from discord.http import Route
 
+from bot.config import Data, Settings
+from bot.ui.client import TesseraClient
 from tests.wire.books import Books
 from tests.wire.process import BotProcess
 from tests.wire.standin import TOKEN, StandIn
@@ -159,3 +163,35 @@ async def test_the_pages_say_whether_it_is_ready(discord: StandIn, tmp_path: Pat
         assert status == 200
         for secret in (TOKEN, "a secret boat", str(ann.id), str(discord.world.guild_id)):
             assert secret not in metrics
+
+
+async def test_a_crash_loop_spends_no_more_logins(discord: StandIn, tmp_path: Path) -> None:
+    """The logins of the last hour are remembered in the data folder; what is owed is painted meanwhile."""
+    async with BotProcess(discord, tmp_path, environ={"WIRE_HELD": "1"}) as bot:
+        await discord.slash(discord.user("ann"), "imagine", prompt="a boat")
+        await discord.wait_for(lambda: Books(bot.data).jobs())
+        bot.kill()
+        await bot.killed()
+    logins = bot.data / "logins.json"
+    [first] = json.loads(logins.read_text())
+    logins.write_text(json.dumps([first] * 30))
+    async with BotProcess(discord, tmp_path, ready=False) as bot:
+        await discord.wait_for(lambda: discord.results_for("a boat"))
+        assert "the bot logged in 30 times within an hour" in bot.log
+        assert len(discord.traffic.identifies) == 1
+        bot.terminate()
+        assert await bot.ended() == 0
+
+
+async def test_requests_keep_to_their_pace(
+    discord: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever asks for them, and over all routes together."""
+    monkeypatch.setattr(Route, "BASE", discord.api)
+    client = TesseraClient(Settings(data=Data(dir=tmp_path)))
+    async with client:
+        await client.login(TOKEN)
+        users = [discord.user(f"user{number}").id for number in range(100)]
+        await asyncio.gather(*(client.http.get_user(user) for user in users))
+    assert discord.traffic.count("GET", r"/users/\d+$") == 100
+    assert discord.traffic.peak <= 45

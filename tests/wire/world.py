@@ -106,6 +106,8 @@ class Channel:
     id: int
     name: str
     recipient: User | None = None
+    closed: bool = False
+    """The bot is no member: people use it there because they installed it for themselves."""
 
     def payload(self) -> Json:
         if self.recipient is not None:
@@ -312,8 +314,8 @@ class World:
         self.roles[role_id] = name
         return role_id
 
-    def add_channel(self, name: str, recipient: User | None = None) -> Channel:
-        channel = Channel(self.ids.next(), name, recipient)
+    def add_channel(self, name: str, recipient: User | None = None, *, closed: bool = False) -> Channel:
+        channel = Channel(self.ids.next(), name, recipient, closed)
         self.channels[channel.id] = channel
         return channel
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import discord
 from discord import app_commands
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Target = discord.Member | discord.Role
 Amount = app_commands.Range[int, 1, 2**52]
 WHO = "A user or a role; left out, the default for everyone in this server."
+DEFAULT = "Say `default` for the default of everyone in this server, in place of a user or a role."
+Everyone = Literal["default"]
 
 quota = app_commands.Group(
     name="quota",
@@ -42,8 +44,10 @@ async def _begin(interaction: discord.Interaction[TesseraClient]) -> tuple[Quota
     return interaction.client.services.quotas, who
 
 
-def _subject(interaction: discord.Interaction[Any], target: Target | None) -> Subject:
-    """@everyone means the server, like no target at all."""
+def _subject(interaction: discord.Interaction[Any], target: Target | None, scope: Everyone | None) -> Subject:
+    """@everyone means the server, like ``default`` and like no target at all."""
+    if scope and target:
+        raise UserError("Give a user or a role as target, or `default` as scope, not both.")
     if interaction.guild_id is None:
         raise UserError("Quotas belong to a server; use this command in one.")
     if isinstance(target, discord.Role) and target.id != interaction.guild_id:
@@ -59,8 +63,12 @@ def _name(target: Target | None) -> str:
 
 
 @quota.command(name="show", description="What a user, a role or everyone may spend, and what is left.")
-@app_commands.describe(target=WHO)
-async def show(interaction: discord.Interaction[TesseraClient], target: Target | None = None) -> None:
+@app_commands.describe(target=WHO, scope=DEFAULT)
+async def show(
+    interaction: discord.Interaction[TesseraClient],
+    target: Target | None = None,
+    scope: Everyone | None = None,
+) -> None:
     """For a user, also what is left."""
     quotas, who = await _begin(interaction)
     roles = (
@@ -68,7 +76,7 @@ async def show(interaction: discord.Interaction[TesseraClient], target: Target |
         if isinstance(target, discord.Member)
         else ()
     )
-    subject = _subject(interaction, target)
+    subject = _subject(interaction, target, scope)
     rule = await park(
         quotas.show(who, subject, role_ids=roles, guild_id=interaction.guild_id), "read a quota"
     )
@@ -80,38 +88,49 @@ async def show(interaction: discord.Interaction[TesseraClient], target: Target |
 @app_commands.describe(
     window="Which calendar window (UTC) the limit is for.",
     target=WHO,
+    scope=DEFAULT,
     limit="Credits per window: 0 is none at all; left out, unlimited.",
 )
 async def set_limit(
     interaction: discord.Interaction[TesseraClient],
     window: Window,
     target: Target | None = None,
+    scope: Everyone | None = None,
     limit: app_commands.Range[int, 0, 2**52] | None = None,
 ) -> None:
     """Before the configuration, until reset."""
     quotas, who = await _begin(interaction)
-    await park(quotas.set(who, _subject(interaction, target), window, limit), "set a quota")
+    await park(quotas.set(who, _subject(interaction, target, scope), window, limit), "set a quota")
     allowed = "unlimited" if limit is None else amount(limit, quotas.unit)
     await tell(interaction, f"Per {window}, {_name(target)}: {allowed} from now on.")
 
 
 @quota.command(name="grant", description="Give credit on top, spent when the ordinary credit is used up.")
 @app_commands.rename(credits="amount")
-@app_commands.describe(credits="How much to give.", target=WHO)
+@app_commands.describe(credits="How much to give.", target=WHO, scope=DEFAULT)
 async def grant(
-    interaction: discord.Interaction[TesseraClient], credits: Amount, target: Target | None = None
+    interaction: discord.Interaction[TesseraClient],
+    credits: Amount,
+    target: Target | None = None,
+    scope: Everyone | None = None,
 ) -> None:
     """Once, however often Discord delivers the command."""
     quotas, who = await _begin(interaction)
-    subject = _subject(interaction, target)
+    subject = _subject(interaction, target, scope)
     await park(quotas.grant(who, subject, credits, key=str(interaction.id)), "grant credit")
     await tell(interaction, f"Gave {amount(credits, quotas.unit)} to {_name(target)}.")
 
 
 @quota.command(name="reset", description="Forget what was spent, and the limits that admins set.")
-@app_commands.describe(target=WHO)
-async def reset(interaction: discord.Interaction[TesseraClient], target: Target | None = None) -> None:
+@app_commands.describe(target=WHO, scope=DEFAULT)
+async def reset(
+    interaction: discord.Interaction[TesseraClient],
+    target: Target | None = None,
+    scope: Everyone | None = None,
+) -> None:
     """Back to the configuration."""
     quotas, who = await _begin(interaction)
-    await park(quotas.reset(who, _subject(interaction, target), key=str(interaction.id)), "reset a quota")
+    await park(
+        quotas.reset(who, _subject(interaction, target, scope), key=str(interaction.id)), "reset a quota"
+    )
     await tell(interaction, f"Reset {_name(target)}: full credit again, limits as configured.")

@@ -7,6 +7,7 @@ import io
 import ipaddress
 import socket
 import struct
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ from PIL import Image
 
 from bot.config import Limits
 from bot.errors import PictureRefused
+from bot.services import fetcher as fetching
 from bot.services.admission import Upload
 from bot.services.fetcher import Fetcher, is_public
 
@@ -435,3 +437,28 @@ async def test_clear_parts_become_white() -> None:
         assert picture.getpixel((0, 0)) == (255, 255, 255)
     fetcher.close()
     await asyncio.sleep(0)
+
+
+async def test_waiting_for_others_pictures_is_not_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that takes for ever is refused; the one behind it is read when its turn comes."""
+    free, begun = threading.Event(), threading.Event()
+
+    def clean(data: bytes, pixels: int) -> bytes:
+        if data == b"slow":
+            begun.set()
+            free.wait(60)
+        return data
+
+    monkeypatch.setattr(fetching, "clean", clean)
+    monkeypatch.setattr(fetching, "DECODE_S", 0.5)
+    fetcher = Fetcher(Limits())
+    slow = asyncio.create_task(fetcher.upload(_upload(b"slow")))
+    await asyncio.to_thread(begun.wait, 60)
+    quick = asyncio.create_task(fetcher.upload(_upload(b"quick")))
+    with pytest.raises(PictureRefused, match="takes too long to read"):
+        await slow
+    done, _ = await asyncio.wait({quick}, timeout=0.2)
+    assert not done
+    free.set()
+    assert await quick == b"quick"
+    fetcher.close()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bot.config import load
 from bot.services import specs
-from bot.services.library import Attachment, Library, compose
+from bot.services.library import Attachment, Library
 from engine.api import GenerationSpec
 from engine.fake import SKETCH
 from tests.bot.services.test_specs import job
@@ -81,17 +81,13 @@ async def test_uploads_get_smaller_and_never_fail(library: Library) -> None:
     assert seen[1] == 256 and seen == sorted(seen, reverse=True)
 
 
-@pytest.mark.parametrize(
-    ("count", "size"), [(1, (8, 8)), (2, (16, 8)), (3, (16, 16)), (4, (16, 16)), (5, (24, 16)), (9, (24, 24))]
-)
-def test_grids_of_any_number(count: int, size: tuple[int, int]) -> None:
-    assert compose([Image.new("RGB", (8, 8), "red")] * count).size == size
-
-
-def test_grids_read_left_to_right() -> None:
-    sheet = compose([Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue", "white")])
-    corners = [sheet.getpixel(place) for place in ((0, 0), (15, 0), (0, 15), (15, 15))]
-    assert corners == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
+async def test_a_picture_above_the_limit_keeps_its_parameters(library: Library) -> None:
+    """As WebP, where the PNG's text would be lost."""
+    rows = await library.keep(JOB, SPEC, [noise(128)])
+    sent = await library.attachment(JOB, [library.picture(rows[0])], 40_000)
+    assert sent.filename.endswith(".webp")
+    comment = _opened(sent).getexif().get_ifd(0x8769)[0x9286]
+    assert f"Seed: {SPEC.seeds[0]}" in comment.removeprefix(b"UNICODE\0").decode("utf-16-be")
 
 
 async def test_several_starting_pictures_are_averaged(library: Library) -> None:
@@ -102,3 +98,17 @@ async def test_several_starting_pictures_are_averaged(library: Library) -> None:
         files.append(await library.keep_input(buffer.getvalue()))
     blended = Image.open(io.BytesIO(await library.starting_picture(files, 16, 16)))
     assert blended.size == (16, 16) and blended.getpixel((0, 0)) == (127, 127, 127)
+
+
+async def test_a_picture_that_another_order_uses_is_not_thrown_away(library: Library) -> None:
+    """Two orders bring the same picture; the first is refused, the second is not a row yet."""
+    first = await library.keep_input(b"the same")
+    assert await library.keep_input(b"the same") == first
+    library.let_go([first])
+    library.discard([first])
+    assert library.exists(first) and library.hold(first)
+    for _ in range(2):
+        library.let_go([first])
+    library.discard([first])
+    assert not library.exists(first) and not library.hold(first)
+    assert await library.keep_input(b"the same") == first and library.exists(first)

@@ -109,6 +109,24 @@ async def test_a_caller_that_is_cancelled_does_not_tear_its_transaction(tmp_path
     await database.close()
 
 
+async def test_after_the_close_nothing_is_written_or_read(tmp_path: Path) -> None:
+    """The folder's lock is let go, so it may be another process' by then; what came before is committed."""
+    database = await Database.open(tmp_path)
+    before = [asyncio.create_task(_add(database, number)) for number in range(3)]
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    after = asyncio.create_task(_add(database, 9))
+    await asyncio.gather(closing, *before)
+    with pytest.raises(StoreError, match="is closed: the bot is stopping"):
+        await after
+    with pytest.raises(StoreError, match="is closed"):
+        await _count(database)
+    second = await Database.open(tmp_path)
+    assert await _count(second) == 3
+    await second.close()
+
+
 async def test_a_second_owner_is_told_who_is_first(tmp_path: Path) -> None:
     database = await Database.open(tmp_path)
     with pytest.raises(StoreError) as told:

@@ -15,6 +15,7 @@ from bot.domain.job import Action, Job, JobStatus, Place
 from bot.ui.components import BUTTONS
 from bot.ui.desk import Desk
 from bot.ui.history import result_of
+from bot.ui.presses import TWICE
 from tests.bot.ui.world import World, button, labels
 
 
@@ -81,6 +82,20 @@ async def test_used_buttons_change_colour_and_stay_usable(world: World) -> None:
         assert not button(grid, label).disabled
     assert button(grid, "U1").style is discord.ButtonStyle.secondary
     await world.lin.click(grid, label="U2")
+
+
+async def test_a_double_click_is_one_order(world: World) -> None:
+    """The second is told so, to whoever clicked alone; another person's click is another order."""
+    grid = await world.grid()
+    await world.lin.click(grid, label="V1")
+    again = await world.lin.click(grid, label="V1")
+    assert again.response.ephemeral and again.response.message.content == TWICE
+    await world.max.click(grid, label="V1")
+    for number in (2, 3):
+        await world.result(number)
+    assert sorted(job.requester.user_id for job in await world.rows(JobStatus.POSTED)) == sorted(
+        [world.lin.id, world.lin.id, world.max.id]
+    )
 
 
 async def test_variations_of_a_single_picture(world: World) -> None:

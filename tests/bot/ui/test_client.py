@@ -22,6 +22,7 @@ from bot.ui import caller
 from bot.ui.client import NO_TOKEN, WRONG_TOKEN, TesseraClient, run_bot
 from bot.ui.demo import live_demo, welcome
 from bot.ui.funnel import answer_error
+from bot.ui.tree import Tree
 from engine.fake import SKETCH, FakeEngine
 from tests.bot.ui.world import World
 
@@ -44,6 +45,35 @@ async def test_commands_are_told_only_when_they_changed(
     monkeypatch.setattr(command, "description", "Something else is said now.")
     await world.restart()
     assert told(world) == 2
+
+
+async def test_commands_are_taken_back_where_they_belong_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From all servers to two, to one of them, and back to all."""
+    said: list[tuple[int | None, bool]] = []
+
+    async def sync(tree: Tree, *, guild: discord.abc.Snowflake | None = None) -> list[Any]:
+        said.append((guild.id if guild else None, bool(tree.get_commands(guild=guild))))
+        return []
+
+    async def upsert(application_id: int, commands: list[Any]) -> list[Any]:
+        said.append((None, bool(commands)))
+        return []
+
+    monkeypatch.setattr(Tree, "sync", sync)
+    for guild_ids, expected in [
+        ((), [(None, True)]),
+        ((), []),
+        ((1, 2), [(1, True), (2, True), (None, False)]),
+        ((2,), [(2, True), (1, False)]),
+        ((), [(None, True), (2, False)]),
+    ]:
+        client = TesseraClient(Settings(data=Data(dir=tmp_path)))
+        monkeypatch.setattr(client.http, "bulk_upsert_global_commands", upsert)
+        told = await client.tree.sync_if_changed(tmp_path, 7, guild_ids)
+        assert (told, said) == (bool(expected), expected)
+        said.clear()
 
 
 async def test_old_commands_stay_where_discord_takes_no_new_ones(

@@ -138,6 +138,19 @@ async def test_quota_of_a_role_and_of_everyone(world: World) -> None:
     assert "- per hour: not set here" in shown.followups[0].content
 
 
+async def test_default_is_the_server_too(world: World) -> None:
+    """Beside a target it would be two answers to one question."""
+    said = await world.ada.slash(world.channel, "quota set", window="day", scope="default", amount=2)
+    assert said.followups[0].content == "Per day, everyone in this server: 2 images from now on."
+    for subcommand in ("show", "reset"):
+        said = await world.ada.slash(world.channel, f"quota {subcommand}", scope="default")
+        assert "everyone in this server" in said.followups[0].content
+    said = await world.ada.slash(world.channel, "quota grant", scope="default", amount=3)
+    assert said.followups[0].content == "Gave 3 images to everyone in this server."
+    said = await world.ada.slash(world.channel, "quota show", scope="default", target=world.lin)
+    assert said.followups[0].content == ("Give a user or a role as target, or `default` as scope, not both.")
+
+
 async def test_admin_roles_of_the_configuration_count(tmp_path: Path) -> None:
     """Beside those who may manage the server."""
     async with playing(tmp_path) as world:

@@ -9,9 +9,9 @@ import aiohttp
 import discord
 import pytest
 
-from bot.domain.job import JobStatus
+from bot.domain.job import JobStatus, Place
 from bot.services.library import Attachment
-from bot.services.sink import SinkGone
+from bot.services.sink import SinkGone, SinkRefused
 from bot.ui.history import result_of
 from bot.ui.presenter import NONCE_LENGTH, DiscordSink, nonce_of
 from tests.bot.ui.test_echo import job
@@ -78,6 +78,27 @@ async def test_a_deleted_channel_is_a_place_that_is_gone(
     world.env.inject_error("POST", "/channels/*/messages", status=status, code=code, message=message)
     with pytest.raises(SinkGone, match="no longer takes messages"):
         await DiscordSink(world.client).tell(job("x"), "Sorry.")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "raised"),
+    [
+        (400, 20026, SinkRefused),
+        (403, 0, SinkRefused),
+        (404, 0, SinkRefused),
+        (401, 0, discord.HTTPException),
+        (408, 0, discord.HTTPException),
+    ],
+)
+async def test_what_discord_will_never_take_is_told_apart_from_what_may_pass(
+    world: World, status: int, code: int, raised: type[Exception]
+) -> None:
+    """Only the first kind is given up after a few tries."""
+    world.env.inject_error("POST", "/channels/*/messages", status=status, code=code, message="No.")
+    here = replace(job("x"), place=Place(world.guild.id, world.channel.id))
+    with pytest.raises(raised) as told:
+        await DiscordSink(world.client).tell(here, "Sorry.")
+    assert isinstance(told.value, SinkRefused) is (raised is SinkRefused)
 
 
 async def test_bad_news_is_sent_anew_where_the_waiting_message_is_gone(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -70,6 +71,31 @@ async def test_a_stalled_engine_is_not_ready_but_alive(tmp_path: Path) -> None:
         engine.stalled_for = 26.0
         assert await get(port, "/readyz") == (503, "the engine made no step for 26 s\n")
         assert (await get(port, "/healthz"))[0] == 200
+
+
+async def test_while_the_models_load_that_is_what_it_says(tmp_path: Path) -> None:
+    """Minutes, with a large one: nothing has stopped."""
+    async with opened(tmp_path) as (services, engine), serving(services) as port:
+        loaded, begun = asyncio.Event(), asyncio.Event()
+
+        async def start() -> None:
+            begun.set()
+            await loaded.wait()
+            engine._alive = True
+
+        engine._alive, engine.start = False, start  # type: ignore[method-assign]
+        work = asyncio.create_task(services.run())
+        await begun.wait()
+        assert await get(port, "/readyz") == (503, "the models are being loaded\n")
+        loaded.set()
+        async with asyncio.timeout(60):
+            while True:
+                if not services.loading.is_set():
+                    break
+                await asyncio.sleep(0)
+        assert await get(port, "/readyz") == (200, "ready\n")
+        await services.drain()
+        await work
 
 
 async def test_a_dead_engine_and_a_lost_gateway_are_both_named(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Who pressed which button just now: a double click is one order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+
+from bot.errors import UserError
+
+GAP_S = 2.0
+"""Two presses of one person on one button closer than this are one; nobody wants the same twice so soon."""
+TWICE = "I heard you the first time: that one is on its way. For one more, press again in a moment."
+
+
+class Presses:
+    """Of this process alone: a restart takes longer than a double click."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._latest: dict[tuple[int, Hashable], float] = {}
+
+    @contextmanager
+    def once(self, user_id: int, button: Hashable) -> Iterator[None]:
+        """UserError for the second of two presses; one whose block raises does not count as a press."""
+        now, press = self._clock(), (user_id, button)
+        self._latest = {key: at for key, at in self._latest.items() if now - at < GAP_S}
+        if press in self._latest:
+            raise UserError(TWICE)
+        self._latest[press] = now
+        try:
+            yield
+        except BaseException:
+            self._latest.pop(press, None)
+            raise
