@@ -1,5 +1,7 @@
 """The judge of shapes: a small classifier in grey, and outlines. It has never seen the style it judges.
 
+    python -m training.classifier      # writes the outlines that tests/e2e/test_sketch.py judges by
+
 It is trained on the other vendors' drawings (Noto, Fluent flat, Twemoji, OpenMoji, EmojiOne) under heavy
 jitter of tone, tilt, scale and place. What they have no drawing of (a lighthouse) is judged by outline.
 """
@@ -20,13 +22,15 @@ from torch.nn import functional as F
 from training import measure
 from training.common import load, save
 from training.fetch import JUDGING
-from training.paths import RUNS, SPRITES
+from training.paths import OUTLINES, RUNS, SPRITES
 from training.scenes import SIDE, Scene, as_floats, paint
 from training.things import ALL, NO_COLOUR, THINGS
 
 CHECKPOINT = RUNS / "judge.pt"
 Floats = NDArray[np.float32]
 STEPS, BATCH = 400, 48
+GROUNDS = (3, 5, 9, 4, 6, 10)
+"""Backgrounds of the outlines: some thing may vanish before one, but before no others."""
 
 
 def drawings() -> list[tuple[int, Image.Image]]:
@@ -124,6 +128,13 @@ def train() -> nn.Sequential:
     return net.eval()
 
 
+def outlines() -> Floats:
+    """(things * len(GROUNDS), 24, 24): every thing as drawn, a little tilted, scaled and moved."""
+    rng = random.Random(71)
+    scenes = [Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, ground) for t in ALL for ground in GROUNDS]
+    return np.stack([measure.silhouette(as_floats(paint(rng, scene))) for scene in scenes])
+
+
 @dataclass
 class Judge:
     """The classifier, and the outlines of every thing as drawn, jittered."""
@@ -141,13 +152,7 @@ class Judge:
             save(CHECKPOINT, {"net": net.state_dict()})
         else:
             net.load_state_dict(state["net"])
-        rng, samples = random.Random(71), 6
-        outlines = [
-            measure.silhouette(as_floats(paint(rng, Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, ground))))
-            for t in ALL
-            for ground in (3, 5, 9, 4, 6, 10)
-        ]
-        return cls(net.eval(), np.stack(outlines), samples)
+        return cls(net.eval(), outlines(), len(GROUNDS))
 
     def rank(self, pictures: Floats) -> NDArray[np.intp]:
         """(N, things): THINGS indices, best first, by the classifier."""
@@ -172,3 +177,7 @@ def scores(ranked: NDArray[np.intp], things: Sequence[int], name: str) -> dict[s
         f"{name}_top1": float(np.mean([row[0] == thing for row, thing in rows])),
         f"{name}_top5": float(np.mean([thing in row[:5] for row, thing in rows])),
     }
+
+
+if __name__ == "__main__":
+    np.savez_compressed(OUTLINES, outlines=outlines().astype(np.bool_))
