@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("admission", "engine_overhead", "startup", "ack_latency")
+ALL = ("admission", "engine_overhead", "startup", "ack_latency", "sketch_grid")
 
 
 def main() -> int:

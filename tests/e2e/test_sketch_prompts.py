@@ -1,6 +1,6 @@
 """What the embedded model paints for twenty prompts, against what was asked for: outlines and colours.
 
-Outlines are compared with those of the drawings it learned from, so that no colour can talk a blob into a thing.
+Outlines are compared with those of the drawings it learned from: no colour talks a blob into a thing.
 """
 
 from __future__ import annotations
