@@ -28,7 +28,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).parent.parent.parent
 SCREENSHOT = ROOT / "docs" / "images" / "demo.png"
-MODEL = ROOT / "engine" / "assets" / "sketch" / "model_index.json"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 PAINTED_S = 900.0
@@ -81,9 +80,7 @@ REAL = pytest.param(
 
 @pytest.fixture(params=["fake", REAL])
 def demo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Demo]:
-    """``python -m bot demo --port 0`` on the scripted engine, and on the embedded model where it is there."""
-    if request.param == "real" and not MODEL.exists():
-        pytest.skip("the embedded model is not in engine/assets/sketch")
+    """``python -m bot demo --port 0`` on the scripted engine, and on the embedded model."""
     module = "bot" if request.param == "real" else "tests.e2e.fake_demo"
     process = subprocess.Popen(
         [sys.executable, "-m", module, "demo", "--port", "0"],
