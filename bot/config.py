@@ -520,7 +520,8 @@ def _cross_faults(raw: Mapping[str, Any], places: Mapping[Keys, str]) -> Iterato
             f"add [models.{name}] or choose one of {', '.join(known)}"
         )
     for name, alias in _taken_aliases(models if isinstance(models, Mapping) else {}):
-        yield f"{_place(('models', name, 'aliases'), places)}models.{name}.aliases: {alias!r} already names another model"
+        place = _place(("models", name, "aliases"), places)
+        yield f"{place}models.{name}.aliases: {alias!r} already names another model"
 
 
 def _taken_aliases(models: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
