@@ -519,6 +519,19 @@ def _cross_faults(raw: Mapping[str, Any], places: Mapping[Keys, str]) -> Iterato
             f"{_place(keys, places)}engine.default_model: there is no model {name!r}; "
             f"add [models.{name}] or choose one of {', '.join(known)}"
         )
+    for name, alias in _taken_aliases(models if isinstance(models, Mapping) else {}):
+        place = _place(("models", name, "aliases"), places)
+        yield f"{place}models.{name}.aliases: {alias!r} already names another model"
+
+
+def _taken_aliases(models: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Models and those of their aliases that another model has as its name, or before them as an alias."""
+    taken = {str(name).lower(): name for name in ("sketch", *models)}
+    for name, own in models.items():
+        aliases = own.get("aliases", ()) if isinstance(own, Mapping) else ()
+        for alias in aliases if isinstance(aliases, list | tuple) else ():
+            if taken.setdefault(str(alias).lower(), name) != name:
+                yield name, str(alias)
 
 
 def _place(keys: Keys, places: Mapping[Keys, str]) -> str:

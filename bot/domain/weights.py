@@ -22,6 +22,7 @@ _ESCAPED = re.compile(r"\\([{}])")
 _EDIT = re.compile(r"\[([^\[\]:]*):([^\[\]:]*):\s*\d*\.?\d+\s*\]")
 _TURNS = re.compile(r"\[([^\[\]|]*)\|[^\[\]]*\]")
 _WEIGHT = re.compile(r":\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*$")
+_BRACKETS = re.compile(r"(?::[ +-]?[\d.]{1,9})?[()\[\]{}]")
 _JOINT = re.compile(r"\s*\b(?:BREAK|AND)\b\s*")
 NOVELAI_STEP = 1.05
 """What one ``{}`` multiplies and one ``[]`` divides by (docs.novelai.net, "Strengthening & Weakening")."""
@@ -136,6 +137,11 @@ def plain(text: str) -> str:
         begin = end
     bare = "".join([*kept, text[begin:]])
     return " ".join(re.sub(r"\\([()\[\]])", r"\1", _JOINT.sub(", ", bare)).split()).strip(", ")
+
+
+def bare(text: str) -> str:
+    """The words alone, whatever dialect weighs them."""
+    return _BRACKETS.sub("", text)
 
 
 def has_weights(text: str) -> bool:

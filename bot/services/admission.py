@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from bot.config import Settings
-from bot.domain import policy
+from bot.domain import policy, weights
 from bot.domain.job import UNFINISHED, Action, Job, JobStatus, Place, Requester
 from bot.domain.policy import Unit
 from bot.domain.prompt import Prompt, quoted
@@ -254,7 +254,9 @@ class Admission:
         if order.action in (Action.REROLL, Action.VARIATION) and order.prompt is None:
             # The same seed would only give the same pictures again.
             prompt = prompt.with_values(seed=None)
-        if word := policy.blocked_word(prompt.text, self._settings.moderation.blocked_words):
+        # Brackets of weights would hide a word: "(bl)(ock)ed" is one to a model without them.
+        told = f"{prompt.text}\n{weights.bare(prompt.text)}"
+        if word := policy.blocked_word(told, self._settings.moderation.blocked_words):
             raise UserError(policy.blocked_sentence(word))
         return prompt
 

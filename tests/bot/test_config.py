@@ -128,6 +128,14 @@ def load_dict(raw: dict[str, Any]) -> Settings:
         ),
         ("[hub]\nmirrors = []", "line 2: hub.mirrors: is empty; https://huggingface.co is the usual one"),
         (
+            '[models.x]\npath = "m"\naliases = ["6", "Sketch"]',
+            "line 3: models.x.aliases: 'Sketch' already names another model",
+        ),
+        (
+            '[models.x]\npath = "m"\naliases = ["6"]\n[models.y]\npath = "m"\naliases = ["6"]',
+            "line 6: models.y.aliases: '6' already names another model",
+        ),
+        (
             '[models."a b"]\npath = "m"',
             "line 1: models.a b: must be a name of letters, digits, dots and dashes, not 'a b'",
         ),

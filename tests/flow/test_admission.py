@@ -210,6 +210,7 @@ async def test_strangers_cancel_and_delete_nothing(small: House) -> None:
         ("an apple --model nope", "there is no such model here; choose one of sketch"),
         ("an apple --n 6", "must be a whole number from 1 to 5"),
         ("a forbidden fruit", "'forbidden' are not painted here"),
+        ("a for(bid:1.2)den fruit", "'forbidden' are not painted here"),
     ],
 )
 async def test_refusals_say_what_to_type(tmp_path: Path, text: str, sentence: str) -> None:

@@ -73,6 +73,11 @@ def test_a_model_without_weights_reads_words_alone(text: str, plain: str) -> Non
     assert weights.has_weights(text) == (plain != text)
 
 
+@pytest.mark.parametrize("text", ["bl(ock)ed", "bl{ock}ed", "b[l]{o}(ck)ed", "bl((ock:1.2))ed"])
+def test_no_brackets_hide_a_word(text: str) -> None:
+    assert weights.bare(text) == "blocked"
+
+
 def test_novelai_brackets_become_weights_and_round_ones_text() -> None:
     assert weights.from_novelai("{{a}} [b] (c) {d") == r"((a:1.05):1.05) (b:0.9524) \(c\) {d"
 
