@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from engine.api import EngineError
+from engine.api import EngineError, InitImage
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 Mask = npt.NDArray[np.float32]
@@ -17,13 +17,35 @@ Mask = npt.NDArray[np.float32]
 
 def read_picture(data: bytes, width: int, height: int) -> Image.Image:
     """RGB of the given size, cropped about its centre; EngineError when it cannot be read."""
+    return ImageOps.fit(_opened(data), (width, height), Image.Resampling.LANCZOS)
+
+
+def in_shape(data: bytes, ratio: float) -> Image.Image:
+    """RGB, as large as it is, cropped about its centre to ``ratio`` of width to height; EngineError too."""
+    picture = _opened(data)
+    width = min(picture.width, max(1, round(picture.height * ratio)))
+    height = min(picture.height, max(1, round(picture.width / ratio)))
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+def _opened(data: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            return ImageOps.fit(opened.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+            return opened.convert("RGB")
     except Exception as error:
         raise EngineError(
             "The picture to start from cannot be read; send it as PNG, JPEG or WebP."
         ) from error
+
+
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height by the header alone; None when it is no picture."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            return opened.size
+    except Exception:
+        return None
 
 
 def read_mask(data: bytes, width: int, height: int) -> Mask:
@@ -64,3 +86,15 @@ def restored(painted: Image.Image, kept: Image.Image, mask: Mask) -> Image.Image
     """``painted`` where ``mask`` is 1, ``kept`` exactly where it is 0; all of one size."""
     alpha = Image.fromarray(np.round(mask * 255).astype(np.uint8))
     return Image.composite(painted, kept, alpha)
+
+
+def put_back(painted: Image.Image, init: InitImage, width: int) -> Image.Image:
+    """What the mask of ``init`` keeps, from the given picture itself where it has the pixels that ``painted``
+    now has; ``width`` is the one that the feather counts by.
+    """
+    given = size_of(init.data)
+    if init.mask is None or given is None or given[0] < painted.width or given[1] < painted.height:
+        return painted
+    feather = round(init.feather * painted.width / width)
+    mask = softened(read_mask(init.mask, *painted.size), feather)
+    return restored(painted, read_picture(init.data, *painted.size), mask)

@@ -92,6 +92,7 @@ class _Frame:
             yield from part
 
 
+@lru_cache(256)
 def compositions(prompt: str) -> tuple[Fragment, ...]:
     """What stands between ``AND``, each with its weight; without ``AND`` the whole prompt with weight 1."""
     parts = _COMPOSED.split(prompt)
