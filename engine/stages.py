@@ -366,14 +366,8 @@ def _start(
     )
     if soft is None and not family.takes_mask:
         return _Start(begun)
-    height, width = begun.shape[-2:]
-    hard = init is None or init.feather <= 0
-    mask = (
-        begun.new_ones((1, 1, height, width))
-        if soft is None
-        else mask_of_latents(soft, hard, height, width, family.device)
-    )
     put_back = () if soft is None else pictures
+    mask = _latent_mask(family, spec, soft, begun)
     if family.takes_mask:
         extra = beside(family, pixels, soft, mask, generators, spec.tile)
         return _Start(begun, put_back, beside=extra)
@@ -381,6 +375,16 @@ def _start(
     # The stock pipeline draws the masked picture too, and leaves it: samplers that draw go on from there.
     _drawn(draws, generators)
     return _Start(begun, put_back, Kept(clean, noise, mask))
+
+
+def _latent_mask(
+    family: ModelFamily, spec: GenerationSpec, soft: Mask | None, latents: torch.Tensor
+) -> torch.Tensor:
+    """(1, 1, h, w): all of it where there is no mask."""
+    if soft is None:
+        return latents.new_ones((1, 1, *latents.shape[-2:]))
+    hard = spec.init is None or spec.init.feather <= 0
+    return mask_of_latents(soft, hard, latents.shape[-2], latents.shape[-1], family.device)
 
 
 def _given(spec: GenerationSpec) -> tuple[Image.Image, ...]:

@@ -366,3 +366,20 @@ def test_no_value_of_any_shape_escapes_as_another_error(raw: dict[str, Any]) -> 
 
 def _pairs(raw: dict[str, Any]) -> list[tuple[str, str, Any]]:
     return [(a, b, leaf) for a, inner in raw.items() if isinstance(inner, dict) for b, leaf in inner.items()]
+
+
+def test_loras_by_name_and_weight(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[loras.ink]\npath = "/loras/ink.safetensors"\nweight = 0.6\n[engine]\nloras_dir = "more"\n'
+    )
+    settings = load(file, {})
+    assert (settings.loras["ink"].path, settings.loras["ink"].weight) == (Path("/loras/ink.safetensors"), 0.6)
+    assert settings.engine.loras_dir == Path("more")
+    file.write_text("[loras.ink]\nweight = 9\n")
+    with pytest.raises(ConfigError) as refusal:
+        load(file, {})
+    assert str(refusal.value).splitlines() == [
+        f"{file} line 1: loras.ink.path: is missing",
+        f"{file} line 2: loras.ink.weight: must be at most 4, not 9",
+    ]

@@ -135,7 +135,7 @@ def test_the_comparison_can_fail(
     if broken == "blend":
         monkeypatch.setattr(inpainting.Kept, "blend", lambda kept, scheduler, latents, timestep: latents)
     else:
-        true = stages.beside
+        true = inpainting.beside
         monkeypatch.setattr(stages, "beside", lambda *given: true(*given) * 0.9)
     assert gap(run(shelf, job)[0], expected(stock[model], job)) > 100 * TOLERANCE
 

@@ -26,7 +26,7 @@ TOLERANCE = 1e-5
 def lora(path: Path, pipeline: StableDiffusionPipeline, seed: int, scale: float = 0.4) -> Path:
     """Random low-rank changes of attention in UNet and text encoder, in diffusers' form."""
     generator = torch.Generator().manual_seed(seed)
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for part, wanted in (("unet", ("to_q", "to_k", "to_v")), ("text_encoder", ("q_proj", "v_proj"))):
         for name, module in getattr(pipeline, part).named_modules():
             if name.endswith(wanted) and isinstance(module, torch.nn.Linear):
