@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
 
+log = logging.getLogger(__name__)
 TEXTS_KEPT = 256
 
 
@@ -124,19 +126,32 @@ class LatentFamily(ABC):
     def encode(self, pixels: torch.Tensor, tile: bool) -> LatentSampler:
         """The picture is encoded once, each image draws its own sample of the distribution."""
         with circular(self._vae_layers, tile):
-            encoded = self._vae.encode((pixels * 2 - 1).to(self.device, self.dtype))
+            encoded = self._vae.encode((pixels * 2 - 1).to(self.device, self._vae.dtype))
         if hasattr(encoded, "latents"):
             return lambda _: self._scaled(encoded.latents.float())
         return lambda generator: self._scaled(encoded.latent_dist.sample(generator).float())
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:
-        """One pass of the VAE's decoder."""
+        """One pass of the VAE's decoder; where it leaves the range of its numbers, once more in float32, and
+        from then on in that.
+        """
+        pixels = self._decoded(latents, tile)
+        narrow = self._vae.dtype != torch.float32
+        if narrow and bool(latents.isfinite().all()) and not bool(pixels.isfinite().all()):
+            log.warning(
+                "%s: the VAE overflows in %s and goes on in float32", self.profile.info.name, self.dtype
+            )
+            self._vae.to(torch.float32)
+            pixels = self._decoded(latents, tile)
+        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def _decoded(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:
         with circular(self._vae_layers, tile):
             pixels: torch.Tensor = self._vae.decode(
-                self._unscaled(latents).to(self.dtype), return_dict=False
+                self._unscaled(latents).to(self._vae.dtype), return_dict=False
             )[0]
-        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+        return pixels
 
     def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
         """The VAE's own latents in the range that the denoiser knows."""
