@@ -231,7 +231,7 @@ class Core:
         self._scheduler.remove(part.key)
         if second is not None:
             self._scheduler.add(
-                Ticket(part.key, second.user, second.lane, len(part.seeds), _group(second, part.key))
+                Ticket(part.key, second.user, second.lane, len(part.seeds), _group(second, part.key, True))
             )
 
     def _decoded(self, rows: Rows | OwnCourse) -> list[Image.Image]:
