@@ -364,7 +364,8 @@ def test_what_overflows_in_half_precision_is_decoded_in_whole(
 ) -> None:
     """Once for the model: from then on its VAE stays at float32, and its pictures are pictures."""
     family = StableDiffusion1(registry.profiles["classic"], CPU, torch.bfloat16)
-    decode, seen = family._vae.decode, []
+    decode = family._vae.decode
+    seen: list[torch.dtype] = []
 
     def overflowing(latents: torch.Tensor, **options: bool) -> tuple[torch.Tensor]:
         seen.append(latents.dtype)
