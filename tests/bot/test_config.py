@@ -54,11 +54,12 @@ def test_the_example_names_every_key() -> None:
         if isinstance(section, type) and issubclass(section, Section):
             assert set(uncommented[name]) == set(section.model_fields), name
     assert load_dict(uncommented).models["sd15"].steps == 25
+    assert load_dict(uncommented).loras["ink"].weight == 0.8
 
 
 def _uncommented(line: str) -> str:
     bare = line.removeprefix("# ")
-    section = bare.startswith(("[models", "[styles", "[quota.")) and "<" not in bare
+    section = bare.startswith(("[models", "[styles", "[loras", "[quota.")) and "<" not in bare
     return bare if "=" in bare or section else line
 
 
