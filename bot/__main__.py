@@ -308,7 +308,21 @@ def _source(settings: Settings, name: str) -> ModelSource:
         guidance_scale=model.guidance_scale,
         sampler=model.sampler,
         max_size=model.max_size,
+        loras=_loras(settings),
+        embeddings=_small_files(settings.engine.embeddings_dir),
     )
+
+
+def _loras(settings: Settings) -> tuple[tuple[str, Path], ...]:
+    """Those of the folder, and those with a section of their own, which go first."""
+    listed = {name: lora.path for name, lora in settings.loras.items()}
+    return tuple({**dict(_small_files(settings.engine.loras_dir)), **listed}.items())
+
+
+def _small_files(folder: Path) -> tuple[tuple[str, Path], ...]:
+    from engine.lora import files_in
+
+    return tuple(files_in(folder).items())
 
 
 def _settings(config: Path | None, *, quiet: bool = False) -> Settings:

@@ -114,6 +114,14 @@ class Engine(Section):
         1.0, ge=0, le=3600, description="Seconds between two previews of a job; 0 sends one at every step."
     )
     default_model: str = Field("sketch", description="The model that paints when a prompt names none.")
+    loras_dir: Folder = Field(
+        Path("loras"),
+        description="Folder of LoRAs (.safetensors), called by their files' names without ending; may lack.",
+    )
+    embeddings_dir: Folder = Field(
+        Path("embeddings"),
+        description="Folder of textual inversions; each is a word by its file's name; may lack.",
+    )
     window: int = Field(8, ge=1, le=1000, description="Jobs the engine holds at once; the rest wait as rows.")
 
 
@@ -233,6 +241,13 @@ class Style(Section):
     loras: Mapping[str, float] = Field({}, description="LoRAs by name, with their weights.")
 
 
+class Lora(Section):
+    """A LoRA by its name in the brackets; models that it does not fit refuse it with the reason."""
+
+    path: Folder = Field(description="The .safetensors file.")
+    weight: float = Field(1.0, ge=-4, le=4, description="How strongly it works where nothing else is said.")
+
+
 class Limits(Section):
     """What one user, or one order, may take."""
 
@@ -322,6 +337,7 @@ class Settings(Section):
     hub: Hub = Hub()
     models: Mapping[Name, Model] = Field({}, validate_default=True)
     styles: Mapping[Name, Style] = {}
+    loras: Mapping[Name, Lora] = {}
     limits: Limits = Limits()
     quota: Quota = Quota()
     moderation: Moderation = Moderation()

@@ -17,7 +17,7 @@ import typer
 from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
-from bot.config import SHORT_VARIABLES, Model, Section, Settings, Style
+from bot.config import SHORT_VARIABLES, Lora, Model, Section, Settings, Style
 from bot.domain import flags
 from bot.domain.flags import FLAGS, FOREIGN, Flag, Kind
 from bot.domain.permutations import DEEPEST, MOST
@@ -27,14 +27,16 @@ from bot.domain.styles import BUILT_IN
 ROOT = Path(__file__).parent.parent
 MARK = "<!-- Written by `make docs` from the code; changes here are overwritten. -->\n\n"
 SAMPLE_ID = "123456789012345678"
-NAMED: dict[str, type[Section]] = {"models": Model, "styles": Style}
+NAMED: dict[str, type[Section]] = {"models": Model, "styles": Style, "loras": Lora}
 """Tables of tables: a section for each name that the operator chooses."""
-SAMPLE_NAMES = {"models": "sd15", "styles": "storybook"}
+SAMPLE_NAMES = {"models": "sd15", "styles": "storybook", "loras": "ink"}
 SAMPLES = {
     "models.hub": '"stable-diffusion-v1-5/stable-diffusion-v1-5"',
     "models.revision": f'"{"0123456789" * 4}"',
     "models.variant": '"fp16"',
     "models.sha256": f'{{ "unet/diffusion_pytorch_model.safetensors" = "{"0123456789abcdef" * 4}" }}',
+    "loras.path": '"/models/loras/ink.safetensors"',
+    "loras.weight": "0.8",
     "models.path": '"/models/stable-diffusion-v1-5"',
     "models.description": '"Photographs and paintings"',
     "models.native_size": "512",

@@ -174,6 +174,8 @@ class ModelInfo:
     """Understands ``(a:1.2)``, ``[a:b:0.5]``, ``AND`` and ``BREAK``, and texts longer than its encoder."""
     loras: tuple[str, ...] = ()
     """LoRAs that fit it, by name."""
+    unfit_loras: Mapping[str, str] = field(default_factory=dict)
+    """Why each of the others does not."""
     hires: bool = False
     """Honours ``GenerationSpec.hires``."""
 

@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 
 from engine.api import GenerationSpec, InvalidSpec, ModelInfo
+from engine.masks import size_of
 
 MAX_SEED = 2**32
 MAX_GUIDANCE = 100.0
+MAX_SCALE = 4
+MAX_FEATHER = 512
+MAX_WEIGHT = 4
 
 
 def check_spec(spec: GenerationSpec, models: Mapping[str, ModelInfo]) -> None:
@@ -77,6 +81,39 @@ def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"A user's weight must be above 0, not {spec.share:g}."
 
 
+def _passes(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if spec.hires is None:
+        return
+    if not 1 <= spec.hires.scale <= MAX_SCALE:
+        yield f"A picture can be enlarged 1 to {MAX_SCALE} times, not {spec.hires.scale:g}."
+    if not 0 <= spec.hires.strength <= 1:
+        yield f"The strength of a second pass must lie between 0 and 1, not {spec.hires.strength:g}."
+
+
+def _mask(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if spec.init is None or spec.init.mask is None:
+        return
+    picture, mask = size_of(spec.init.data), size_of(spec.init.mask)
+    if mask is None:
+        yield "The mask cannot be read; send it as PNG, JPEG or WebP."
+    elif picture is not None and picture != mask:
+        sizes = [f"{width}x{height}" for width, height in (mask, picture)]
+        yield f"The mask has {sizes[0]} pixels and its picture {sizes[1]}; make them the same size."
+    if not 0 <= spec.init.feather <= MAX_FEATHER:
+        yield f"A mask's edge is softened over 0 to {MAX_FEATHER} pixels, not {spec.init.feather}."
+
+
+def _weights(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    for name, weight in spec.loras:
+        if not (math.isfinite(weight) and abs(weight) <= MAX_WEIGHT):
+            yield f"The weight of LoRA {name!r} must lie within {MAX_WEIGHT} of 0, not at {weight:g}."
+    for reference in spec.references:
+        if not 0 <= reference.weight <= MAX_WEIGHT:
+            yield (
+                f"The weight of a reference must lie between 0 and {MAX_WEIGHT}, not {reference.weight:g}."
+            )
+
+
 def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
     if spec.init and not info.image_to_image:
         yield f"{info.name} cannot start from a picture; leave the picture out."
@@ -91,8 +128,13 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
     for kind in dict.fromkeys(reference.kind for reference in spec.references):
         if kind not in info.references:
             yield f"{info.name} has no adapter for {kind} references; leave them out."
+
+
+def _loras(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
     for name, _ in spec.loras:
-        if name not in info.loras:
+        if name in info.unfit_loras:
+            yield f"LoRA {name!r} does not fit {info.name}: {info.unfit_loras[name]}."
+        elif name not in info.loras:
             yield f"{info.name} has no LoRA {name!r}; {_choice(info.loras)}."
 
 
@@ -104,4 +146,17 @@ def _course(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
 
 
 _Rule = Callable[[GenerationSpec, ModelInfo], Iterator[str]]
-_RULES: tuple[_Rule, ...] = (_seeds, _size, _steps, _guidance, _sampler, _shares, _abilities, _course)
+_RULES: tuple[_Rule, ...] = (
+    _seeds,
+    _size,
+    _steps,
+    _guidance,
+    _sampler,
+    _shares,
+    _passes,
+    _mask,
+    _weights,
+    _abilities,
+    _loras,
+    _course,
+)

@@ -31,6 +31,7 @@ from engine.api import (
 )
 from engine.estimates import Estimates
 from engine.images import columns_for, grid, jpeg
+from engine.masks import put_back
 from engine.memory import is_fatal, is_out_of_memory
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.registry import Registry
@@ -130,10 +131,10 @@ class Core:
         """One denoising step for the planned rows, with all that comes before and after it."""
         planned = [self._parts[ticket.key] for ticket in self._scheduler.plan()]
         ready = [part for part in planned if self._alive(part) and self._prepared(part)]
-        running = [part for part in ready if self._alive(part)]
+        running = [part for part in ready if part.rows and not part.rows.done and self._alive(part)]
         if running:
             self._step(running)
-        for job in {id(part.job): part.job for part in running}.values():
+        for job in {id(part.job): part.job for part in ready}.values():
             self._report(job)
 
     def _alive(self, part: _Part) -> bool:
@@ -200,10 +201,9 @@ class Core:
         if self._jobs.get(job.spec.job_id) is not job:
             return
         with self._own_fault(job):
-            steps = sum(part.rows.end for part in job.parts if part.rows) // max(
-                1, sum(part.rows is not None for part in job.parts)
-            )
-            step = sum(part.rows.step for part in job.parts if part.rows) // len(job.parts)
+            told = [part.rows.told for part in job.parts if part.rows is not None]
+            steps = max((steps for _, steps in told), default=0)
+            step = sum(step for step, _ in told) // len(job.parts)
             if step > job.told:
                 job.told = step
                 self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
@@ -214,29 +214,53 @@ class Core:
                 self._finish(job)
 
     def _finish_part(self, part: _Part) -> None:
-        assert part.rows is not None
+        """Pictures as large as they were asked for, or the second pass that makes them so."""
+        rows = part.rows
+        assert rows is not None
         with self._charged(part.job):
-            images = self._decoded(part.rows)
-        spec, folder = part.job.spec, part.rows.family.profile.source.path
-        self._gate.check(images, spec.checks, folder)
-        part.images = images
+            images = self._decoded(rows)
+            second = stages.second_pass(rows.spec, rows.family.profile.info.size_multiple)
+            if second is None or isinstance(rows, OwnCourse):
+                images = self._enlarged(rows, images, part.job.spec)
+                self._gate.check(images, part.job.spec.checks, rows.family.profile.source.path)
+                part.images = images
+            else:
+                grown = [self._to_size(rows, image, (second.width, second.height)) for image in images]
+                done = rows.before + rows.end
+                part.rows = stages.prepare(rows.family, second, part.seeds, grown, before=done)
         self._scheduler.remove(part.key)
+        if second is not None:
+            self._scheduler.add(
+                Ticket(part.key, second.user, second.lane, len(part.seeds), _group(second, part.key, True))
+            )
 
     def _decoded(self, rows: Rows | OwnCourse) -> list[Image.Image]:
-        """Decoded and enlarged pictures; one at a time where memory does not hold them together."""
+        """Decoded pictures; one at a time where memory does not hold them together."""
         try:
-            images = stages.decode(rows, rows.count)
+            return stages.decode(rows, rows.count)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             self._free_memory()
-            images = stages.decode(rows, 1)
-        profile = rows.family.profile
-        if profile.info.upscale == 1:
-            return images
-        upscaler = self._upscalers.get(profile.upscaler) or Upscaler(profile.upscaler, self._device)
-        self._upscalers[profile.upscaler] = upscaler
-        return [upscaler(image, profile.info.upscale, rows.spec.tile) for image in images]
+            return stages.decode(rows, 1)
+
+    def _enlarged(
+        self, rows: Rows | OwnCourse, images: list[Image.Image], spec: GenerationSpec
+    ) -> list[Image.Image]:
+        factor = rows.family.profile.info.upscale * (spec.hires.scale if spec.hires else 1)
+        size = (round(spec.width * factor), round(spec.height * factor))
+        large = [self._to_size(rows, image, size) for image in images]
+        if spec.init is None or spec.init.mask is None:
+            return large
+        return [put_back(image, spec.init, spec.width) for image in large]
+
+    def _to_size(self, rows: Rows | OwnCourse, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        if image.size == size:
+            return image
+        name = rows.family.profile.upscaler
+        upscaler = self._upscalers.get(name) or Upscaler(name, self._device)
+        self._upscalers[name] = upscaler
+        return upscaler.to_size(image, size, rows.spec.tile)
 
     def _finish(self, job: _Job) -> None:
         images = tuple(image for part in job.parts for image in part.images or ())

@@ -30,6 +30,7 @@ from engine.api import (
 )
 from engine.checks import check_spec
 from engine.images import grid, jpeg
+from engine.masks import read_mask, read_picture, restored, softened
 
 SKETCH = ModelInfo(
     name="sketch",
@@ -45,6 +46,9 @@ SKETCH = ModelInfo(
     guidance_scale=4.0,
     sampler="ddim",
     samplers=("ddim", "euler", "euler a", "dpm++ 2m"),
+    inpaint=True,
+    prompt_weights=True,
+    hires=True,
 )
 
 
@@ -187,7 +191,11 @@ class FakeEngine:
         if (failure := self._failure(run)) is not None:
             self._end(run, Failed(run.spec.job_id, failure.error, failure.retryable))
             return
-        pictures = tuple(self._picture(run.spec, seed) for seed in run.spec.seeds)
+        try:
+            pictures = tuple(self._picture(run.spec, seed) for seed in run.spec.seeds)
+        except EngineError as error:
+            self._end(run, Failed(run.spec.job_id, error))
+            return
         self._emit(Progress(run.spec.job_id, run.step, run.spec.steps, _preview(pictures)))
         if run.step >= run.spec.steps:
             self._end(run, Finished(run.spec.job_id, pictures, self.estimate(run.spec)))
@@ -212,8 +220,16 @@ class FakeEngine:
         return spec.count * self._seconds_per_step
 
     def _picture(self, spec: GenerationSpec, seed: int) -> Image.Image:
-        factor = self._models[spec.model].upscale
-        return gradient(seed, spec.width * factor, spec.height * factor)
+        """A gradient by its seed; what a mask keeps is kept, what is only enlarged stays itself."""
+        factor = self._models[spec.model].upscale * (spec.hires.scale if spec.hires else 1)
+        size = (round(spec.width * factor), round(spec.height * factor))
+        if spec.init is not None and spec.init.strength == 0:
+            return read_picture(spec.init.data, *size)
+        painted = gradient(seed, *size)
+        if spec.init is None or spec.init.mask is None:
+            return painted
+        mask = softened(read_mask(spec.init.mask, *size), round(spec.init.feather * factor))
+        return restored(painted, read_picture(spec.init.data, *size), mask)
 
 
 def gradient(seed: int, width: int, height: int) -> Image.Image:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from engine.api import ModelInfo, ModelUnavailable
+from engine.lora import sorted_out
 from engine.models.family import Family
 from engine.samplers import DEFAULT, EPSILON, name_of, samplers_for
 
@@ -37,6 +38,10 @@ class ModelSource:
     max_size: int | None = None
     hub: str | None = None
     """Where it can be pulled from by its name."""
+    loras: tuple[tuple[str, Path], ...] = ()
+    """LoRA files by name; those that fit the model are offered with it."""
+    embeddings: tuple[tuple[str, Path], ...] = ()
+    """Textual inversions by the word that calls them."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
@@ -55,6 +60,8 @@ class Profile:
     """The folder's own scheduler configuration."""
     upscaler: str
     latent_rgb: tuple[tuple[float, ...], ...] | None
+    loras: Mapping[str, Path]
+    """Those that fit."""
     variant: str | None
     """``fp16`` when only files of that variant are there."""
 
@@ -79,13 +86,16 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
     family = families[architecture]
     settings = source.path / "scheduler" / "scheduler_config.json"
     scheduler = _json(settings) if family.native or settings.exists() else {}
+    loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
+    info = (_info if family.native else _stock_info)(source, family, own, scheduler)
     return Profile(
         source=source,
         family=family,
-        info=(_info if family.native else _stock_info)(source, family, own, scheduler),
+        info=replace(info, loras=tuple(loras), unfit_loras=unfit),
         scheduler=scheduler,
         upscaler=str(own.get("upscaler", "animevideov3")),
         latent_rgb=_matrix(own.get("latent_rgb")),
+        loras=loras,
         variant="fp16" if "fp16" in variants else None,
     )
 
@@ -219,6 +229,8 @@ def _info(
         negative_prompt=family.negative_prompt,
         image_to_image=family.image_to_image,
         inpaint=family.inpaint,
+        prompt_weights=family.prompt_weights,
+        hires=family.native and family.image_to_image,
         tile=family.tile,
     )
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import inspect
-import io
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image, ImageOps
+from PIL import Image
 
 from engine.api import EngineError, GenerationSpec, InitImage
 from engine.conditioning import Conditioning, stack
-from engine.models.base import ModelFamily, OwnCourse, OwnWay
+from engine.inpainting import Kept, beside, mask_of_latents, noised
+from engine.masks import Mask, in_shape, read_mask, read_picture, restored, softened
+from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
+from engine.prompting import timeline
 from engine.samplers import EPSILON, SAMPLE
 
 _Shape = tuple[int, int, int]
@@ -40,6 +42,17 @@ class Rows:
     cond: Conditioning
     """n rows for each branch of guidance, branch after branch."""
     step_options: dict[str, Any]
+    moments: tuple[GenerationSpec, ...]
+    """The spec at each timestep; ``spec`` is the one of the next."""
+    kept: Kept | None = field(default=None, repr=False)
+    beside: torch.Tensor | None = field(default=None, repr=False)
+    """(n, c, h, w) that an inpainting model takes beside the latents."""
+    pictures: tuple[Image.Image, ...] = field(default=(), repr=False)
+    """What is painted over, one or n of them; with a mask what it keeps is put back from here."""
+    before: int = 0
+    """Steps of an earlier pass."""
+    after: int = 0
+    """Steps of a pass to come."""
     step: int = 0
     clean: torch.Tensor | None = field(default=None, repr=False)
     """Estimate of the finished latents by the last step that asked for it."""
@@ -60,6 +73,11 @@ class Rows:
         return self.cost // self.count
 
     @property
+    def told(self) -> tuple[int, int]:
+        """Steps done, and all there are, over all passes."""
+        return self.before + self.step, self.before + self.end + self.after
+
+    @property
     def done(self) -> bool:
         """No step is left."""
         return self.step >= self.end
@@ -71,30 +89,108 @@ def begin(family: ModelFamily | OwnWay, spec: GenerationSpec, seeds: Sequence[in
 
 
 @torch.inference_mode()
-def prepare(family: ModelFamily, spec: GenerationSpec, seeds: Sequence[int]) -> Rows:
-    """Everything the first step needs; draws from the generators in the stock pipeline's order."""
-    scheduler = family.scheduler(spec)
+def prepare(
+    family: ModelFamily,
+    spec: GenerationSpec,
+    seeds: Sequence[int],
+    pictures: Sequence[Image.Image] = (),
+    before: int = 0,
+) -> Rows:
+    """Everything the first step needs; draws from the generators in the stock pipeline's order.
+
+    ``pictures``, one for each seed, stand in for the one of ``spec.init``; ``before`` steps were done.
+    """
+    if spec.init is not None and spec.init.strength == 0:
+        return _as_given(family, spec, len(seeds))
+    family.wear(spec.loras)
+    scheduler, timesteps = _schedule(family, spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    begin = family.skipped(spec) * scheduler.order
-    timesteps = scheduler.timesteps[begin:]
-    if hasattr(scheduler, "set_begin_index"):
-        # Without it a scheduler searches for its first timestep, and goes wrong where two are equal.
-        scheduler.set_begin_index(begin)
-    latents = (
-        _from_picture(family, spec, spec.init, scheduler, timesteps, generators)
-        if spec.init
-        else _noise(family, spec, generators) * scheduler.init_noise_sigma
+    start = _start(family, spec, scheduler, timesteps, generators, pictures)
+    end = max(1, math.ceil(len(timesteps) * spec.stop))
+    moments = _moments(family, spec, len(timesteps))
+    return Rows(
+        family=family,
+        spec=moments[0],
+        scheduler=scheduler,
+        timesteps=timesteps,
+        end=end,
+        latents=start.latents,
+        cond=family.condition(moments[0]).repeat(len(seeds)),
+        step_options={"generator": generators} if _takes_generator(scheduler.__class__) else {},
+        moments=moments,
+        kept=start.kept,
+        beside=start.beside,
+        pictures=start.pictures,
+        before=before,
+        after=_steps_after(family, spec),
     )
+
+
+def _as_given(family: ModelFamily, spec: GenerationSpec, count: int) -> Rows:
+    """No step at all: the pictures are those that were given, of whatever size, in the shape of the spec."""
+    assert spec.init is not None
+    shape = family.latent_shape(spec)
     return Rows(
         family=family,
         spec=spec,
-        scheduler=scheduler,
-        timesteps=timesteps,
-        end=max(1, math.ceil(len(timesteps) * spec.stop)),
-        latents=latents,
-        cond=family.condition(spec).repeat(len(seeds)),
-        step_options={"generator": generators} if _takes_generator(scheduler.__class__) else {},
+        scheduler=None,
+        timesteps=torch.empty(0),
+        end=0,
+        latents=torch.empty((count, *shape), device=family.device),
+        cond=Conditioning(torch.empty((count, 0, 0), device=family.device)),
+        step_options={},
+        moments=(),
+        pictures=(in_shape(spec.init.data, spec.width / spec.height),) * count,
+        after=_steps_after(family, spec),
     )
+
+
+def second_pass(spec: GenerationSpec, multiple: int) -> GenerationSpec | None:
+    """The pass that ``spec.hires`` asks for after the first, from given pictures of its size."""
+    if spec.hires is None or spec.hires.strength == 0:
+        return None
+    width, height = (
+        max(multiple, round(side * spec.hires.scale / multiple) * multiple)
+        for side in (spec.width, spec.height)
+    )
+    grown = width / spec.width
+    init = replace(
+        spec.init or InitImage(b"", 1.0),
+        strength=spec.hires.strength,
+        feather=round(spec.init.feather * grown) if spec.init else 0,
+    )
+    return replace(spec, width=width, height=height, init=init, hires=None, variation=None, stop=1.0)
+
+
+def _schedule(family: ModelFamily, spec: GenerationSpec) -> tuple[Any, torch.Tensor]:
+    """A scheduler, and the timesteps to do of it."""
+    scheduler = family.scheduler(spec)
+    begin = family.skipped(spec) * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        # Without it a scheduler searches for its first timestep, and goes wrong where two are equal.
+        scheduler.set_begin_index(begin)
+    return scheduler, scheduler.timesteps[begin:]
+
+
+def _steps_after(family: ModelFamily, spec: GenerationSpec) -> int:
+    second = second_pass(spec, family.profile.info.size_multiple)
+    return len(_schedule(family, second)[1]) if second else 0
+
+
+def _moments(family: ModelFamily, spec: GenerationSpec, calls: int) -> tuple[GenerationSpec, ...]:
+    """``spec`` as each call of the model has it: a prompt's edits change it on the way."""
+    if not family.profile.info.prompt_weights:
+        return (spec,) * calls
+    texts = zip(
+        timeline(spec.prompt, spec.steps, calls),
+        timeline(spec.negative_prompt, spec.steps, calls),
+        strict=True,
+    )
+    moments = [spec]
+    for prompt, negative in texts:
+        same = (moments[-1].prompt, moments[-1].negative_prompt) == (prompt, negative)
+        moments.append(moments[-1] if same else replace(spec, prompt=prompt, negative_prompt=negative))
+    return tuple(moments[1:])
 
 
 class Batcher:
@@ -117,6 +213,7 @@ class Batcher:
         inputs, times = zip(*(_model_input(part) for part in parts), strict=True)
         latents, timesteps = (torch.split(torch.cat(rows), most) for rows in (inputs, times))
         family, tile = parts[0].family, parts[0].spec.tile
+        family.wear(parts[0].spec.loras)
         outputs = [
             family.denoise(*chunk, tile)
             for chunk in zip(latents, timesteps, self._conditioning(parts).split(most), strict=True)
@@ -157,6 +254,13 @@ def _advance(part: Rows, prediction: torch.Tensor, want_clean: bool) -> None:
     part.step += 1
     if stops and part.clean is not None:
         part.latents = part.clean
+    if part.kept is not None:
+        coming = None if part.done else part.timesteps[part.step]
+        part.latents = part.kept.blend(part.scheduler, part.latents, coming)
+    if not part.done and part.moments[part.step] is not part.spec:
+        part.spec = part.moments[part.step]
+        part.family.wear(part.spec.loras)
+        part.cond = part.family.condition(part.spec).repeat(part.count)
 
 
 @torch.inference_mode()
@@ -164,8 +268,19 @@ def decode(part: Rows | OwnCourse, most: int) -> list[Image.Image]:
     """The finished pictures, at most ``most`` decoded at once. EngineError when one is not a picture."""
     if isinstance(part, OwnCourse):
         return part.pictures()
+    if part.end == 0:
+        return list(part.pictures)
     pixels = [part.family.decode(chunk, part.spec.tile) for chunk in torch.split(part.latents, most)]
-    return checked_pictures(torch.cat(pixels))
+    return _put_back(part, checked_pictures(torch.cat(pixels)))
+
+
+def _put_back(part: Rows, images: list[Image.Image]) -> list[Image.Image]:
+    """With a mask, the pixels that it keeps are those that were given."""
+    soft = _soft_mask(part.spec)
+    if soft is None:
+        return images
+    kept = part.pictures * (len(images) // len(part.pictures))
+    return [restored(image, picture, soft) for image, picture in zip(images, kept, strict=True)]
 
 
 def checked_pictures(pixels: torch.Tensor) -> list[Image.Image]:
@@ -214,41 +329,98 @@ def slerp(start: torch.Tensor, end: torch.Tensor, share: float) -> torch.Tensor:
     return mixed.view_as(start)
 
 
-def _from_picture(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Start:
+    latents: torch.Tensor
+    pictures: tuple[Image.Image, ...] = ()
+    kept: Kept | None = None
+    beside: torch.Tensor | None = None
+
+
+def _start(
     family: ModelFamily,
     spec: GenerationSpec,
-    init: InitImage,
     scheduler: Any,
     timesteps: torch.Tensor,
     generators: list[torch.Generator],
-) -> torch.Tensor:
-    """Noised latents of the init picture (SDEdit, Meng et al. 2022, arXiv:2108.01073)."""
-    draw = family.encode(_pixels(init, spec.width, spec.height), spec.tile)
-    latents = torch.cat([draw(generator) for generator in generators])
+    pictures: Sequence[Image.Image],
+) -> _Start:
+    """What the steps begin with: noise, or noised latents of pictures (SDEdit, Meng et al. 2022,
+    arXiv:2108.01073), and what of them is kept.
+    """
+    init, count = spec.init, len(generators)
+    if init is None and not family.takes_mask:
+        return _Start(_noise(family, spec, generators) * scheduler.init_noise_sigma)
+    pictures = tuple(pictures) or _given(spec)
+    pixels = [_pixels(picture) for picture in pictures] * (count // len(pictures))
+    soft = _soft_mask(spec)
+    # An inpainting pipeline begins with mere noise where nothing of the picture is to show through.
+    bare = init is None or (soft is not None and init.strength == 1)
+    draws = _samplers(family, pixels, spec.tile)
+    clean = None if bare and family.takes_mask else _drawn(draws, generators)
     noise = _noise(family, spec, generators)
-    noised: torch.Tensor = (
-        scheduler.scale_noise(latents, timesteps[:1].repeat(len(generators)), noise)
-        if hasattr(scheduler, "scale_noise")
-        else scheduler.add_noise(latents, noise, timesteps[:1].repeat(len(generators)))
+    begun = (
+        noise * scheduler.init_noise_sigma
+        if bare or clean is None
+        else noised(scheduler, clean, noise, timesteps[:1])
     )
-    return noised
+    if soft is None and not family.takes_mask:
+        return _Start(begun)
+    put_back = () if soft is None else pictures
+    mask = _latent_mask(family, spec, soft, begun)
+    if family.takes_mask:
+        extra = beside(family, pixels, soft, mask, generators, spec.tile)
+        return _Start(begun, put_back, beside=extra)
+    assert clean is not None
+    # The stock pipeline draws the masked picture too, and leaves it: samplers that draw go on from there.
+    _drawn(draws, generators)
+    return _Start(begun, put_back, Kept(clean, noise, mask))
 
 
-def _pixels(init: InitImage, width: int, height: int) -> torch.Tensor:
-    """(1, 3, height, width) in [0, 1]; cropped about the centre to the shape that is painted."""
-    try:
-        with Image.open(io.BytesIO(init.data), formats=["PNG", "JPEG", "WEBP"]) as opened:
-            picture = ImageOps.fit(opened.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-    except Exception as error:
-        raise EngineError(
-            "The picture to start from cannot be read; send it as PNG, JPEG or WebP."
-        ) from error
+def _latent_mask(
+    family: ModelFamily, spec: GenerationSpec, soft: Mask | None, latents: torch.Tensor
+) -> torch.Tensor:
+    """(1, 1, h, w): all of it where there is no mask."""
+    if soft is None:
+        return latents.new_ones((1, 1, *latents.shape[-2:]))
+    hard = spec.init is None or spec.init.feather <= 0
+    return mask_of_latents(soft, hard, latents.shape[-2], latents.shape[-1], family.device)
+
+
+def _given(spec: GenerationSpec) -> tuple[Image.Image, ...]:
+    """The picture of ``spec.init``; a grey one where an inpainting model has none to start from."""
+    if spec.init is None:
+        return (Image.new("RGB", (spec.width, spec.height), (128, 128, 128)),)
+    return (read_picture(spec.init.data, spec.width, spec.height),)
+
+
+def _soft_mask(spec: GenerationSpec) -> Mask | None:
+    if spec.init is None or spec.init.mask is None:
+        return None
+    return softened(read_mask(spec.init.mask, spec.width, spec.height), spec.init.feather)
+
+
+def _samplers(family: ModelFamily, pixels: Sequence[torch.Tensor], tile: bool) -> list[LatentSampler]:
+    """One for each image; what all images share is encoded once."""
+    if all(each is pixels[0] for each in pixels):
+        return [family.encode(pixels[0], tile)] * len(pixels)
+    return [family.encode(each, tile) for each in pixels]
+
+
+def _drawn(draws: Sequence[LatentSampler], generators: Sequence[torch.Generator]) -> torch.Tensor:
+    return torch.cat([draw(generator) for draw, generator in zip(draws, generators, strict=True)])
+
+
+def _pixels(picture: Image.Image) -> torch.Tensor:
+    """(1, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.array(picture)).movedim(-1, 0).unsqueeze(0).float() / 255
 
 
 def _model_input(part: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     timestep = part.timesteps[part.step]
     scaled = part.scheduler.scale_model_input(part.latents, timestep)
+    if part.beside is not None:
+        scaled = torch.cat([scaled, part.beside], dim=1)
     return scaled.repeat(part.branches, 1, 1, 1), timestep.float().expand(part.cost)
 
 

@@ -38,8 +38,11 @@ class Upscaler:
 
     def __call__(self, image: Image.Image, factor: float, wrap: bool = False) -> Image.Image:
         """``image`` times ``factor`` (rounded sides); with ``wrap`` its edges go on meeting."""
-        size = (round(image.width * factor), round(image.height * factor))
-        if factor <= 1 or self._network is None:
+        return self.to_size(image, (round(image.width * factor), round(image.height * factor)), wrap)
+
+    def to_size(self, image: Image.Image, size: tuple[int, int], wrap: bool = False) -> Image.Image:
+        """``image`` of exactly ``size``; where that is no more in either direction, resampled alone."""
+        if self._network is None or (size[0] <= image.width and size[1] <= image.height):
             return image.resize(size, Image.Resampling.LANCZOS)
         large = self._enlarge(image.convert("RGB"), wrap)
         return large if large.size == size else large.resize(size, Image.Resampling.LANCZOS)

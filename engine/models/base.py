@@ -26,8 +26,17 @@ class ModelFamily(Protocol):
     device: torch.device
     dtype: torch.dtype
 
+    @property
+    def takes_mask(self) -> bool:
+        """An inpainting model: it is told mask and masked picture beside the latents."""
+        ...
+
     def latent_shape(self, spec: GenerationSpec) -> tuple[int, int, int]:
         """(C, h, w) of one image of ``spec``."""
+        ...
+
+    def wear(self, loras: tuple[tuple[str, float], ...]) -> None:
+        """Put exactly these LoRAs on for what follows, by name and weight; EngineError for a broken one."""
         ...
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
@@ -86,6 +95,11 @@ class OwnCourse(ABC):
     @abstractmethod
     def end(self) -> int:
         """Turns in all, as far as that is known."""
+
+    @property
+    def told(self) -> tuple[int, int]:
+        """Turns taken, and all there are."""
+        return self.step, self.end
 
     @property
     @abstractmethod

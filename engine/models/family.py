@@ -33,6 +33,7 @@ class Family:
     """Batched step by step with others, rather than one job through the stock pipeline."""
     image_to_image: bool = True
     inpaint: bool = False
+    prompt_weights: bool = False
     loras: bool = False
     negative_prompt: bool = True
     tile: bool = True
@@ -50,7 +51,10 @@ _ALL = (
         "Stable Diffusion 1.x, 2.x",
         "engine.models.sd1",
         "StableDiffusion1",
-        ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
+        ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
+        inpaint=True,
+        loras=True,
+        prompt_weights=True,
     ),
 )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import diffusers
@@ -15,11 +17,14 @@ import transformers
 from engine import samplers
 from engine.api import GenerationSpec, ModelUnavailable
 from engine.conditioning import Conditioning, stack
+from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
+from engine.prompting import Fragment, compositions
 
+log = logging.getLogger(__name__)
 TEXTS_KEPT = 256
 
 
@@ -39,13 +44,21 @@ class LatentFamily(ABC):
         self._vae = self.pipeline.vae
         self._factor = factor_of(self._vae.config)
         self._denoiser_layers, self._vae_layers = padded(self._denoiser), padded(self._vae)
-        self._texts: OrderedDict[str, Conditioning] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, Worn], Conditioning] = OrderedDict()
+        self._adapters = Adapters(self.pipeline, profile.loras)
         self._rgb = fit_rgb(self, self._channels, profile.latent_rgb)
 
     @property
     def _channels(self) -> int:
         """Of the latents."""
-        return int(self._denoiser.config.in_channels)
+        taken = int(self._denoiser.config.in_channels)
+        return (taken - 1) // 2 if self.takes_mask else taken
+
+    @property
+    def takes_mask(self) -> bool:
+        """An inpainting model: its denoiser takes mask and masked picture beside the latents."""
+        own = getattr(self._vae.config, "latent_channels", None)
+        return own is not None and self._denoiser.config.in_channels == 2 * own + 1
 
     def latent_shape(self, spec: GenerationSpec) -> tuple[int, int, int]:
         """(C, height / f, width / f), f as the VAE has it."""
@@ -54,32 +67,48 @@ class LatentFamily(ABC):
     @torch.inference_mode()
     def embed(self, text: str) -> Conditioning:
         """One row for a text alone, kept, so that a repeated text costs nothing."""
-        if text not in self._texts:
-            self._texts[text] = self._embed(text)
-        self._texts.move_to_end(text)
+        key = (text, self._adapters.worn)
+        if key not in self._texts:
+            self._texts[key] = self._embed(text)
+        self._texts.move_to_end(key)
         if len(self._texts) > TEXTS_KEPT:
             self._texts.popitem(last=False)
-        return self._texts[text]
+        return self._texts[key]
+
+    def wear(self, loras: Worn) -> None:
+        """Put exactly these LoRAs on for the next texts and steps; EngineError for a broken one."""
+        if self._adapters.wear(loras):
+            self._denoiser_layers = padded(self._denoiser)
 
     @abstractmethod
     def _embed(self, text: str) -> Conditioning:
         """One row for a text, as the stock pipeline encodes it."""
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
-        """The negative prompt before the prompt, where ``spec`` is guided."""
-        texts = [spec.negative_prompt, spec.prompt] if self.guided(spec) else [spec.prompt]
-        return stack([self.embed(text) for text in texts])
+        """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
+        texts = [spec.negative_prompt] if self.guided(spec) else []
+        return stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+
+    def _parts(self, spec: GenerationSpec) -> tuple[Fragment, ...]:
+        weighs = self.profile.info.prompt_weights
+        return compositions(spec.prompt) if weighs else (Fragment(spec.prompt, 1.0),)
 
     def guided(self, spec: GenerationSpec) -> bool:
         """Whether ``spec`` needs the negative branch."""
         return spec.guidance_scale > 1
 
     def guide(self, spec: GenerationSpec, branches: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)."""
-        if len(branches) == 1:
-            return branches[0]
-        negative, positive = branches
-        return negative + spec.guidance_scale * (positive - negative)
+        """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), towards each part of a composed
+        prompt by its weight (Liu et al. 2022, arXiv:2206.01714). Without guidance, their weighted mean.
+        """
+        weights = [part.weight for part in self._parts(spec)]
+        if not self.guided(spec):
+            if len(branches) == 1:
+                return branches[0]
+            return _sum(branches, weights) / (sum(weights) or 1.0)
+        negative, *positives = branches
+        pulls = [positive - negative for positive in positives]
+        return negative + spec.guidance_scale * _sum(pulls, weights)
 
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""
@@ -97,19 +126,32 @@ class LatentFamily(ABC):
     def encode(self, pixels: torch.Tensor, tile: bool) -> LatentSampler:
         """The picture is encoded once, each image draws its own sample of the distribution."""
         with circular(self._vae_layers, tile):
-            encoded = self._vae.encode((pixels * 2 - 1).to(self.device, self.dtype))
+            encoded = self._vae.encode((pixels * 2 - 1).to(self.device, self._vae.dtype))
         if hasattr(encoded, "latents"):
             return lambda _: self._scaled(encoded.latents.float())
         return lambda generator: self._scaled(encoded.latent_dist.sample(generator).float())
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:
-        """One pass of the VAE's decoder."""
+        """One pass of the VAE's decoder; where it leaves the range of its numbers, once more in float32, and
+        from then on in that.
+        """
+        pixels = self._decoded(latents, tile)
+        narrow = self._vae.dtype != torch.float32
+        if narrow and bool(latents.isfinite().all()) and not bool(pixels.isfinite().all()):
+            log.warning(
+                "%s: the VAE overflows in %s and goes on in float32", self.profile.info.name, self.dtype
+            )
+            self._vae.to(torch.float32)
+            pixels = self._decoded(latents, tile)
+        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def _decoded(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:
         with circular(self._vae_layers, tile):
             pixels: torch.Tensor = self._vae.decode(
-                self._unscaled(latents).to(self.dtype), return_dict=False
+                self._unscaled(latents).to(self._vae.dtype), return_dict=False
             )[0]
-        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+        return pixels
 
     def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
         """The VAE's own latents in the range that the denoiser knows."""
@@ -129,6 +171,11 @@ class LatentFamily(ABC):
     def preview(self, latents: torch.Tensor) -> torch.Tensor:
         """Linear map fitted to this VAE."""
         return to_rgb(latents, self._rgb)
+
+
+def _sum(tensors: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    products = [weight * tensor for tensor, weight in zip(tensors, weights, strict=True)]
+    return reduce(torch.add, products)
 
 
 def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:

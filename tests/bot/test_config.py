@@ -54,11 +54,12 @@ def test_the_example_names_every_key() -> None:
         if isinstance(section, type) and issubclass(section, Section):
             assert set(uncommented[name]) == set(section.model_fields), name
     assert load_dict(uncommented).models["sd15"].steps == 25
+    assert load_dict(uncommented).loras["ink"].weight == 0.8
 
 
 def _uncommented(line: str) -> str:
     bare = line.removeprefix("# ")
-    section = bare.startswith(("[models", "[styles", "[quota.")) and "<" not in bare
+    section = bare.startswith(("[models", "[styles", "[loras", "[quota.")) and "<" not in bare
     return bare if "=" in bare or section else line
 
 
@@ -374,3 +375,20 @@ def test_no_value_of_any_shape_escapes_as_another_error(raw: dict[str, Any]) -> 
 
 def _pairs(raw: dict[str, Any]) -> list[tuple[str, str, Any]]:
     return [(a, b, leaf) for a, inner in raw.items() if isinstance(inner, dict) for b, leaf in inner.items()]
+
+
+def test_loras_by_name_and_weight(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[loras.ink]\npath = "/loras/ink.safetensors"\nweight = 0.6\n[engine]\nloras_dir = "more"\n'
+    )
+    settings = load(file, {})
+    assert (settings.loras["ink"].path, settings.loras["ink"].weight) == (Path("/loras/ink.safetensors"), 0.6)
+    assert settings.engine.loras_dir == Path("more")
+    file.write_text("[loras.ink]\nweight = 9\n")
+    with pytest.raises(ConfigError) as refusal:
+        load(file, {})
+    assert str(refusal.value).splitlines() == [
+        f"{file} line 1: loras.ink.path: is missing",
+        f"{file} line 2: loras.ink.weight: must be at most 4, not 9",
+    ]

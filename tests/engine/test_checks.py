@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from engine.api import InitImage, InvalidSpec, Variation
+from engine.api import Hires, InitImage, InvalidSpec, Reference, ReferenceKind, Variation
 from engine.checks import check_spec
 from engine.fake import SKETCH, FakeEngine
 from tests.engine.specs import spec
 
 MODELS = {"sketch": SKETCH}
+
+
+def grey(width: int, height: int) -> bytes:
+    """A PNG of that size."""
+    buffer = io.BytesIO()
+    Image.new("L", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -34,6 +44,29 @@ MODELS = {"sketch": SKETCH}
             "The strength of an image prompt must lie above 0 and at most 1, not 0.",
         ),
         ({"variation": Variation(1, 2.0)}, "The strength of a variation must lie between 0 and 1, not 2."),
+        ({"hires": Hires(5, 0.5)}, "A picture can be enlarged 1 to 4 times, not 5."),
+        ({"hires": Hires(float("nan"), 0.5)}, "A picture can be enlarged 1 to 4 times, not nan."),
+        ({"hires": Hires(2, -1)}, "The strength of a second pass must lie between 0 and 1, not -1."),
+        (
+            {"init": InitImage(grey(8, 8), 1.0, grey(8, 9))},
+            "The mask has 8x9 pixels and its picture 8x8; make them the same size.",
+        ),
+        (
+            {"init": InitImage(grey(8, 8), 1.0, b"?")},
+            "The mask cannot be read; send it as PNG, JPEG or WebP.",
+        ),
+        (
+            {"init": InitImage(grey(8, 8), 1.0, grey(8, 8), feather=-1)},
+            "A mask's edge is softened over 0 to 512 pixels, not -1.",
+        ),
+        (
+            {"references": (Reference(b"", ReferenceKind.STYLE),)},
+            "sketch has no adapter for style references; leave them out.",
+        ),
+        (
+            {"loras": (("ink", 1.0),)},
+            "sketch has no LoRA 'ink'; none fits it.",
+        ),
     ],
 )
 def test_refused(changes: dict[str, Any], sentence: str) -> None:
@@ -51,3 +84,14 @@ def test_all_faults_at_once() -> None:
 async def test_the_fake_refuses_alike() -> None:
     with pytest.raises(InvalidSpec, match="multiple of 8"):
         FakeEngine().submit(spec(model="sketch", width=65))
+
+
+def test_a_model_without_the_abilities_says_so() -> None:
+    bare = {"sketch": replace(SKETCH, inpaint=False, hires=False)}
+    job = spec(model="sketch", init=InitImage(grey(8, 8), 1.0, grey(8, 8)), hires=Hires(2, 0))
+    with pytest.raises(InvalidSpec) as refusal:
+        check_spec(job, bare)
+    assert str(refusal.value) == (
+        "sketch cannot repaint a part of a picture; leave the mask out. "
+        "sketch cannot paint a picture larger in a second pass."
+    )

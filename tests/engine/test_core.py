@@ -359,6 +359,27 @@ def test_broken_frames_never_leave(
     assert str(here.failed("job").error) == sentence
 
 
+def test_what_overflows_in_half_precision_is_decoded_in_whole(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the model: from then on its VAE stays at float32, and its pictures are pictures."""
+    family = StableDiffusion1(registry.profiles["classic"], CPU, torch.bfloat16)
+    decode = family._vae.decode
+    seen: list[torch.dtype] = []
+
+    def overflowing(latents: torch.Tensor, **options: bool) -> tuple[torch.Tensor]:
+        seen.append(latents.dtype)
+        (pixels,) = decode(latents, **options)
+        return (pixels * float("inf") if latents.dtype == torch.bfloat16 else pixels,)
+
+    monkeypatch.setattr(family._vae, "decode", overflowing)
+    latents = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+    for _ in range(2):
+        assert bool(family.decode(latents, False).isfinite().all())
+    assert seen == [torch.bfloat16, torch.float32, torch.float32]
+    assert not bool(family.decode(latents * float("nan"), False).isfinite().all())
+
+
 def test_a_model_that_cannot_be_loaded_fails_its_job_alone(
     bench: BenchMaker, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,18 @@ import io
 import pytest
 from PIL import Image
 
-from engine.api import Cancelled, EngineBroken, EngineError, Event, Failed, Finished, InvalidSpec, Progress
+from engine.api import (
+    Cancelled,
+    EngineBroken,
+    EngineError,
+    Event,
+    Failed,
+    Finished,
+    Hires,
+    InitImage,
+    InvalidSpec,
+    Progress,
+)
 from engine.fake import Failure, FakeEngine, gradient
 from tests.engine.specs import spec
 
@@ -79,3 +90,29 @@ async def test_previews_are_jpegs() -> None:
 def test_a_seed_decides_the_colours() -> None:
     assert gradient(1, 8, 8).tobytes() == gradient(1, 8, 8).tobytes()
     assert gradient(1, 8, 8).tobytes() != gradient(2, 8, 8).tobytes()
+
+
+def encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def test_a_mask_keeps_and_a_second_pass_enlarges() -> None:
+    engine = FakeEngine(manual=True)
+    given, mask = Image.new("RGB", (256, 256), "teal"), Image.new("L", (256, 256))
+    mask.paste(255, (128, 0, 256, 256))
+    init = InitImage(encoded(given), 1.0, encoded(mask))
+    engine.submit(spec("masked", "sketch", init=init))
+    engine.submit(spec("large", "sketch", init=InitImage(encoded(given), 0.0), hires=Hires(1.5, 0)))
+    engine.submit(spec("unreadable", "sketch", init=InitImage(b"?", 0.0), hires=Hires(1.5, 0)))
+    engine.finish()
+    ends = {event.job_id: event for event in await drain(engine) if isinstance(event, Finished | Failed)}
+    assert isinstance(ends["unreadable"], Failed)
+    masked, large = ends["masked"], ends["large"]
+    assert isinstance(masked, Finished) and isinstance(large, Finished)
+    left = (0, 0, 128, 256)
+    assert masked.images[0].crop(left).tobytes() == given.crop(left).tobytes()
+    assert masked.images[0].crop((128, 0, 256, 256)).tobytes() != given.crop(left).tobytes()
+    assert large.images[0].size == (384, 384)
+    assert large.images[0].getpixel((9, 9)) == given.getpixel((9, 9))

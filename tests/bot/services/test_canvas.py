@@ -76,13 +76,9 @@ def test_a_zoom_into_another_shape_has_about_the_area_and_cuts_nothing() -> None
 def test_new_ground_begins_like_the_edge_under_noise() -> None:
     canvas = opened(panned(png(40, 30), "left").png)
     ground = canvas.crop((0, 0, 20, 30))
-    extrema = ground.getextrema()
-    assert all(
-        abs(value - colour) <= GRAIN
-        for channel, colour in zip(extrema, (255, 0, 0), strict=True)
-        for value in channel  # type: ignore[union-attr]
-    )
-    assert len(set(ground.get_flattened_data())) > 100
+    for channel, colour in zip(ground.split(), (255, 0, 0), strict=True):
+        assert max(abs(value - colour) for value in channel.tobytes()) <= GRAIN
+    assert len(set(ground.tobytes())) > GRAIN
     assert panned(png(40, 30), "left").png == panned(png(40, 30), "left").png
 
 
@@ -91,11 +87,11 @@ def test_what_makes_no_sense() -> None:
         squared(png(30, 30))
     with pytest.raises(UserError, match="A zoom by 1 in the same shape leaves nothing to paint; choose more"):
         zoomed(png(30, 30), 1)
-    for nonsense in (
-        lambda: zoomed(png(8, 8), 0.5),
-        lambda: zoomed(png(8, 8), float("nan")),
-        lambda: panned(png(8, 8), "back"),
-        lambda: panned(png(8, 8), "up", 0),
-    ):
-        with pytest.raises(ValueError):
-            nonsense()
+    with pytest.raises(ValueError):
+        zoomed(png(8, 8), 0.5)
+    with pytest.raises(ValueError):
+        zoomed(png(8, 8), float("nan"))
+    with pytest.raises(ValueError):
+        panned(png(8, 8), "back")
+    with pytest.raises(ValueError):
+        panned(png(8, 8), "up", 0)

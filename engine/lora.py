@@ -1,0 +1,120 @@
+"""Small files that change a model, LoRAs and textual inversions: which fits which, by headers. Torch-free.
+
+LoRA: Low-Rank Adaptation of Large Language Models (Hu et al. 2021, arXiv:2106.09685).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+Shapes = Mapping[str, tuple[int, ...]]
+_DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\.down)(?:\.[a-z0-9_]+)?\.weight")
+_DENOISER = re.compile(
+    r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
+)
+_TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
+PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin"})
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """Small files of a folder by their names without ending; pickles too, so that they can be refused."""
+    kinds = {".safetensors", *PICKLES}
+    return {file.stem: file for file in sorted(folder.glob("*")) if file.suffix.lower() in kinds}
+
+
+def sorted_out(
+    files: Iterable[tuple[str, Path]], model: Path, denoiser: str
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """LoRAs by name that fit the model's folder, and of the others the reason why not."""
+    fit: dict[str, Path] = {}
+    unfit: dict[str, str] = {}
+    own: Shapes | None = None
+    for name, file in files:
+        own = _modules(model / denoiser) if own is None else own
+        reason = lora_misfit(file, own, _cross_attention(model / denoiser))
+        if reason is None:
+            fit[name] = file
+        else:
+            unfit[name] = reason
+    return fit, unfit
+
+
+def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | None:
+    """Why a LoRA does not fit a denoiser with the layers ``own`` (by name, dots as underscores), or None."""
+    shapes = _shapes(file)
+    if isinstance(shapes, str):
+        return shapes
+    takes = dict(_taken(shapes))
+    if not takes:
+        return f"{file.name} holds no LoRA"
+    shared = [module for module in takes if module in own]
+    wrong = next((module for module in shared if own[module][1] != takes[module]), None)
+    if wrong:
+        return (
+            f"{file.name} was made for another kind of model: "
+            f"its {wrong} takes {takes[wrong]} values, and this model's {own[wrong][1]}"
+        )
+    if shared or cross_attention in {size for name, size in takes.items() if name.endswith("attn2_to_k")}:
+        return None
+    return f"{file.name} was made for another kind of model: none of its layers is in this one"
+
+
+def embedding_misfit(file: Path, width: int) -> str | None:
+    """Why a textual inversion does not fit a text encoder of hidden size ``width``, or None."""
+    shapes = _shapes(file)
+    if isinstance(shapes, str):
+        return shapes
+    widths = {shape[-1] for shape in shapes.values() if shape}
+    if len(shapes) != 1 or widths != {width}:
+        found = ", ".join(map(str, sorted(widths))) or "none"
+        return (
+            f"{file.name} holds no embedding of {width} values for this model's text encoder, but of {found}"
+        )
+    return None
+
+
+def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
+    """Layers of the denoiser that a LoRA changes, with the length of what they take."""
+    for key, shape in shapes.items():
+        found = _DOWN.fullmatch(key)
+        if found and len(shape) >= 2 and not _TEXT.match(key):
+            yield _DENOISER.sub("", found["module"]).replace(".", "_"), shape[1]
+
+
+def _modules(folder: Path) -> dict[str, tuple[int, ...]]:
+    own: dict[str, tuple[int, ...]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        shapes = _shapes(file)
+        if not isinstance(shapes, str):
+            own |= {
+                key.removesuffix(".weight").replace(".", "_"): shape
+                for key, shape in shapes.items()
+                if len(shape) >= 2
+            }
+    return own
+
+
+def _cross_attention(folder: Path) -> int | None:
+    try:
+        size = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("cross_attention_dim")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return size if isinstance(size, int) else None
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]] | str:
+    """Shapes of a file's tensors, or why it is not read."""
+    if file.suffix.lower() in PICKLES:
+        return f"{file.name} is a pickle, which is never loaded; convert it to safetensors"
+    try:
+        with safe_open(file, "np") as opened:
+            return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        return f"{file} is missing; put it there, or mend its path"
+    except (SafetensorError, OSError):
+        return f"{file.name} is not a whole safetensors file; copy it again"

@@ -1,0 +1,222 @@
+"""LoRAs are diffusers' own, together, on and off; what does not fit says why before it is queued."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import save_file
+
+from engine import samplers, stages
+from engine.api import GenerationSpec, InvalidSpec
+from engine.checks import check_spec
+from engine.models.registry import Registry
+from engine.profile import ModelSource
+from engine.stages import Batcher
+from tests.engine.conftest import Bench
+from tests.engine.specs import spec
+
+CPU = torch.device("cpu")
+TOLERANCE = 1e-5
+
+
+def lora(path: Path, pipeline: StableDiffusionPipeline, seed: int, scale: float = 0.4) -> Path:
+    """Random low-rank changes of attention in UNet and text encoder, in diffusers' form."""
+    generator = torch.Generator().manual_seed(seed)
+    state: dict[str, torch.Tensor] = {}
+    for part, wanted in (("unet", ("to_q", "to_k", "to_v")), ("text_encoder", ("q_proj", "v_proj"))):
+        for name, module in getattr(pipeline, part).named_modules():
+            if name.endswith(wanted) and isinstance(module, torch.nn.Linear):
+                down = torch.randn((2, module.in_features), generator=generator) * scale
+                up = torch.randn((module.out_features, 2), generator=generator) * scale
+                state |= {f"{part}.{name}.lora_A.weight": down, f"{part}.{name}.lora_B.weight": up}
+    save_file(state, path)
+    return path
+
+
+def stock_of(folder: Path) -> StableDiffusionPipeline:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            folder, safety_checker=None, low_cpu_mem_usage=False
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def shelf(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files by name: two that fit the classic model, and others that do not."""
+    root = tmp_path_factory.mktemp("loras")
+    pipeline = stock_of(folders["classic"])
+    made = {
+        "ink": lora(root / "ink.safetensors", pipeline, 1),
+        "v1.5 wash": lora(root / "wash.safetensors", pipeline, 2),
+    }
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    made["wide"] = root / "wide.safetensors"
+    save_file(
+        {f"{name}.lora_down.weight": torch.ones(2, 768), f"{name}.lora_up.weight": torch.ones(16, 2)},
+        made["wide"],
+    )
+    made["flux"] = root / "flux.safetensors"
+    save_file({"lora_unet_double_blocks_0_img_attn_proj.lora_down.weight": torch.ones(2, 9)}, made["flux"])
+    made["empty"] = root / "empty.safetensors"
+    save_file({"weight": torch.ones(2)}, made["empty"])
+    made["cut"] = root / "cut.safetensors"
+    made["cut"].write_bytes(made["ink"].read_bytes()[:-9])
+    made["old"] = root / "old.pt"
+    made["old"].write_bytes(b"\x80")
+    made["lost"] = root / "lost.safetensors"
+    return made
+
+
+@pytest.fixture(scope="module")
+def registry(folders: dict[str, Path], shelf: dict[str, Path]) -> Registry:
+    return Registry({"classic": ModelSource("classic", folders["classic"], loras=tuple(shelf.items()))})
+
+
+def ours(registry: Registry, job: GenerationSpec) -> torch.Tensor:
+    family = registry.load("classic", CPU, torch.float32)
+    rows = stages.prepare(family, job, job.seeds)
+    batcher = Batcher()
+    while not rows.done:
+        (prediction,) = batcher.predict([rows], 8)
+        stages.advance(rows, prediction, want_clean=False)
+    return family.decode(rows.latents, False)
+
+
+def theirs(folder: Path, shelf: dict[str, Path], job: GenerationSpec) -> torch.Tensor:
+    pipeline = stock_of(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for index, (name, _) in enumerate(job.loras):
+            pipeline.load_lora_weights(
+                str(shelf[name].parent), weight_name=shelf[name].name, adapter_name=f"a{index}"
+            )
+    if job.loras:
+        pipeline.set_adapters(
+            [f"a{index}" for index in range(len(job.loras))], [weight for _, weight in job.loras]
+        )
+    pipeline.scheduler = samplers.build(job.sampler, pipeline.scheduler.config)
+    result: torch.Tensor = pipeline(
+        job.prompt,
+        width=job.width,
+        height=job.height,
+        num_inference_steps=job.steps,
+        guidance_scale=job.guidance_scale,
+        generator=torch.Generator().manual_seed(job.seeds[0]),
+        output_type="pt",
+    ).images
+    return result
+
+
+def gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max())
+
+
+def test_on_together_and_off_again(
+    registry: Registry, folders: dict[str, Path], shelf: dict[str, Path]
+) -> None:
+    """One model, never read again: each set of LoRAs is the stock pipeline's, and none is none."""
+    plain = spec(seeds=(4,), steps=3)
+    sets = [(("ink", 1.0),), (("ink", 0.5), ("v1.5 wash", -0.7)), (), (("v1.5 wash", 1.2),)]
+    seen = []
+    for loras in sets:
+        job = spec(seeds=(4,), steps=3, loras=loras)
+        seen.append(ours(registry, job))
+        assert gap(seen[-1], theirs(folders["classic"], shelf, job)) <= TOLERANCE
+    assert all(gap(seen[0], other) > 100 * TOLERANCE for other in seen[1:])
+    assert gap(ours(registry, plain), seen[2]) <= TOLERANCE
+
+
+def test_jobs_with_and_without_take_turns(registry: Registry) -> None:
+    """They share no pass, and what one wears the other does not."""
+    jobs = [spec("plain", user="a"), spec("inked", user="b", loras=(("ink", 1.0),)), spec("more", user="c")]
+    together = Bench(registry)
+    together.run(*jobs)
+    for job in jobs:
+        alone = Bench(registry)
+        alone.run(job)
+        assert together.finished(job.job_id).images == alone.finished(job.job_id).images
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (
+            "wide",
+            "wide.safetensors was made for another kind of model: its down_blocks_0_attentions_0_"
+            "transformer_blocks_0_attn2_to_k takes 768 values, and this model's 32",
+        ),
+        ("flux", "flux.safetensors was made for another kind of model: none of its layers is in this one"),
+        ("empty", "empty.safetensors holds no LoRA"),
+        ("cut", "cut.safetensors is not a whole safetensors file; copy it again"),
+        ("old", "old.pt is a pickle, which is never loaded; convert it to safetensors"),
+        ("lost", "lost.safetensors is missing; put it there, or mend its path"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_reason(registry: Registry, name: str, reason: str) -> None:
+    models = registry.models()
+    assert models["classic"].loras == ("ink", "v1.5 wash")
+    with pytest.raises(InvalidSpec) as refusal:
+        check_spec(spec(loras=((name, 1.0),)), models)
+    assert str(refusal.value).startswith(f"LoRA {name!r} does not fit classic: ")
+    assert str(refusal.value).endswith(f"{reason}.")
+
+
+@pytest.mark.parametrize(
+    ("loras", "sentence"),
+    [
+        ((("who", 1.0),), "classic has no LoRA 'who'; choose one of ink, v1.5 wash."),
+        ((("ink", float("nan")),), "The weight of LoRA 'ink' must lie within 4 of 0, not at nan."),
+    ],
+)
+def test_refused(registry: Registry, loras: tuple[tuple[str, float], ...], sentence: str) -> None:
+    with pytest.raises(InvalidSpec) as refusal:
+        check_spec(spec(loras=loras), registry.models())
+    assert str(refusal.value) == sentence
+
+
+def test_a_file_that_goes_bad_fails_its_job_alone(
+    folders: dict[str, Path], shelf: dict[str, Path], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(shelf["ink"].read_bytes())
+    fresh = Registry({"classic": ModelSource("classic", folders["classic"], loras=(("own", own),))})
+    own.write_bytes(b"no more")
+    here = Bench(fresh)
+    here.run(spec("bad", loras=(("own", 1.0),)), spec("good", user="bob"))
+    assert str(here.failed("bad").error) == (
+        "The LoRA 'own' cannot be used with this model; leave it out, or choose another."
+    )
+    assert here.finished("good")
+
+
+def test_a_taught_word_is_the_stock_pipelines(
+    folders: dict[str, Path], tmp_path: Path, shelf: dict[str, Path]
+) -> None:
+    """Textual inversion of two vectors, by a name; one of another width is left out."""
+    words, wide = tmp_path / "myst.safetensors", tmp_path / "wide.safetensors"
+    save_file({"emb": torch.randn((2, 32), generator=torch.Generator().manual_seed(3)) * 0.3}, words)
+    save_file({"emb": torch.ones((2, 768))}, wide)
+    source = ModelSource("classic", folders["classic"], embeddings=(("<myst>", words), ("<wide>", wide)))
+    job = spec(prompt="red <myst> sea", seeds=(4,), steps=2, negative_prompt="")
+    pipeline = stock_of(folders["classic"])
+    pipeline.load_textual_inversion(str(tmp_path), weight_name=words.name, token="<myst>")
+    pipeline.scheduler = samplers.build(job.sampler, pipeline.scheduler.config)
+    expected = pipeline(
+        job.prompt,
+        width=64,
+        height=64,
+        num_inference_steps=2,
+        guidance_scale=job.guidance_scale,
+        generator=torch.Generator().manual_seed(4),
+        output_type="pt",
+    ).images
+    taught = Registry({"classic": source})
+    assert gap(ours(taught, job), expected) <= TOLERANCE
+    assert gap(ours(taught, spec(prompt="red sea", seeds=(4,), steps=2)), expected) > 100 * TOLERANCE
