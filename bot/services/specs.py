@@ -455,7 +455,7 @@ def _no_lora(lora: str, model: ModelInfo) -> Sentence:
 def _too_much(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[Sentence]:
     most = {"steps": min(model.max_steps, settings.limits.max_steps), "n": settings.limits.max_images}
     for name, high in most.items():
-        if prompt.get(name) is not None and prompt.number(name) > high:
+        if name in prompt.values and prompt.number(name) > high:
             yield out_of_range(name, prompt.values[name], high)
     size = prompt.get("size")
     if isinstance(size, tuple) and not all(model.min_size <= int(side) <= model.max_size for side in size):

@@ -11,7 +11,7 @@ from engine.fake import SKETCH
 
 SETTINGS = load(None, {})
 PLAIN = replace(
-    SKETCH, name="plain", guidance_scale=4.0, steps=20, native_size=64, upscale=4, negative_prompt=True
+    SKETCH, name="plain", guidance_scale=4.0, steps=20, native_size=64, upscale=4, prompt_weights=False
 )
 
 

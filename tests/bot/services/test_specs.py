@@ -176,7 +176,8 @@ def test_parts_and_weights_as_the_model_takes_them() -> None:
     assert specs.wording(parse(text), weighing, SETTINGS) == specs.Wording(
         "a (red:1.2) cat :0.6667 AND dog :0.3333", "rain, fog", ()
     )
-    assert specs.wording(parse(text), SD15, SETTINGS) == specs.Wording("a red cat, dog", "rain, fog", ())
+    deaf = replace(SD15, prompt_weights=False)
+    assert specs.wording(parse(text), deaf, SETTINGS) == specs.Wording("a red cat, dog", "rain, fog", ())
 
 
 def test_braces_that_were_escaped_are_braces_to_the_model() -> None:
