@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from PIL import Image
 
 from engine import stages
 from engine.api import GenerationSpec
@@ -17,11 +19,22 @@ TOLERANCE = 1e-5
 CPU = torch.device("cpu")
 
 
+def encoded(image: Image.Image) -> bytes:
+    """As PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def picture(width: int, height: int) -> bytes:
     """A PNG to start from."""
-    buffer = io.BytesIO()
-    gradient(3, width, height).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(gradient(3, width, height))
+
+
+def disc(side: int) -> Image.Image:
+    """A mask whose edge is nowhere in line with the latents."""
+    y, x = np.mgrid[:side, :side]
+    return Image.fromarray((np.hypot(y - side * 0.45, x - side * 0.55) < side * 0.3).astype(np.uint8) * 255)
 
 
 class Company:
@@ -50,6 +63,14 @@ class Company:
                     stages.advance(row, prediction, want_clean=False)
             tick += 1
         return [rows[index].family.decode(rows[index].latents, specs[index].tile) for index in sorted(rows)]
+
+    def finish(self, rows: Rows) -> torch.Tensor:
+        """Pixels of prepared rows, alone."""
+        batcher = Batcher()
+        while not rows.done:
+            (prediction,) = batcher.predict([rows], 64)
+            stages.advance(rows, prediction, want_clean=False)
+        return rows.family.decode(rows.latents, rows.spec.tile)
 
 
 def gap(ours: torch.Tensor, theirs: torch.Tensor) -> float:
