@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,11 +41,15 @@ def disc(side: int) -> Image.Image:
 class Company:
     """The models of a registry, stepped by hand."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, dtype: torch.dtype = torch.float32) -> None:
         self._registry = registry
+        self._dtype = dtype
+
+    def family(self, model: str) -> Any:
+        return self._registry.load(model, CPU, self._dtype)
 
     def prepare(self, spec: GenerationSpec) -> Rows:
-        return stages.prepare(self._registry.load(spec.model, CPU, torch.float32), spec, spec.seeds)
+        return stages.prepare(self.family(spec.model), spec, spec.seeds)
 
     def run(
         self, specs: Sequence[GenerationSpec], arrivals: Sequence[int] | None = None
