@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 
 from bot import config
 from bot.config import Settings
@@ -374,10 +375,27 @@ def size_of(prompt: Prompt, model: ModelInfo) -> tuple[int, int]:
         return width, height
     ratio = prompt.get("ar")
     wide, high = ratio if isinstance(ratio, tuple) else (1, 1)
-    shape = math.sqrt(int(wide) / int(high))
-    largest = max(shape, 1 / shape) * model.native_size
-    area = model.native_size * min(1.0, most / largest)
-    return _on_raster(area * shape, model, least, most), _on_raster(area / shape, model, least, most)
+    return _nearest_shape(int(wide) / int(high), model)
+
+
+def _nearest_shape(ratio: float, model: ModelInfo) -> tuple[int, int]:
+    """Of the sizes around the exact one, that which is nearest in shape, and half as much in area."""
+    shape, most = math.sqrt(ratio), model.max_size
+    side = model.native_size * min(1.0, most / (max(shape, 1 / shape) * model.native_size))
+
+    def distance(size: tuple[int, int]) -> float:
+        width, height = size
+        return 2 * abs(math.log(width / height / ratio)) + abs(math.log(width * height / side**2))
+
+    return min(product(_around(side * shape, model), _around(side / shape, model)), key=distance)
+
+
+def _around(side: float, model: ModelInfo) -> list[int]:
+    """The sides on the raster next to one, the nearest first."""
+    step = model.size_multiple
+    low = math.floor(side / step) * step
+    near = sorted((low, low + step), key=lambda length: abs(length - side))
+    return [_on_raster(length, model, model.min_size, model.max_size) for length in near]
 
 
 def steps_of(prompt: Prompt, model: ModelInfo, settings: Settings) -> int:
