@@ -46,7 +46,7 @@ def sorted_out(
 
 def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | None:
     """Why a LoRA does not fit a denoiser with the layers ``own`` (by name, dots as underscores), or None."""
-    shapes = _shapes(file)
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
     takes = dict(_taken(shapes))
@@ -66,7 +66,7 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
 
 def embedding_misfit(file: Path, width: int) -> str | None:
     """Why a textual inversion does not fit a text encoder of hidden size ``width``, or None."""
-    shapes = _shapes(file)
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
     widths = {shape[-1] for shape in shapes.values() if shape}
@@ -89,7 +89,7 @@ def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
 def _modules(folder: Path) -> dict[str, tuple[int, ...]]:
     own: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        shapes = _shapes(file)
+        shapes = shapes_of(file)
         if not isinstance(shapes, str):
             own |= {
                 key.removesuffix(".weight").replace(".", "_"): shape
@@ -107,8 +107,8 @@ def _cross_attention(folder: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]] | str:
-    """Shapes of a file's tensors, or why it is not read."""
+def shapes_of(file: Path) -> dict[str, tuple[int, ...]] | str:
+    """Shapes of a safetensors file's tensors by its header, or why it is not read."""
     if file.suffix.lower() in PICKLES:
         return f"{file.name} is a pickle, which is never loaded; convert it to safetensors"
     try:

@@ -35,6 +35,8 @@ class Family:
     inpaint: bool = False
     prompt_weights: bool = False
     loras: bool = False
+    references: bool = False
+    """Takes an IP-Adapter."""
     negative_prompt: bool = True
     tile: bool = True
     multiple: int = 8
@@ -54,6 +56,7 @@ _ALL = (
         ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
         inpaint=True,
         loras=True,
+        references=True,
         prompt_weights=True,
     ),
 )

@@ -20,6 +20,7 @@ from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
+from engine.models.references import References
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
@@ -46,6 +47,7 @@ class LatentFamily(ABC):
         self._denoiser_layers, self._vae_layers = padded(self._denoiser), padded(self._vae)
         self._texts: OrderedDict[tuple[str, Worn], Conditioning] = OrderedDict()
         self._adapters = Adapters(self.pipeline, profile.loras)
+        self._references = profile.adapter and References(self._denoiser, profile.adapter, device, dtype)
         self._rgb = fit_rgb(self, self._channels, profile.latent_rgb)
 
     @property
@@ -85,9 +87,12 @@ class LatentFamily(ABC):
         """One row for a text, as the stock pipeline encodes it."""
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
-        """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
+        """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of; with the
+        references beside each.
+        """
         texts = [spec.negative_prompt] if self.guided(spec) else []
-        return stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        cond = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        return self._references.beside(cond, spec, self.guided(spec)) if self._references else cond
 
     def _parts(self, spec: GenerationSpec) -> tuple[Fragment, ...]:
         weighs = self.profile.info.prompt_weights

@@ -12,6 +12,7 @@ from engine.conditioning import Conditioning
 from engine.models.adapters import teach
 from engine.models.clip import tokens
 from engine.models.latent import LatentFamily
+from engine.models.references import attended
 from engine.models.tiling import circular
 from engine.profile import Profile
 
@@ -48,6 +49,7 @@ class StableDiffusion1(LatentFamily):
                 timesteps,
                 encoder_hidden_states=cond.text,
                 encoder_attention_mask=cond.mask,
+                cross_attention_kwargs=attended(cond),
                 return_dict=False,
             )[0]
         return prediction.float()
@@ -61,6 +63,7 @@ class StableDiffusion1(LatentFamily):
         prediction = torch.empty_like(latents)
         for length in sorted(set(lengths)):
             rows = [row for row, own in enumerate(lengths) if own == length]
-            text = Conditioning(cond.text[rows, :length])
+            beside = {name: tensor[rows] for name, tensor in cond.extra.items()}
+            text = Conditioning(cond.text[rows, :length], extra=beside)
             prediction[rows] = self.denoise(latents[rows], timesteps[rows], text, tile)
         return prediction
