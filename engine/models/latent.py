@@ -6,7 +6,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -20,7 +20,6 @@ from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
-from engine.models.references import References
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
@@ -47,7 +46,6 @@ class LatentFamily(ABC):
         self._denoiser_layers, self._vae_layers = padded(self._denoiser), padded(self._vae)
         self._texts: OrderedDict[tuple[str, Worn], Conditioning] = OrderedDict()
         self._adapters = Adapters(self.pipeline, profile.loras)
-        self._references = profile.adapter and References(self._denoiser, profile.adapter, device, dtype)
         self._rgb = fit_rgb(self, self._channels, profile.latent_rgb)
 
     @property
@@ -87,12 +85,14 @@ class LatentFamily(ABC):
         """One row for a text, as the stock pipeline encodes it."""
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
-        """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of; with the
-        references beside each.
-        """
+        """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
         texts = [spec.negative_prompt] if self.guided(spec) else []
-        cond = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
-        return self._references.beside(cond, spec, self.guided(spec)) if self._references else cond
+        rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        return rows.beside(self._told(spec, rows.rows))
+
+    def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
+        """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""
+        return {}
 
     def _parts(self, spec: GenerationSpec) -> tuple[Fragment, ...]:
         weighs = self.profile.info.prompt_weights
@@ -106,14 +106,17 @@ class LatentFamily(ABC):
         """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), towards each part of a composed
         prompt by its weight (Liu et al. 2022, arXiv:2206.01714). Without guidance, their weighted mean.
         """
+        if self.guided(spec):
+            return self._pulled(spec, branches, spec.guidance_scale)
+        if len(branches) == 1:
+            return branches[0]
         weights = [part.weight for part in self._parts(spec)]
-        if not self.guided(spec):
-            if len(branches) == 1:
-                return branches[0]
-            return _sum(branches, weights) / (sum(weights) or 1.0)
+        return _sum(branches, weights) / (sum(weights) or 1.0)
+
+    def _pulled(self, spec: GenerationSpec, branches: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
         negative, *positives = branches
         pulls = [positive - negative for positive in positives]
-        return negative + spec.guidance_scale * _sum(pulls, weights)
+        return negative + scale * _sum(pulls, [part.weight for part in self._parts(spec)])
 
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""

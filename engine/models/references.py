@@ -11,7 +11,6 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,20 +56,19 @@ class References:
         self._seen: OrderedDict[tuple[bytes, ...], _Seen] = OrderedDict()
 
     @torch.inference_mode()
-    def beside(self, cond: Conditioning, spec: GenerationSpec, guided: bool) -> Conditioning:
-        """``cond`` with the references of ``spec`` in each of its rows; the first row is what is not wanted,
-        where ``spec`` is guided.
+    def told(self, spec: GenerationSpec, rows: int, guided: bool) -> dict[str, torch.Tensor]:
+        """The references of ``spec`` for each of the rows; the first is what is not wanted, where ``spec`` is
+        guided. Nothing where there are none.
         """
         wanted = _wanted(spec)
         if not wanted:
-            return cond
+            return {}
         self._ready()
         seen = [self._look(pictures) for pictures, _ in wanted]
         nothing, something = (torch.stack([each[side] for each in seen]) for side in (0, 1))
-        sides = [nothing if guided and not row else something for row in range(cond.rows)]
+        sides = [nothing if guided and not row else something for row in range(rows)]
         weights = torch.tensor([pair for _, pair in wanted], **self._place)
-        extra = {TOKENS: torch.stack(sides), WEIGHTS: weights.expand(cond.rows, -1, -1)}
-        return replace(cond, extra={**cond.extra, **extra})
+        return {TOKENS: torch.stack(sides), WEIGHTS: weights.expand(rows, -1, -1)}
 
     def _look(self, pictures: Sequence[bytes]) -> _Seen:
         """What the adapter makes of a picture, or of the mean of several; kept."""

@@ -208,7 +208,7 @@ def test_the_comparison_can_fail(
             given["ip_adapter_masks"] = given["ip_adapter_masks"].flip(-1)
         return given
 
-    monkeypatch.setattr("engine.models.sd1.attended", wrong)
+    monkeypatch.setattr("engine.models.unet.attended", wrong)
     mine = job("plain", lent(4, 0.7), lent(6, 1.0, STYLE))
     *_, ours = engine.run([*company("plain"), mine])
     assert gap(ours, theirs(folders, shelf, mine, [0.7, SCALE_OF_STYLE])) > 100 * TOLERANCE
