@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable
 from typing import Any
 
@@ -236,7 +236,7 @@ class House:
         self.now = 0.0
         self.scheduler = Scheduler(max_rows, clock=lambda: self.now, **options)  # type: ignore[arg-type]
         self.ended: dict[Hashable, float] = {}
-        self.served: Counter[str] = Counter()
+        self.served: defaultdict[str, float] = defaultdict(float)
         self.plans: list[list[Hashable]] = []
         self._left: dict[Hashable, int] = {}
         self._fixed, self._each = fixed, each
