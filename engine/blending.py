@@ -21,4 +21,5 @@ def spherical_mean(latents: Sequence[torch.Tensor]) -> torch.Tensor:
     stacked = torch.stack([each.flatten(1) for each in latents])
     mean = stacked.mean(0)
     length = stacked.norm(dim=-1, keepdim=True).mean(0)
-    return (mean * (length / mean.norm(dim=-1, keepdim=True).clamp_min(1e-6))).view_as(latents[0])
+    lengthened: torch.Tensor = mean * (length / mean.norm(dim=-1, keepdim=True).clamp_min(1e-6))
+    return lengthened.view_as(latents[0])
