@@ -2,7 +2,7 @@
 
 A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
 ``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
-``sampler``, ``upscaler`` and ``latent_rgb``. What the operator configured goes before it.
+``sampler``, ``upscaler``, ``true_cfg_scale`` and ``latent_rgb``. What the operator configured goes before it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from typing import Any
 from engine.api import ModelInfo, ModelUnavailable
 from engine.lora import sorted_out
 from engine.models.family import Family
-from engine.samplers import DEFAULT, EPSILON, name_of, samplers_for
+from engine.samplers import DEFAULT, FLOW, name_of, prediction_of, samplers_for
 
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
 """The model that comes with the package."""
+TRUE_CFG_SCALE = 2.0
+"""Mild: it comes on top of the guidance that such a model has learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Profile:
     """Those that fit."""
     variant: str | None
     """``fp16`` when only files of that variant are there."""
+    true_cfg_scale: float = TRUE_CFG_SCALE
+    """Of negative prompts, where ``guidance_scale`` is embedded and means something else."""
 
 
 def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile:
@@ -97,11 +101,14 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
         variant="fp16" if "fp16" in variants else None,
+        true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
     )
 
 
 def factor_of(vae: Mapping[str, Any]) -> int:
     """Pixels per latent along a side, from a VAE's configuration; not always 8."""
+    if vae.get("temperal_downsample") is not None:
+        return int(2 ** len(vae["temperal_downsample"]))
     stages = vae.get("block_out_channels") or vae.get("decoder_block_out_channels") or (0, 0, 0, 0)
     return int(2 ** (len(stages) - 1))
 
@@ -209,9 +216,13 @@ def _info(
 ) -> ModelInfo:
     denoiser, vae = (_json(source.path / part / "config.json") for part in (family.denoiser, "vae"))
     factor = factor_of(vae)
-    native = _size(own, "native_size", _side(denoiser.get("sample_size") or family.size // factor) * factor)
-    samplers = samplers_for(str(scheduler.get("prediction_type", EPSILON)))
-    multiple = max(8, _size(own, "size_multiple", factor * family.patch))
+    samplers = family.samplers or samplers_for(prediction_of(scheduler))
+    patch = max(family.patch, _side(denoiser.get("patch_size") or 1))
+    multiple = max(8, _size(own, "size_multiple", factor * patch))
+    reach = _reach(denoiser) * factor * patch
+    native = _side(denoiser.get("sample_size") or family.size // factor) * factor
+    native = min(_size(own, "native_size", native), reach)
+    steps, guidance = _distilled(family, denoiser) or (family.steps, family.guidance_scale)
     return ModelInfo(
         name=source.name,
         family=family.name,
@@ -219,11 +230,11 @@ def _info(
         native_size=native,
         size_multiple=multiple,
         min_size=_size(own, "min_size", max(multiple, native // 2 // multiple * multiple)),
-        max_size=_size(own, "max_size", native * 2) // multiple * multiple,
+        max_size=min(_size(own, "max_size", native * 2), reach) // multiple * multiple,
         upscale=max(1, round(_size(own, "shown_size", native) / native)),
-        steps=_size(own, "steps", family.steps),
+        steps=_size(own, "steps", steps),
         max_steps=_size(own, "max_steps", 150),
-        guidance_scale=float(own.get("guidance_scale", family.guidance_scale)),
+        guidance_scale=float(own.get("guidance_scale", guidance)),
         sampler=_sampler(source, own, scheduler, samplers),
         samplers=samplers,
         negative_prompt=family.negative_prompt,
@@ -240,7 +251,8 @@ def _stock_info(
 ) -> ModelInfo:
     """Of a pipeline that runs as it is: its sizes are the table's, its own scheduler is the first choice."""
     native, multiple = _size(own, "native_size", family.size), _size(own, "size_multiple", family.multiple)
-    known = samplers_for(str(scheduler.get("prediction_type", EPSILON))) if name_of(scheduler) else ()
+    prediction = prediction_of(scheduler)
+    known = samplers_for(prediction) if name_of(scheduler) and prediction != FLOW else ()
     samplers = (DEFAULT, *known)
     return ModelInfo(
         name=source.name,
@@ -265,6 +277,17 @@ def _stock_info(
         tile=False,
         stop=False,
     )
+
+
+def _distilled(family: Family, denoiser: Mapping[str, Any]) -> tuple[int, float] | None:
+    """Steps and guidance of a model that was distilled to few steps, and left without a guidance."""
+    return None if denoiser.get("guidance_embeds") else family.distilled
+
+
+def _reach(denoiser: Mapping[str, Any]) -> int:
+    """Patches along a side that a transformer has positions for."""
+    tables = (denoiser.get("pos_embed_max_size"), *(denoiser.get("axes_lens") or ())[1:])
+    return min((int(length) for length in tables if length), default=2**16)
 
 
 def _side(sample_size: Any) -> int:

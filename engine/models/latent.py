@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -93,9 +94,13 @@ class LatentFamily(ABC):
         weighs = self.profile.info.prompt_weights
         return compositions(spec.prompt) if weighs else (Fragment(spec.prompt, 1.0),)
 
+    def scale(self, spec: GenerationSpec) -> float:
+        """How far beyond the positive branch the guidance goes: 1 is not at all."""
+        return spec.guidance_scale
+
     def guided(self, spec: GenerationSpec) -> bool:
         """Whether ``spec`` needs the negative branch."""
-        return spec.guidance_scale > 1
+        return self.scale(spec) > 1
 
     def guide(self, spec: GenerationSpec, branches: Sequence[torch.Tensor]) -> torch.Tensor:
         """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), towards each part of a composed
@@ -108,7 +113,7 @@ class LatentFamily(ABC):
             return _sum(branches, weights) / (sum(weights) or 1.0)
         negative, *positives = branches
         pulls = [positive - negative for positive in positives]
-        return negative + spec.guidance_scale * _sum(pulls, weights)
+        return negative + self.scale(spec) * _sum(pulls, weights)
 
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""
@@ -186,7 +191,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     _hush()
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
-        parts = strays(profile, dtype)
+        parts = {**strays(profile, dtype), **_absent(profile)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -211,6 +216,12 @@ def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
 
     folder = profile.source.path / "text_proj"
     return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
+
+
+def _absent(profile: Profile) -> dict[str, None]:
+    """Parts that the folder says it goes without."""
+    index = json.loads((profile.source.path / "model_index.json").read_text(encoding="utf-8"))
+    return {name: None for name, value in index.items() if value == [None, None] and name[0] != "_"}
 
 
 def _without_extras(kind: Any) -> dict[str, Any]:
