@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn.functional import pad
@@ -33,13 +33,17 @@ class Conditioning:
         extra = {name: tensor.repeat_interleave(times, 0) for name, tensor in self.extra.items()}
         return Conditioning(self.text.repeat_interleave(times, 0), mask, extra)
 
+    def beside(self, extra: Mapping[str, torch.Tensor]) -> Conditioning:
+        """The same rows, told ``extra`` (B, ...) too."""
+        return replace(self, extra={**self.extra, **extra}) if extra else self
+
     def split(self, most: int) -> list[Conditioning]:
         """In order, at most ``most`` rows each."""
         if self.rows <= most:
             return [self]
         return [self[start : start + most] for start in range(0, self.rows, most)]
 
-    def __getitem__(self, rows: slice) -> Conditioning:
+    def __getitem__(self, rows: slice | list[int]) -> Conditioning:
         mask = None if self.mask is None else self.mask[rows]
         return Conditioning(
             self.text[rows], mask, {name: tensor[rows] for name, tensor in self.extra.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,12 @@ Mask = npt.NDArray[np.float32]
 def read_picture(data: bytes, width: int, height: int) -> Image.Image:
     """RGB of the given size, cropped about its centre; EngineError when it cannot be read."""
     return ImageOps.fit(_opened(data), (width, height), Image.Resampling.LANCZOS)
+
+
+def mixed(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The mean of RGB pictures of one size."""
+    mean = np.mean([np.asarray(picture, dtype=np.float32) for picture in pictures], axis=0)
+    return Image.fromarray(np.round(mean).astype(np.uint8))
 
 
 def in_shape(data: bytes, ratio: float) -> Image.Image:

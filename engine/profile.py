@@ -2,7 +2,8 @@
 
 A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
 ``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
-``sampler``, ``upscaler``, ``true_cfg_scale`` and ``latent_rgb``. What the operator configured goes before it.
+``sampler``, ``guidance_rescale``, ``true_cfg_scale``, ``upscaler`` and ``latent_rgb``. What the operator
+configured goes before it.
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ class Profile:
     """``fp16`` when only files of that variant are there."""
     true_cfg_scale: float = TRUE_CFG_SCALE
     """Of negative prompts, where ``guidance_scale`` is embedded and means something else."""
+    pipeline: str = ""
+    """The pipeline class that the folder names."""
+    guidance_rescale: float = 0.0
+    """In [0, 1]: how far guided predictions are brought back to the spread of unguided ones."""
 
 
 def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile:
@@ -83,11 +88,12 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             f"{source.path / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
             f"it runs {known}."
         )
+    family = families[architecture]
+    _refuse_partial(source.path, family, index)
     folders = _components(source.path, index)
     variants = {_whole(folder) for folder in folders if (folder / "config.json").exists()}
     own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
     own = {**own, **source.overrides()}
-    family = families[architecture]
     settings = source.path / "scheduler" / "scheduler_config.json"
     scheduler = _json(settings) if family.native or settings.exists() else {}
     loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
@@ -102,6 +108,8 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         loras=loras,
         variant="fp16" if "fp16" in variants else None,
         true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
+        pipeline=architecture,
+        guidance_rescale=_share(own, "guidance_rescale"),
     )
 
 
@@ -151,6 +159,16 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelUnavailable(f"{path} is not a JSON object.")
     return content
+
+
+def _refuse_partial(root: Path, family: Family, index: Mapping[str, Any]) -> None:
+    """SDXL's refiner, for one, is a pipeline of the same class without its first encoder."""
+    for name in family.needs:
+        if not isinstance(index.get(name), list) or index[name][0] is None:
+            raise ModelUnavailable(
+                f"{root / 'model_index.json'} names no {name}: it is a part of a {family.title} model (a "
+                "refiner, say) and paints nothing by itself; choose the base model."
+            )
 
 
 def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
@@ -222,7 +240,7 @@ def _info(
     reach = _reach(denoiser) * factor * patch
     native = _side(denoiser.get("sample_size") or family.size // factor) * factor
     native = min(_size(own, "native_size", native), reach)
-    steps, guidance = _distilled(family, denoiser) or (family.steps, family.guidance_scale)
+    steps, guidance = _usual(family, denoiser)
     return ModelInfo(
         name=source.name,
         family=family.name,
@@ -237,7 +255,7 @@ def _info(
         guidance_scale=float(own.get("guidance_scale", guidance)),
         sampler=_sampler(source, own, scheduler, samplers),
         samplers=samplers,
-        negative_prompt=family.negative_prompt,
+        negative_prompt=family.negative_prompt and not _embedded(denoiser),
         image_to_image=family.image_to_image,
         inpaint=family.inpaint,
         prompt_weights=family.prompt_weights,
@@ -279,9 +297,18 @@ def _stock_info(
     )
 
 
-def _distilled(family: Family, denoiser: Mapping[str, Any]) -> tuple[int, float] | None:
-    """Steps and guidance of a model that was distilled to few steps, and left without a guidance."""
-    return None if denoiser.get("guidance_embeds") else family.distilled
+def _embedded(denoiser: Mapping[str, Any]) -> bool:
+    """A consistency model, whose embedded guidance has no negative branch."""
+    return denoiser.get("time_cond_proj_dim") is not None
+
+
+def _usual(family: Family, denoiser: Mapping[str, Any]) -> tuple[int, float]:
+    """Steps and guidance scale of a family, or of those of its models that were distilled to few steps."""
+    if _embedded(denoiser):
+        return 4, 8.5
+    if family.distilled is not None and not denoiser.get("guidance_embeds"):
+        return family.distilled
+    return family.steps, family.guidance_scale
 
 
 def _reach(denoiser: Mapping[str, Any]) -> int:
@@ -301,6 +328,13 @@ def _size(own: Mapping[str, Any], key: str, default: int) -> int:
     if not isinstance(value, int | float) or value < 1:
         raise ModelUnavailable(f"tessera.json: {key} must be a positive number, not {value!r}.")
     return int(value)
+
+
+def _share(own: Mapping[str, Any], key: str) -> float:
+    value = own.get(key, 0.0)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ModelUnavailable(f"tessera.json: {key} must be a number from 0 to 1, not {value!r}.")
+    return float(value)
 
 
 def _sampler(

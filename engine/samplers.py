@@ -77,10 +77,9 @@ FLOW_SAMPLERS: Mapping[str, Sampler] = {
 
 
 def prediction_of(config: Mapping[str, Any]) -> str:
-    """What a model predicts, by its own scheduler configuration."""
-    if str(config.get("_class_name")).startswith("FlowMatch") or config.get("use_flow_sigmas"):
-        return FLOW
-    return str(config.get("prediction_type", EPSILON))
+    """What a model predicts whose scheduler has this configuration."""
+    flows = "FlowMatch" in str(config.get("_class_name")) or config.get("use_flow_sigmas")
+    return FLOW if flows else str(config.get("prediction_type", EPSILON))
 
 
 def samplers_for(prediction_type: str) -> tuple[str, ...]:

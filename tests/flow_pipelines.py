@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -74,6 +75,10 @@ def _clip(kind: Any, width: int) -> Any:
 def _tokenizer() -> Qwen2TokenizerFast:
     pieces = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "Ġ", "Ċ", *"<>/:,.'", *LETTERS, *LETTERS.upper()]
     tokenizer = Qwen2TokenizerFast(vocab={piece: place for place, piece in enumerate(pieces)}, merges=[])
+    # As GLM's has it: there is a token even where there is no text.
+    tokenizer._tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
     tokenizer.chat_template = "{% for message in messages %}<|im_start|>{{ message['content'] }}{% endfor %}"
     return tokenizer
 
@@ -127,7 +132,9 @@ def flux(embedded: bool = True) -> Any:
     ).eval()
     second = _t5()
     return diffusers.FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0 if embedded else 1.0, use_dynamic_shifting=embedded),
+        scheduler=FlowMatchEulerDiscreteScheduler(
+            shift=3.0 if embedded else 1.0, use_dynamic_shifting=embedded
+        ),
         vae=_vae(channels=4),
         text_encoder=_clip(CLIPTextModel, 12),
         tokenizer=_clip_tokenizer(),

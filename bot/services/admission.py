@@ -15,6 +15,7 @@ from bot.config import Settings
 from bot.domain import policy, weights
 from bot.domain.job import UNFINISHED, Action, Job, JobStatus, Place, Requester
 from bot.domain.policy import Unit
+from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt, quoted
 from bot.errors import TooManyJobs, UserError
 from bot.services import specs
@@ -23,7 +24,7 @@ from bot.services.fetcher import Fetcher
 from bot.services.library import INPUTS, Library
 from bot.services.quotas import Quotas
 from bot.services.steps import Step, reached
-from bot.store import jobs, library
+from bot.store import jobs, library, preferences
 from bot.store.accounts import Amounts
 from bot.store.database import Database
 from bot.store.jobs import Intake
@@ -69,6 +70,8 @@ class Order:
     """Unix seconds; 15 minutes after the interaction."""
     token_only: bool = False
     """True where the token is the only way to answer: refused when the wait would outlast it."""
+    preferences: Preferences | None = None
+    """What the requester settled once; None reads it from the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class Admission:
             return self._admitted(seen, fresh=False)
         kept: list[str] = []
         try:
-            draft = await self._draft(order, kept)
+            draft = await self._draft(await self._with_preferences(order), kept)
             job, fresh = await self._commit(draft)
         except Exception:
             await self._drop(kept)
@@ -167,6 +170,7 @@ class Admission:
 
     async def appraise(self, order: Order) -> Intake:
         """What the order would cost and take; UserError as ``admit`` has it; nothing is fetched or kept."""
+        order = await self._with_preferences(order)
         parent = await self._parent(order)
         prompt = self._prompt(order, parent)
         model = self._model(prompt, order, parent)
@@ -175,6 +179,13 @@ class Admission:
         return self._intake(
             order, job, model, (), specs.input_strength(prompt, order.action) if starts else None
         )
+
+    async def _with_preferences(self, order: Order) -> Order:
+        if order.preferences is not None:
+            return order
+        user = order.requester.user_id
+        found = await self._database.read(lambda connection: preferences.find(connection, user))
+        return replace(order, preferences=found)
 
     async def _commit(self, draft: _Draft) -> tuple[Job, bool]:
         try:
@@ -254,11 +265,20 @@ class Admission:
         if order.action in (Action.REROLL, Action.VARIATION) and order.prompt is None:
             # The same seed would only give the same pictures again.
             prompt = prompt.with_values(seed=None)
+        if order.action is not Action.UPSCALE:
+            prompt = self._settled(prompt, order, parent)
         # Brackets of weights would hide a word: "(bl)(ock)ed" is one to a model without them.
         told = f"{prompt.text}\n{weights.bare(prompt.text)}"
         if word := policy.blocked_word(told, self._settings.moderation.blocked_words):
             raise UserError(policy.blocked_sentence(word))
         return prompt
+
+    def _settled(self, prompt: Prompt, order: Order, parent: _Parent | None) -> Prompt:
+        """The prompt with the requester's preferences; those that change the picture only for a new one."""
+        wishes = order.preferences or Preferences()
+        if parent is None:
+            return specs.with_defaults(prompt, wishes, self._settings, self._engine.models())
+        return wishes.lend(prompt, own=parent.job.requester.user_id == order.requester.user_id)
 
     def _model(self, prompt: Prompt, order: Order, parent: _Parent | None) -> ModelInfo:
         models = self._engine.models()

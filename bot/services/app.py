@@ -22,6 +22,7 @@ from bot.services.dispatcher import Dispatcher
 from bot.services.fetcher import Fetcher
 from bot.services.library import Library
 from bot.services.outbox import Outbox, exponential
+from bot.services.preferences import PreferenceBook
 from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
 from bot.services.recorder import Recorder
@@ -67,6 +68,11 @@ class Services:
     def batches(self) -> Batches:
         """Orders of several jobs at once."""
         return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
+
+    @property
+    def preferences(self) -> PreferenceBook:
+        """What users settled once."""
+        return PreferenceBook(self.settings, self.database)
 
     async def run(self) -> None:
         """Start the engine and work until drained; raises EngineStartError, or EngineError when it broke."""

@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest revision under ``migrations/versions``; a test holds the two together."""
 
 metadata = MetaData()
@@ -107,4 +107,20 @@ images = Table(
     Column("height", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),
     UniqueConstraint("job_id", "index", name="images_place"),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", String(64), nullable=False, server_default=""),
+    Column("stylize", Integer),
+    Column("speed", String(8), nullable=False, server_default=""),
+    Column("visibility", String(8), nullable=False, server_default=""),
+    Column("variation", String(8), nullable=False, server_default="strong"),
+    Column("remix", Boolean, nullable=False, server_default="0"),
+    Column("auto_dm", Boolean, nullable=False, server_default="0"),
+    Column("suffix", Text, nullable=False, server_default=""),
+    Column("options", JSON, nullable=False, server_default="{}"),
+    Column("locale", String(16), nullable=False, server_default=""),
 )

@@ -25,6 +25,9 @@ class FlowFamily(LatentFamily, ABC):
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration, shifted for the size; nothing is shared."""
         config = self.profile.scheduler
+        if spec.steps == 1:
+            # Steps are stretched between the first and the last, and one is both.
+            config = {**config, "shift_terminal": None}
         mu = self._mu(spec)
         scheduler = samplers.build(spec.sampler, config, _shift(config, mu))
         if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):

@@ -6,7 +6,7 @@ is guided away from in a pass of its own (true classifier-free guidance), on top
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 import torch
 
@@ -32,13 +32,11 @@ class Flux(FlowFamily):
         hidden, pooled, _ = self.pipeline.encode_prompt(text, device=self.device)
         return Conditioning(hidden.to(self.dtype), extra={"pooled": pooled.to(self.dtype)})
 
-    def condition(self, spec: GenerationSpec) -> Conditioning:
-        """The branches, each with the spec's guidance where the model embeds it."""
-        cond = super().condition(spec)
+    def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
+        """The spec's guidance in every branch, where the model embeds it."""
         if not self._embeds_guidance:
-            return cond
-        guidance = torch.full((cond.rows,), spec.guidance_scale, device=self.device)
-        return replace(cond, extra={**cond.extra, "guidance": guidance})
+            return {}
+        return {"guidance": torch.full((rows,), spec.guidance_scale, device=self.device)}
 
     def scale(self, spec: GenerationSpec) -> float:
         """Of a negative prompt: ``guidance_scale`` where the model does not embed that, else the folder's."""

@@ -15,6 +15,9 @@ from engine.conditioning import Conditioning
 from engine.models.base import LatentSampler
 from engine.models.flow import FlowFamily, pack, unpack
 
+LENGTH = 512
+"""Tokens of a text; what is longer is cut, as a call of the stock pipeline does."""
+
 
 class QwenImage(FlowFamily):
     """ModelFamily of QwenImagePipeline folders."""
@@ -26,7 +29,7 @@ class QwenImage(FlowFamily):
 
     def _embed(self, text: str) -> Conditioning:
         """Hidden states of the last layer, of the text's own length."""
-        hidden, mask = self.pipeline.encode_prompt(text, device=self.device)
+        hidden, mask = self.pipeline.encode_prompt(text, self.device, max_sequence_length=LENGTH)
         return Conditioning(hidden.to(self.dtype), None if mask is None else mask.bool())
 
     def guide(self, spec: GenerationSpec, branches: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -29,17 +29,20 @@ SCHEDULERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "dpm++ 2m sde": ("DPMSolverMultistepScheduler", {**_SOLVER, "algorithm_type": "sde-dpmsolver++"}),
     "unipc": ("UniPCMultistepScheduler", _SOLVER),
 }
-_EULER = ("euler", "euler karras", "euler exponential", "euler beta", "lcm")
-_BY_SIZE = ("dpm++ 2m", "dpm++ 2m sde", "unipc")
+_EULER = ("euler", "euler karras", "euler exponential", "euler beta")
 SAMPLERS = {
     "sd3": tuple(SCHEDULERS),
-    "flux": (*_EULER, *_BY_SIZE),
+    "flux": (*_EULER, "dpm++ 2m", "unipc"),
     "schnell": _EULER,
-    "z-image": _EULER,
+    "z-image": (*_EULER, "lcm"),
     "qwen-image": _EULER,
     "cogview4": ("euler", "lcm"),
 }
-"""Those that the stock pipeline takes; with others its call fails."""
+"""Those that the stock pipeline takes; with others its call fails. The noise of a sampler it draws from no
+seed, and, where latents are packed, in another order.
+"""
+SHORTEST = {"qwen-image": 2}
+"""Steps below which a stock pipeline paints no numbers."""
 KINDS = {
     "sd3": "StableDiffusion3",
     "flux": "Flux",
