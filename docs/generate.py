@@ -44,6 +44,8 @@ SAMPLES = {
     "models.guidance_scale": "7.5",
     "models.sampler": '"dpm++ 2m"',
     "models.max_size": "1024",
+    "models.ip_adapter": '"/models/ip-adapter/ip-adapter_sd15.safetensors"',
+    "models.image_encoder": '"/models/ip-adapter/image_encoder"',
     "models.negative_prompt": '"blurry"',
     "models.aliases": '["1.5", "6"]',
     "models.prefix": '"masterpiece"',

@@ -177,6 +177,8 @@ class ModelInfo:
     """Honours ``InitImage.mask``."""
     references: tuple[ReferenceKind, ...] = ()
     """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    unfit_references: str = ""
+    """Why the IP-Adapter that is configured for it is not used."""
     blend: bool = False
     """Honours ``GenerationSpec.blend``, with an IP-Adapter or without."""
     prompt_weights: bool = False

@@ -9,6 +9,7 @@ configured goes before it.
 from __future__ import annotations
 
 import json
+import logging
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.api import ModelInfo, ModelUnavailable
+from engine.api import ModelInfo, ModelUnavailable, ReferenceKind
+from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
 from engine.samplers import DEFAULT, FLOW, name_of, prediction_of, samplers_for
 
+log = logging.getLogger(__name__)
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
 """The model that comes with the package."""
 TRUE_CFG_SCALE = 2.0
@@ -45,6 +48,10 @@ class ModelSource:
     """LoRA files by name; those that fit the model are offered with it."""
     embeddings: tuple[tuple[str, Path], ...] = ()
     """Textual inversions by the word that calls them."""
+    ip_adapter: Path | None = None
+    """IP-Adapter file for reference pictures."""
+    image_encoder: Path | None = None
+    """Folder of its image encoder; None looks beside the file and in the model's folder."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
@@ -65,6 +72,8 @@ class Profile:
     latent_rgb: tuple[tuple[float, ...], ...] | None
     loras: Mapping[str, Path]
     """Those that fit."""
+    adapter: AdapterFiles | None
+    """For reference pictures, where there is one that fits."""
     variant: str | None
     """``fp16`` when only files of that variant are there."""
     true_cfg_scale: float = TRUE_CFG_SCALE
@@ -97,20 +106,42 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
     settings = source.path / "scheduler" / "scheduler_config.json"
     scheduler = _json(settings) if family.native or settings.exists() else {}
     loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
+    adapter, misfit = _adapter(source, family)
     info = (_info if family.native else _stock_info)(source, family, own, scheduler)
     return Profile(
         source=source,
         family=family,
-        info=replace(info, loras=tuple(loras), unfit_loras=unfit),
+        info=replace(
+            info,
+            loras=tuple(loras),
+            unfit_loras=unfit,
+            references=tuple(ReferenceKind) if adapter else (),
+            unfit_references=misfit or "",
+        ),
         scheduler=scheduler,
         upscaler=str(own.get("upscaler", "animevideov3")),
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
+        adapter=adapter,
         variant="fp16" if "fp16" in variants else None,
         true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
         pipeline=architecture,
         guidance_rescale=_share(own, "guidance_rescale"),
     )
+
+
+def _adapter(source: ModelSource, family: Family) -> tuple[AdapterFiles | None, str | None]:
+    """The configured IP-Adapter, or why it is not used."""
+    if source.ip_adapter is None:
+        return None, None
+    if not family.references:
+        return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
+    encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
+    files = AdapterFiles(source.ip_adapter, encoder)
+    misfit = adapter_misfit(files, source.path / family.denoiser)
+    if misfit:
+        log.warning("model %s goes without reference pictures: %s", source.name, misfit)
+    return (None, misfit) if misfit else (files, None)
 
 
 def factor_of(vae: Mapping[str, Any]) -> int:

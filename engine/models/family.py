@@ -37,6 +37,8 @@ class Family:
     inpaint: bool = False
     prompt_weights: bool = False
     loras: bool = False
+    references: bool = False
+    """Takes an IP-Adapter."""
     negative_prompt: bool = True
     tile: bool = True
     multiple: int = 8
@@ -119,6 +121,7 @@ _ALL = (
         ),
         inpaint=True,
         loras=True,
+        references=True,
         prompt_weights=True,
     ),
     *_FLOWS,
