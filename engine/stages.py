@@ -442,14 +442,13 @@ def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> t
 
     Its scaled input is always ``sqrt(a) x0 + sqrt(1 - a) noise`` with the model's own a(t), interpolated in
     log(a / (1 - a)) between timesteps (Karras et al. 2022, arXiv:2206.00364, table 1); in flow matching it
-    is ``(1 - s) x0 + s noise``, and the timestep says s (Lipman et al. 2022, arXiv:2210.02747).
+    is ``(1 - s) x0 + s noise`` (Lipman et al. 2022, arXiv:2210.02747).
     """
     kind = prediction_of({"_class_name": type(part.scheduler).__name__, **part.scheduler.config})
     if kind == SAMPLE:
         return prediction
     if kind == FLOW:
-        share = float(timestep) / float(part.scheduler.config.num_train_timesteps)
-        return part.latents - share * prediction
+        return part.latents - _sigma(part.scheduler, timestep).to(part.latents.device) * prediction
     scaled = _as_taken(part.scheduler, part.latents, timestep)
     signal, noise = _levels(part.scheduler, float(timestep))
     estimate: torch.Tensor = (
@@ -458,6 +457,13 @@ def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> t
         else signal * scaled - noise * prediction
     )
     return estimate
+
+
+def _sigma(scheduler: Any, timestep: torch.Tensor) -> torch.Tensor:
+    """Of the step that comes."""
+    known = [index for index in (scheduler.step_index, scheduler.begin_index) if index is not None]
+    sigma: torch.Tensor = scheduler.sigmas[known[0] if known else scheduler.index_for_timestep(timestep)]
+    return sigma
 
 
 def _levels(scheduler: Any, timestep: float) -> tuple[float, float]:

@@ -236,11 +236,8 @@ def _estimate(
 ) -> torch.Tensor | None:
     """Rough pixels that the model's answer points at; None where they cannot be shown."""
     try:
-        if hasattr(scheduler, "alphas_cumprod"):
-            state: Any = SimpleNamespace(scheduler=copy.copy(scheduler), latents=sample)
-            return family.rough(stages._estimate(state, output, timestep))
-        sigma = scheduler.sigmas[scheduler.index_for_timestep(timestep)].to(sample.device)
-        return family.rough(sample - sigma * output)
+        state: Any = SimpleNamespace(scheduler=copy.copy(scheduler), latents=sample)
+        return family.rough(stages._estimate(state, output, timestep))
     except Exception as error:
         log.debug("no preview: %s", error)
         return None
