@@ -311,6 +311,14 @@ class Safety(Section):
     )
 
 
+class Segmentation(Section):
+    """What finds "the sky" in a picture, for Vary (Region). Without it, regions are numbered fields."""
+
+    path: Folder | None = Field(
+        None, description="Folder of a CLIPSeg model as transformers saves it, with model.safetensors."
+    )
+
+
 class Web(Section):
     """A small web server for monitoring: /healthz, /readyz, /metrics."""
 
@@ -342,6 +350,7 @@ class Settings(Section):
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
     safety: Safety = Safety()
+    segmentation: Segmentation = Segmentation()
     web: Web = Web()
     log: Log = Log()
 
