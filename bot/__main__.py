@@ -311,6 +311,8 @@ def _source(settings: Settings, name: str) -> ModelSource:
         max_size=model.max_size,
         loras=_loras(settings),
         embeddings=_small_files(settings.engine.embeddings_dir),
+        ip_adapter=model.ip_adapter,
+        image_encoder=model.image_encoder,
     )
 
 

@@ -15,6 +15,9 @@ from PIL import Image
 
 from engine.images import grid as grid  # previews and results are laid out alike
 
+BLEND = (2, 5)
+"""Fewest and most pictures of a blend."""
+
 
 class EngineError(Exception):
     """Root of everything the engine raises or reports; ``str(error)`` is a sentence fit for a user."""
@@ -129,6 +132,10 @@ class GenerationSpec:
     loras: tuple[tuple[str, float], ...] = ()
     """Names from ``ModelInfo.loras`` with their weights, applied together."""
     references: tuple[Reference, ...] = ()
+    blend: tuple[bytes, ...] = field(default=(), repr=False)
+    """Encoded pictures, already checked by the bot, that are mixed in equal parts: by what an IP-Adapter sees
+    in them, else by their noised latents. Takes the place of ``init``; the prompt may be empty.
+    """
     hires: Hires | None = None
     checks: tuple[str, ...] = ()
     """Names of picture checks (``engine.safety``) that every picture must pass; else the job fails."""
@@ -170,6 +177,10 @@ class ModelInfo:
     """Honours ``InitImage.mask``."""
     references: tuple[ReferenceKind, ...] = ()
     """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    unfit_references: str = ""
+    """Why the IP-Adapter that is configured for it is not used."""
+    blend: bool = False
+    """Honours ``GenerationSpec.blend``, with an IP-Adapter or without."""
     prompt_weights: bool = False
     """Understands ``(a:1.2)``, ``[a:b:0.5]``, ``AND`` and ``BREAK``, and texts longer than its encoder."""
     loras: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ from engine.api import (
 )
 from engine.checks import check_spec
 from engine.images import grid, jpeg
-from engine.masks import read_mask, read_picture, restored, size_of, softened
+from engine.masks import mixed, read_mask, read_picture, restored, size_of, softened
 from engine.segment import UNSET, encoded
 
 SKETCH = ModelInfo(
@@ -50,6 +50,7 @@ SKETCH = ModelInfo(
     inpaint=True,
     prompt_weights=True,
     hires=True,
+    blend=True,
 )
 
 
@@ -239,12 +240,16 @@ class FakeEngine:
         return spec.count * self._seconds_per_step
 
     def _picture(self, spec: GenerationSpec, seed: int) -> Image.Image:
-        """A gradient by its seed; what a mask keeps is kept, what is only enlarged stays itself."""
+        """A gradient by its seed; what a mask keeps is kept, what is only enlarged stays itself, and what is
+        blended shows through, each picture as much.
+        """
         factor = self._models[spec.model].upscale * (spec.hires.scale if spec.hires else 1)
         size = (round(spec.width * factor), round(spec.height * factor))
         if spec.init is not None and spec.init.strength == 0:
             return read_picture(spec.init.data, *size)
         painted = gradient(seed, *size)
+        if spec.blend:
+            return Image.blend(painted, mixed([read_picture(each, *size) for each in spec.blend]), 0.8)
         if spec.init is None or spec.init.mask is None:
             return painted
         mask = softened(read_mask(spec.init.mask, *size), round(spec.init.feather * factor))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -18,6 +18,8 @@ _DENOISER = re.compile(
     r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
 )
 _TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
+EMBEDDING_KEYS = ("clip_l", "clip_g")
+"""Of a textual inversion for two text encoders, in the encoders' order."""
 PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin"})
 
 
@@ -46,7 +48,7 @@ def sorted_out(
 
 def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | None:
     """Why a LoRA does not fit a denoiser with the layers ``own`` (by name, dots as underscores), or None."""
-    shapes = _shapes(file)
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
     takes = dict(_taken(shapes))
@@ -64,18 +66,23 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
     return f"{file.name} was made for another kind of model: none of its layers is in this one"
 
 
-def embedding_misfit(file: Path, width: int) -> str | None:
-    """Why a textual inversion does not fit a text encoder of hidden size ``width``, or None."""
-    shapes = _shapes(file)
+def embedding_misfit(file: Path, widths: Sequence[int]) -> str | None:
+    """Why a textual inversion does not fit text encoders of the hidden sizes ``widths``, or None."""
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
-    widths = {shape[-1] for shape in shapes.values() if shape}
-    if len(shapes) != 1 or widths != {width}:
-        found = ", ".join(map(str, sorted(widths))) or "none"
-        return (
-            f"{file.name} holds no embedding of {width} values for this model's text encoder, but of {found}"
-        )
-    return None
+    found = [shape[-1] for _, shape in sorted(shapes.items(), key=_place) if shape]
+    if found == list(widths) and (len(widths) == 1 or set(shapes) == set(EMBEDDING_KEYS)):
+        return None
+    wanted, told = (" and ".join(map(str, values)) or "none" for values in (widths, sorted(set(found))))
+    encoders = "encoder" if len(widths) == 1 else "encoders"
+    return (
+        f"{file.name} holds no embedding of {wanted} values for this model's text {encoders}, but of {told}"
+    )
+
+
+def _place(item: tuple[str, object]) -> int:
+    return EMBEDDING_KEYS.index(item[0]) if item[0] in EMBEDDING_KEYS else len(EMBEDDING_KEYS)
 
 
 def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
@@ -89,7 +96,7 @@ def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
 def _modules(folder: Path) -> dict[str, tuple[int, ...]]:
     own: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        shapes = _shapes(file)
+        shapes = shapes_of(file)
         if not isinstance(shapes, str):
             own |= {
                 key.removesuffix(".weight").replace(".", "_"): shape
@@ -107,8 +114,8 @@ def _cross_attention(folder: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]] | str:
-    """Shapes of a file's tensors, or why it is not read."""
+def shapes_of(file: Path) -> dict[str, tuple[int, ...]] | str:
+    """Shapes of a safetensors file's tensors by its header, or why it is not read."""
     if file.suffix.lower() in PICKLES:
         return f"{file.name} is a pickle, which is never loaded; convert it to safetensors"
     try:

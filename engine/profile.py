@@ -2,12 +2,14 @@
 
 A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
 ``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
-``sampler``, ``upscaler`` and ``latent_rgb``. What the operator configured goes before it.
+``sampler``, ``guidance_rescale``, ``upscaler`` and ``latent_rgb``. What the operator configured goes before
+it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,11 +17,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.api import ModelInfo, ModelUnavailable
+from engine.api import ModelInfo, ModelUnavailable, ReferenceKind
+from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
-from engine.samplers import DEFAULT, EPSILON, name_of, samplers_for
+from engine.samplers import DEFAULT, name_of, prediction_of, samplers_for
 
+log = logging.getLogger(__name__)
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
 """The model that comes with the package."""
 
@@ -42,6 +46,10 @@ class ModelSource:
     """LoRA files by name; those that fit the model are offered with it."""
     embeddings: tuple[tuple[str, Path], ...] = ()
     """Textual inversions by the word that calls them."""
+    ip_adapter: Path | None = None
+    """IP-Adapter file for reference pictures."""
+    image_encoder: Path | None = None
+    """Folder of its image encoder; None looks beside the file and in the model's folder."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
@@ -62,8 +70,14 @@ class Profile:
     latent_rgb: tuple[tuple[float, ...], ...] | None
     loras: Mapping[str, Path]
     """Those that fit."""
+    adapter: AdapterFiles | None
+    """For reference pictures, where there is one that fits."""
     variant: str | None
     """``fp16`` when only files of that variant are there."""
+    pipeline: str = ""
+    """The pipeline class that the folder names."""
+    guidance_rescale: float = 0.0
+    """In [0, 1]: how far guided predictions are brought back to the spread of unguided ones."""
 
 
 def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile:
@@ -79,25 +93,50 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             f"{source.path / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
             f"it runs {known}."
         )
+    family = families[architecture]
+    _refuse_partial(source.path, family, index)
     folders = _components(source.path, index)
     variants = {_whole(folder) for folder in folders if (folder / "config.json").exists()}
     own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
     own = {**own, **source.overrides()}
-    family = families[architecture]
     settings = source.path / "scheduler" / "scheduler_config.json"
     scheduler = _json(settings) if family.native or settings.exists() else {}
     loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
+    adapter, misfit = _adapter(source, family)
     info = (_info if family.native else _stock_info)(source, family, own, scheduler)
     return Profile(
         source=source,
         family=family,
-        info=replace(info, loras=tuple(loras), unfit_loras=unfit),
+        info=replace(
+            info,
+            loras=tuple(loras),
+            unfit_loras=unfit,
+            references=tuple(ReferenceKind) if adapter else (),
+            unfit_references=misfit or "",
+        ),
         scheduler=scheduler,
         upscaler=str(own.get("upscaler", "animevideov3")),
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
+        adapter=adapter,
         variant="fp16" if "fp16" in variants else None,
+        pipeline=architecture,
+        guidance_rescale=_share(own, "guidance_rescale"),
     )
+
+
+def _adapter(source: ModelSource, family: Family) -> tuple[AdapterFiles | None, str | None]:
+    """The configured IP-Adapter, or why it is not used."""
+    if source.ip_adapter is None:
+        return None, None
+    if not family.references:
+        return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
+    encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
+    files = AdapterFiles(source.ip_adapter, encoder)
+    misfit = adapter_misfit(files, source.path / family.denoiser)
+    if misfit:
+        log.warning("model %s goes without reference pictures: %s", source.name, misfit)
+    return (None, misfit) if misfit else (files, None)
 
 
 def factor_of(vae: Mapping[str, Any]) -> int:
@@ -144,6 +183,16 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelUnavailable(f"{path} is not a JSON object.")
     return content
+
+
+def _refuse_partial(root: Path, family: Family, index: Mapping[str, Any]) -> None:
+    """SDXL's refiner, for one, is a pipeline of the same class without its first encoder."""
+    for name in family.needs:
+        if not isinstance(index.get(name), list) or index[name][0] is None:
+            raise ModelUnavailable(
+                f"{root / 'model_index.json'} names no {name}: it is a part of a {family.title} model (a "
+                "refiner, say) and paints nothing by itself; choose the base model."
+            )
 
 
 def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
@@ -210,8 +259,11 @@ def _info(
     denoiser, vae = (_json(source.path / part / "config.json") for part in (family.denoiser, "vae"))
     factor = factor_of(vae)
     native = _size(own, "native_size", _side(denoiser.get("sample_size") or family.size // factor) * factor)
-    samplers = samplers_for(str(scheduler.get("prediction_type", EPSILON)))
+    samplers = samplers_for(prediction_of(scheduler))
     multiple = max(8, _size(own, "size_multiple", factor * family.patch))
+    # Guidance that is embedded in a consistency model has no negative branch.
+    embedded = denoiser.get("time_cond_proj_dim") is not None
+    steps, guidance = (4, 8.5) if embedded else (family.steps, family.guidance_scale)
     return ModelInfo(
         name=source.name,
         family=family.name,
@@ -221,12 +273,12 @@ def _info(
         min_size=_size(own, "min_size", max(multiple, native // 2 // multiple * multiple)),
         max_size=_size(own, "max_size", native * 2) // multiple * multiple,
         upscale=max(1, round(_size(own, "shown_size", native) / native)),
-        steps=_size(own, "steps", family.steps),
+        steps=_size(own, "steps", steps),
         max_steps=_size(own, "max_steps", 150),
-        guidance_scale=float(own.get("guidance_scale", family.guidance_scale)),
+        guidance_scale=float(own.get("guidance_scale", guidance)),
         sampler=_sampler(source, own, scheduler, samplers),
         samplers=samplers,
-        negative_prompt=family.negative_prompt,
+        negative_prompt=family.negative_prompt and not embedded,
         image_to_image=family.image_to_image,
         inpaint=family.inpaint,
         prompt_weights=family.prompt_weights,
@@ -240,7 +292,7 @@ def _stock_info(
 ) -> ModelInfo:
     """Of a pipeline that runs as it is: its sizes are the table's, its own scheduler is the first choice."""
     native, multiple = _size(own, "native_size", family.size), _size(own, "size_multiple", family.multiple)
-    known = samplers_for(str(scheduler.get("prediction_type", EPSILON))) if name_of(scheduler) else ()
+    known = samplers_for(prediction_of(scheduler)) if name_of(scheduler) else ()
     samplers = (DEFAULT, *known)
     return ModelInfo(
         name=source.name,
@@ -278,6 +330,13 @@ def _size(own: Mapping[str, Any], key: str, default: int) -> int:
     if not isinstance(value, int | float) or value < 1:
         raise ModelUnavailable(f"tessera.json: {key} must be a positive number, not {value!r}.")
     return int(value)
+
+
+def _share(own: Mapping[str, Any], key: str) -> float:
+    value = own.get(key, 0.0)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ModelUnavailable(f"tessera.json: {key} must be a number from 0 to 1, not {value!r}.")
+    return float(value)
 
 
 def _sampler(

@@ -11,6 +11,8 @@ DEFAULT = "default"
 EPSILON = "epsilon"
 VELOCITY = "v_prediction"
 SAMPLE = "sample"
+FLOW = "flow_prediction"
+"""The velocity from picture to noise along a straight line."""
 _ALL = frozenset({EPSILON, VELOCITY, SAMPLE})
 _NO_SAMPLE = frozenset({EPSILON, VELOCITY})
 
@@ -52,6 +54,12 @@ SAMPLERS: Mapping[str, Sampler] = {
         Sampler("lcm", "LCMScheduler"),
     )
 }
+
+
+def prediction_of(config: Mapping[str, Any]) -> str:
+    """What a model predicts whose scheduler has this configuration."""
+    flows = "FlowMatch" in str(config.get("_class_name")) or config.get("use_flow_sigmas")
+    return FLOW if flows else str(config.get("prediction_type", EPSILON))
 
 
 def samplers_for(prediction_type: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from engine.inpainting import Kept, beside, mask_of_latents, noised
 from engine.masks import Mask, in_shape, read_mask, read_picture, restored, softened
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
-from engine.samplers import EPSILON, SAMPLE
+from engine.samplers import EPSILON, FLOW, SAMPLE, prediction_of
 
 _Shape = tuple[int, int, int]
 FLAT = 2
@@ -350,7 +350,7 @@ def _start(
     """
     init, count = spec.init, len(generators)
     if init is None and not family.takes_mask:
-        return _Start(_noise(family, spec, generators) * scheduler.init_noise_sigma)
+        return _Start(_noise(family, spec, generators) * _first_level(scheduler))
     pictures = tuple(pictures) or _given(spec)
     pixels = [_pixels(picture) for picture in pictures] * (count // len(pictures))
     soft = _soft_mask(spec)
@@ -360,7 +360,7 @@ def _start(
     clean = None if bare and family.takes_mask else _drawn(draws, generators)
     noise = _noise(family, spec, generators)
     begun = (
-        noise * scheduler.init_noise_sigma
+        noise * _first_level(scheduler)
         if bare or clean is None
         else noised(scheduler, clean, noise, timesteps[:1])
     )
@@ -418,22 +418,40 @@ def _pixels(picture: Image.Image) -> torch.Tensor:
 
 def _model_input(part: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     timestep = part.timesteps[part.step]
-    scaled = part.scheduler.scale_model_input(part.latents, timestep)
+    scaled = _as_taken(part.scheduler, part.latents, timestep)
     if part.beside is not None:
         scaled = torch.cat([scaled, part.beside], dim=1)
     return scaled.repeat(part.branches, 1, 1, 1), timestep.float().expand(part.cost)
 
 
+def _first_level(scheduler: Any) -> float:
+    """What unit noise is multiplied by before the first step; flow matching begins with it as it is."""
+    return float(getattr(scheduler, "init_noise_sigma", 1.0))
+
+
+def _as_taken(scheduler: Any, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """Latents in the scale that the model knows."""
+    if not hasattr(scheduler, "scale_model_input"):
+        return latents
+    scaled: torch.Tensor = scheduler.scale_model_input(latents, timestep)
+    return scaled
+
+
 def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-    """Clean latents that ``prediction`` points at, whatever the scheduler: its scaled input is always
-    ``sqrt(a) x0 + sqrt(1 - a) noise`` with the model's own a(t), interpolated in log(a / (1 - a)) between
-    timesteps (Karras et al. 2022, arXiv:2206.00364, table 1).
+    """Clean latents that ``prediction`` points at, whatever the scheduler.
+
+    Its scaled input is always ``sqrt(a) x0 + sqrt(1 - a) noise`` with the model's own a(t), interpolated in
+    log(a / (1 - a)) between timesteps (Karras et al. 2022, arXiv:2206.00364, table 1); in flow matching it
+    is ``(1 - s) x0 + s noise``, and the timestep says s (Lipman et al. 2022, arXiv:2210.02747).
     """
-    scaled = part.scheduler.scale_model_input(part.latents, timestep)
-    signal, noise = _levels(part.scheduler, float(timestep))
-    kind = part.scheduler.config.get("prediction_type", EPSILON)
+    kind = prediction_of({"_class_name": type(part.scheduler).__name__, **part.scheduler.config})
     if kind == SAMPLE:
         return prediction
+    if kind == FLOW:
+        share = float(timestep) / float(part.scheduler.config.num_train_timesteps)
+        return part.latents - share * prediction
+    scaled = _as_taken(part.scheduler, part.latents, timestep)
+    signal, noise = _levels(part.scheduler, float(timestep))
     estimate: torch.Tensor = (
         (scaled - noise * prediction) / max(signal, 1e-3)
         if kind == EPSILON

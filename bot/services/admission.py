@@ -16,6 +16,7 @@ from bot.domain import policy, weights
 from bot.domain.change import Change, Layout
 from bot.domain.job import ENLARGING, PAINTS_FROM, UNFINISHED, Action, Job, JobStatus, Place, Requester
 from bot.domain.policy import Unit
+from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt, quoted
 from bot.domain.sentence import say
 from bot.errors import TooManyJobs, UserError
@@ -25,7 +26,7 @@ from bot.services.fetcher import Fetcher
 from bot.services.library import INPUTS, Library
 from bot.services.quotas import Quotas
 from bot.services.steps import Step, reached
-from bot.store import jobs, library
+from bot.store import jobs, library, preferences
 from bot.store.accounts import Amounts
 from bot.store.database import Database
 from bot.store.jobs import Intake
@@ -76,6 +77,8 @@ class Order:
     """Unix seconds; 15 minutes after the interaction."""
     token_only: bool = False
     """True where the token is the only way to answer: refused when the wait would outlast it."""
+    preferences: Preferences | None = None
+    """What the requester settled once; None reads it from the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ class Admission:
     async def admit(self, order: Order) -> Admitted:
         """Make the job, or find the one this interaction made before; UserError says why not."""
         if not self._open:
-            raise UserError("The bot is about to restart; try again in a minute. Nothing was taken.")
+            raise UserError(say("The bot is about to restart; try again in a minute. Nothing was taken."))
         seen = await self._database.read(
             lambda connection: jobs.find_interaction(connection, order.interaction_id)
         )
@@ -157,7 +160,7 @@ class Admission:
             return self._admitted(seen, fresh=False)
         kept: list[str] = []
         try:
-            draft = await self._draft(order, kept)
+            draft = await self._draft(await self._with_preferences(order), kept)
             job, fresh = await self._commit(draft)
         except Exception:
             await self._drop(kept)
@@ -174,6 +177,7 @@ class Admission:
 
     async def appraise(self, order: Order) -> Intake:
         """What the order would cost and take; UserError as ``admit`` has it; nothing is fetched or kept."""
+        order = await self._with_preferences(order)
         order, parent = await self._parent(order)
         prompt = self._prompt(order, parent)
         model = self._model(prompt, order, parent)
@@ -182,6 +186,13 @@ class Admission:
         return self._intake(
             order, job, model, (), derived.strength(job.prompt, order.action) if starts else None
         )
+
+    async def _with_preferences(self, order: Order) -> Order:
+        if order.preferences is not None:
+            return order
+        user = order.requester.user_id
+        found = await self._database.read(lambda connection: preferences.find(connection, user))
+        return replace(order, preferences=found)
 
     async def _commit(self, draft: _Draft) -> tuple[Job, bool]:
         try:
@@ -250,8 +261,11 @@ class Admission:
         model = self._engine.models().get(job.model)
         if model is None:
             raise UserError(
-                f"The picture's file is gone, and its model {quoted(job.model)} is no longer installed here; "
-                "press re-roll for new ones."
+                say(
+                    "The picture's file is gone, and its model {model} is no longer installed here; press "
+                    "re-roll for new ones.",
+                    model=quoted(job.model),
+                )
             )
         intake = self._intake(order, job, model, parent.intake.inputs, parent.intake.strength)
         return _Draft(job, intake)
@@ -263,11 +277,20 @@ class Admission:
         if order.prompt is None and (order.action is Action.REROLL or order.action in PAINTS_FROM):
             # The same seed would only give the same pictures again.
             prompt = prompt.with_values(seed=None)
+        if order.action is not Action.UPSCALE:
+            prompt = self._settled(prompt, order, parent)
         # Brackets of weights would hide a word: "(bl)(ock)ed" is one to a model without them.
         told = f"{prompt.text}\n{weights.bare(prompt.text)}\n{order.change.region if order.change else ''}"
         if word := policy.blocked_word(told, self._settings.moderation.blocked_words):
             raise UserError(policy.blocked_sentence(word))
         return prompt
+
+    def _settled(self, prompt: Prompt, order: Order, parent: _Parent | None) -> Prompt:
+        """The prompt with the requester's preferences; those that change the picture only for a new one."""
+        wishes = order.preferences or Preferences()
+        if parent is None:
+            return specs.with_defaults(prompt, wishes, self._settings, self._engine.models())
+        return wishes.lend(prompt, own=parent.job.requester.user_id == order.requester.user_id)
 
     def _model(self, prompt: Prompt, order: Order, parent: _Parent | None) -> ModelInfo:
         models = self._engine.models()
@@ -361,8 +384,11 @@ class Admission:
         wait = self._backlog.ahead(lane, requester.user_id, rank)[1] + seconds
         if wait > TOKEN_LASTS:
             raise UserError(
-                f"This would take about {wait / 60:.0f} minutes, and here Discord lets me answer for 15; "
-                "ask in a server that I am a member of. Nothing was taken."
+                say(
+                    "This would take about {minutes:.0f} minutes, and here Discord lets me answer for 15; "
+                    "ask in a server that I am a member of. Nothing was taken.",
+                    minutes=wait / 60,
+                )
             )
 
     async def _parent(self, order: Order) -> tuple[Order, _Parent | None]:
@@ -371,7 +397,7 @@ class Admission:
             return order, None
         found = await self._found(order.parent_id, order.index)
         if found is None:
-            raise UserError("The picture this button belongs to was deleted; start anew with /imagine.")
+            raise UserError(say("The picture this button belongs to was deleted; start anew with /imagine."))
         if order.action is Action.REROLL:
             order, found = await self._repeated(order, found)
         if order.action is Action.UPSCALE or order.action in PAINTS_FROM:
@@ -453,7 +479,7 @@ class Admission:
         if kind == "library":
             file = f"{INPUTS}/{rest}"
             if "/" in rest or not self._files.hold(file):
-                raise UserError("The picture you attached is no longer kept; attach it again.")
+                raise UserError(say("The picture you attached is no longer kept; attach it again."))
             return file
         if kind == "attachment":
             return await self._files.keep_input(await self._fetcher.upload(order.uploads[int(rest)]))
@@ -493,6 +519,6 @@ def _sources(prompt: Prompt) -> tuple[object, ...]:
 
 def _check_choice(order: Order, parent: _Parent) -> None:
     if parent.job.status in UNFINISHED:
-        raise UserError("That picture is still being painted; press the button again when it is done.")
+        raise UserError(say("That picture is still being painted; press the button again when it is done."))
     if parent.image is None or order.index is None or order.index >= len(parent.job.seeds):
-        raise UserError("There is no such picture; choose one of the grid's.")
+        raise UserError(say("There is no such picture; choose one of the grid's."))

@@ -118,3 +118,19 @@ favourites = Table(
     Column("at", Float, nullable=False),
 )
 Index("favourites_image", favourites.c.image_id)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", String(64), nullable=False, server_default=""),
+    Column("stylize", Integer),
+    Column("speed", String(8), nullable=False, server_default=""),
+    Column("visibility", String(8), nullable=False, server_default=""),
+    Column("variation", String(8), nullable=False, server_default="strong"),
+    Column("remix", Boolean, nullable=False, server_default="0"),
+    Column("auto_dm", Boolean, nullable=False, server_default="0"),
+    Column("suffix", Text, nullable=False, server_default=""),
+    Column("options", JSON, nullable=False, server_default="{}"),
+    Column("locale", String(16), nullable=False, server_default=""),
+)

@@ -22,6 +22,8 @@ class Family:
     pipelines: tuple[str, ...]
     """``_class_name`` of the folders' model_index.json; the first is the one whose pictures are matched."""
     denoiser: str = "unet"
+    needs: tuple[str, ...] = ()
+    """Components that a folder may lack, and that this family cannot do without."""
     """Folder of the network that denoises."""
     patch: int = 1
     """Latents along a side that the denoiser takes as one; a picture's sides are multiples of it."""
@@ -35,6 +37,8 @@ class Family:
     inpaint: bool = False
     prompt_weights: bool = False
     loras: bool = False
+    references: bool = False
+    """Takes an IP-Adapter."""
     negative_prompt: bool = True
     tile: bool = True
     multiple: int = 8
@@ -51,10 +55,34 @@ _ALL = (
         "Stable Diffusion 1.x, 2.x",
         "engine.models.sd1",
         "StableDiffusion1",
-        ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
+        (
+            "StableDiffusionPipeline",
+            "StableDiffusionImg2ImgPipeline",
+            "StableDiffusionInpaintPipeline",
+            "LatentConsistencyModelPipeline",
+            "LatentConsistencyModelImg2ImgPipeline",
+        ),
+        inpaint=True,
+        loras=True,
+        references=True,
+        prompt_weights=True,
+    ),
+    Family(
+        "sdxl",
+        "SDXL",
+        "engine.models.sdxl",
+        "StableDiffusionXL",
+        (
+            "StableDiffusionXLPipeline",
+            "StableDiffusionXLImg2ImgPipeline",
+            "StableDiffusionXLInpaintPipeline",
+        ),
+        size=1024,
+        guidance_scale=5.0,
         inpaint=True,
         loras=True,
         prompt_weights=True,
+        needs=("text_encoder", "text_encoder_2"),
     ),
 )
 

@@ -6,7 +6,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -87,7 +87,12 @@ class LatentFamily(ABC):
     def condition(self, spec: GenerationSpec) -> Conditioning:
         """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
         texts = [spec.negative_prompt] if self.guided(spec) else []
-        return stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        return rows.beside(self._told(spec, rows.rows))
+
+    def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
+        """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""
+        return {}
 
     def _parts(self, spec: GenerationSpec) -> tuple[Fragment, ...]:
         weighs = self.profile.info.prompt_weights
@@ -101,14 +106,17 @@ class LatentFamily(ABC):
         """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), towards each part of a composed
         prompt by its weight (Liu et al. 2022, arXiv:2206.01714). Without guidance, their weighted mean.
         """
+        if self.guided(spec):
+            return self._pulled(spec, branches, spec.guidance_scale)
+        if len(branches) == 1:
+            return branches[0]
         weights = [part.weight for part in self._parts(spec)]
-        if not self.guided(spec):
-            if len(branches) == 1:
-                return branches[0]
-            return _sum(branches, weights) / (sum(weights) or 1.0)
+        return _sum(branches, weights) / (sum(weights) or 1.0)
+
+    def _pulled(self, spec: GenerationSpec, branches: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
         negative, *positives = branches
         pulls = [positive - negative for positive in positives]
-        return negative + spec.guidance_scale * _sum(pulls, weights)
+        return negative + scale * _sum(pulls, [part.weight for part in self._parts(spec)])
 
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""

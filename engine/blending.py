@@ -1,0 +1,24 @@
+"""Several pictures as one where no IP-Adapter sees them: their latents under one noise, then denoised.
+
+Interpolating between Images with Diffusion Models (Wang & Golland 2023, arXiv:2307.12560).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+STRENGTH = 0.7
+"""Of the denoising: enough to make one thing of what lies upon each other, too little to lose it."""
+
+
+def spherical_mean(latents: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of tensors (n, C, h, w), row by row: their mean's direction, and as long as they are in the mean.
+
+    Of two it is the middle of their slerp. The plain mean is shorter than what a model knows, and grey.
+    """
+    stacked = torch.stack([each.flatten(1) for each in latents])
+    mean = stacked.mean(0)
+    length = stacked.norm(dim=-1, keepdim=True).mean(0)
+    return (mean * (length / mean.norm(dim=-1, keepdim=True).clamp_min(1e-6))).view_as(latents[0])
