@@ -17,6 +17,7 @@ from bot.domain.job import UNFINISHED, Action, Job, JobStatus, Place, Requester
 from bot.domain.policy import Unit
 from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt, quoted
+from bot.domain.sentence import say
 from bot.errors import TooManyJobs, UserError
 from bot.services import specs
 from bot.services.backlog import Backlog
@@ -145,7 +146,7 @@ class Admission:
     async def admit(self, order: Order) -> Admitted:
         """Make the job, or find the one this interaction made before; UserError says why not."""
         if not self._open:
-            raise UserError("The bot is about to restart; try again in a minute. Nothing was taken.")
+            raise UserError(say("The bot is about to restart; try again in a minute. Nothing was taken."))
         seen = await self._database.read(
             lambda connection: jobs.find_interaction(connection, order.interaction_id)
         )
@@ -252,8 +253,11 @@ class Admission:
         model = self._engine.models().get(job.model)
         if model is None:
             raise UserError(
-                f"The picture's file is gone, and its model {quoted(job.model)} is no longer installed here; "
-                "press re-roll for new ones."
+                say(
+                    "The picture's file is gone, and its model {model} is no longer installed here; press "
+                    "re-roll for new ones.",
+                    model=quoted(job.model),
+                )
             )
         intake = self._intake(order, job, model, parent.intake.inputs, parent.intake.strength)
         return _Draft(job, intake)
@@ -347,8 +351,11 @@ class Admission:
         wait = self._backlog.ahead(lane, requester.user_id, rank)[1] + seconds
         if wait > TOKEN_LASTS:
             raise UserError(
-                f"This would take about {wait / 60:.0f} minutes, and here Discord lets me answer for 15; "
-                "ask in a server that I am a member of. Nothing was taken."
+                say(
+                    "This would take about {minutes:.0f} minutes, and here Discord lets me answer for 15; "
+                    "ask in a server that I am a member of. Nothing was taken.",
+                    minutes=wait / 60,
+                )
             )
 
     async def _parent(self, order: Order) -> _Parent | None:
@@ -357,7 +364,7 @@ class Admission:
         parent_id, index = order.parent_id, order.index
         found = await self._database.read(lambda connection: _find_parent(connection, parent_id, index))
         if found is None:
-            raise UserError("The picture this button belongs to was deleted; start anew with /imagine.")
+            raise UserError(say("The picture this button belongs to was deleted; start anew with /imagine."))
         if order.action in (Action.UPSCALE, Action.VARIATION):
             _check_choice(order, found)
         return found
@@ -414,7 +421,7 @@ class Admission:
         if kind == "library":
             file = f"{INPUTS}/{rest}"
             if "/" in rest or not self._files.hold(file):
-                raise UserError("The picture you attached is no longer kept; attach it again.")
+                raise UserError(say("The picture you attached is no longer kept; attach it again."))
             return file
         if kind == "attachment":
             return await self._files.keep_input(await self._fetcher.upload(order.uploads[int(rest)]))
@@ -454,6 +461,6 @@ def _sources(prompt: Prompt) -> tuple[object, ...]:
 
 def _check_choice(order: Order, parent: _Parent) -> None:
     if parent.job.status in UNFINISHED:
-        raise UserError("That picture is still being painted; press the button again when it is done.")
+        raise UserError(say("That picture is still being painted; press the button again when it is done."))
     if parent.image is None or order.index is None or order.index >= len(parent.job.seeds):
-        raise UserError("There is no such picture; choose one of the grid's.")
+        raise UserError(say("There is no such picture; choose one of the grid's."))

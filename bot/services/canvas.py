@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageChops
 
+from bot.domain.sentence import say
 from bot.errors import UserError
 
 GRAIN = 24
@@ -48,7 +49,9 @@ def zoomed(picture: bytes, factor: float, ratio: tuple[int, int] | None = None) 
     scale = min(1, width / opened.width, height / opened.height) / factor
     inner = (max(1, round(opened.width * scale)), max(1, round(opened.height * scale)))
     if inner == (width, height):
-        raise UserError("A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2.")
+        raise UserError(
+            say("A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2.")
+        )
     small = opened.resize(inner, Image.Resampling.LANCZOS)
     return _laid(small, (width, height), ((width - inner[0]) // 2, (height - inner[1]) // 2))
 
@@ -72,7 +75,7 @@ def squared(picture: bytes) -> Canvas:
     opened = _opened(picture)
     side = max(opened.size)
     if opened.width == opened.height:
-        raise UserError("This picture is square already; use Zoom Out to see more of it.")
+        raise UserError(say("This picture is square already; use Zoom Out to see more of it."))
     return _laid(opened, (side, side), ((side - opened.width) // 2, (side - opened.height) // 2))
 
 

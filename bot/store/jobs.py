@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from bot.domain.job import TRANSITIONS, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, dumps, loads
+from bot.domain.sentence import loaded
 from bot.store.tables import jobs
 
 LANES = ("turbo", "fast", "relax")
@@ -281,7 +282,7 @@ def as_job(row: Row[Any]) -> Job:
         message_id=row.message_id,
         result_message_id=row.result_message_id,
         posting_at=row.posting_at,
-        error=row.error,
+        error=None if row.error is None else loaded(row.error),
         model=row.model,
         token=row.token,
         token_expires_at=row.token_expires_at,

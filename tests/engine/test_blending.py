@@ -19,13 +19,10 @@ from engine.models.registry import Registry
 from engine.models.stock import StockPipeline
 from engine.profile import SKETCH_PATH, ModelSource
 from tests import pipelines, stock_pipelines
+from tests.engine.company import CPU, TOLERANCE, Company, gap
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 from tests.engine.stock import Stock
-from tests.engine.test_equality import Engine, gap
-
-TOLERANCE = 1e-5
-CPU = torch.device("cpu")
 
 
 def encoded(image: Image.Image) -> bytes:
@@ -38,8 +35,8 @@ PICTURES = tuple(encoded(gradient(seed, 32, 32)) for seed in (3, 6, 9))
 
 
 @pytest.fixture
-def engine(registry: Registry) -> Engine:
-    return Engine(registry)
+def company(registry: Registry) -> Company:
+    return Company(registry)
 
 
 def blend(*pictures: bytes, **changes: object) -> GenerationSpec:
@@ -61,38 +58,38 @@ def test_the_mean_of_two_is_the_middle_of_their_slerp() -> None:
 
 @pytest.mark.parametrize("sampler", ["ddim", "euler a", "dpm++ 2m"])
 def test_a_picture_with_itself_is_painted_over_as_the_stock_pipeline_does(
-    engine: Engine, stock: Stock, sampler: str
+    company: Company, stock: Stock, sampler: str
 ) -> None:
     """The tiny autoencoder draws nothing, so that nothing else differs."""
     mine = blend(PICTURES[0], PICTURES[0], sampler=sampler)
     alone = replace(mine, blend=(), init=InitImage(PICTURES[0], blending.STRENGTH))
-    (ours, _) = engine.run([mine, spec("other", "sketchy", seeds=(1,))])
+    (ours, _) = company.run([mine, spec("other", "sketchy", seeds=(1,))])
     assert gap(ours, stock.images(alone)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("model", ["classic", "sketchy"])
-def test_alone_in_company_and_seed_by_seed(engine: Engine, model: str) -> None:
+def test_alone_in_company_and_seed_by_seed(company: Company, model: str) -> None:
     mine = replace(blend(*PICTURES), model=model, width=64, height=64)
     neighbours = [
         spec("other", model, seeds=(1, 2), width=64, height=64),
         replace(mine, job_id="b", blend=PICTURES[:2], seeds=(9,)),
     ]
-    (alone,) = engine.run([mine])
-    *_, together = engine.run([*neighbours, mine], arrivals=[0, 1, 2])
+    (alone,) = company.run([mine])
+    *_, together = company.run([*neighbours, mine], arrivals=[0, 1, 2])
     assert gap(alone, together) <= TOLERANCE
     for index, seed in enumerate(mine.seeds):
-        (single,) = engine.run([replace(mine, seeds=(seed,))])
+        (single,) = company.run([replace(mine, seeds=(seed,))])
         assert gap(alone[index : index + 1], single) <= TOLERANCE
 
 
-def test_every_picture_counts_and_their_order_does_not(engine: Engine) -> None:
+def test_every_picture_counts_and_their_order_does_not(company: Company) -> None:
     mine = blend(*PICTURES)
-    whole = engine.prepare(mine).latents
-    assert gap(whole, engine.prepare(replace(mine, blend=PICTURES[::-1])).latents) <= TOLERANCE
+    whole = company.prepare(mine).latents
+    assert gap(whole, company.prepare(replace(mine, blend=PICTURES[::-1])).latents) <= TOLERANCE
     for index in range(3):
         changed = [*PICTURES]
         changed[index] = encoded(gradient(12, 48, 40))
-        assert gap(whole, engine.prepare(replace(mine, blend=tuple(changed))).latents) > 100 * TOLERANCE
+        assert gap(whole, company.prepare(replace(mine, blend=tuple(changed))).latents) > 100 * TOLERANCE
 
 
 def test_a_blend_in_the_loop_with_a_second_pass(registry: Registry) -> None:
