@@ -128,7 +128,7 @@ class Desk:
     async def derive(self, interaction: discord.Interaction[Any], pressed: CustomId, action: Action) -> None:
         """U, V, re-roll: a job made from another one, for whoever pressed."""
         caller.require_delivery(interaction)
-        with self._presses.once(interaction.user.id, pressed):
+        with self._presses.once(interaction.user.id, pressed, interaction.id):
             message_id = await self._acknowledge(interaction)
             await self._parent(interaction, pressed)
             order = self._order(
@@ -149,6 +149,10 @@ class Desk:
         """
         answer = await interaction.response.defer(thinking=caller.token_only(interaction))
         return answer.message_id if answer and caller.token_only(interaction) else None
+
+    def delivered(self, job: Job) -> None:
+        """A job's result is posted."""
+        self._presses.answered(job.interaction_id)
 
     async def cancel(self, interaction: discord.Interaction[Any], pressed: CustomId) -> None:
         """Ends a job of one's own; the waiting message will say so."""

@@ -19,18 +19,22 @@ class Presses:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._latest: dict[tuple[int, Hashable], float] = {}
+        self._latest: dict[tuple[int, Hashable], tuple[float, int]] = {}
 
     @contextmanager
-    def once(self, user_id: int, button: Hashable) -> Iterator[None]:
+    def once(self, user_id: int, button: Hashable, interaction_id: int = 0) -> Iterator[None]:
         """UserError for the second of two presses; one whose block raises does not count as a press."""
         now, press = self._clock(), (user_id, button)
-        self._latest = {key: at for key, at in self._latest.items() if now - at < GAP_S}
+        self._latest = {key: made for key, made in self._latest.items() if now - made[0] < GAP_S}
         if press in self._latest:
             raise UserError(TWICE)
-        self._latest[press] = now
+        self._latest[press] = now, interaction_id
         try:
             yield
         except BaseException:
             self._latest.pop(press, None)
             raise
+
+    def answered(self, interaction_id: int) -> None:
+        """The result of a press is there: whoever presses again has seen it, and wants another."""
+        self._latest = {key: made for key, made in self._latest.items() if made[1] != interaction_id}
