@@ -89,6 +89,16 @@ def find_message(connection: Connection, message_id: int) -> Job | None:
     return None if row is None else as_job(row)
 
 
+def find_waiting(connection: Connection, message_id: int) -> Job | None:
+    """The unfinished job whose waiting message this is."""
+    row = connection.execute(
+        select(jobs).where(
+            jobs.c.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), jobs.c.message_id == message_id
+        )
+    ).first()
+    return None if row is None else as_job(row)
+
+
 def intake(connection: Connection, job_id: str) -> Intake:
     """What was settled when the job was admitted; KeyError when there is none."""
     columns = (jobs.c.lane, jobs.c.price, jobs.c.cost, jobs.c.expected_s, jobs.c.inputs, jobs.c.strength)
