@@ -17,6 +17,7 @@ from bot.domain.sentence import say
 from bot.errors import EngineStartError, NotAllowed, UserError
 from bot.services import blackbox
 from bot.services.admission import Admission, discard_inputs
+from bot.services.adoption import Adoption, Remains
 from bot.services.backlog import Backlog
 from bot.services.batches import Batches
 from bot.services.describer import Describer
@@ -73,6 +74,10 @@ class Services:
     def batches(self) -> Batches:
         """Orders of several jobs at once."""
         return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
+
+    async def adopt(self, job_id: str, remains: Remains) -> Job | None:
+        """A job whose row is gone, from what its message still shows; None where that tells nothing."""
+        return await Adoption(self.database, self.library).adopt(job_id, remains)
 
     @property
     def history(self) -> History:
