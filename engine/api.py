@@ -247,6 +247,8 @@ class EngineHealth:
     waiting: int
     stalled_for: float
     alive: bool
+    devices: int = 1
+    """How many paint at the same time."""
 
 
 class Engine(Protocol):
