@@ -199,7 +199,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     _hush()
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
-        parts = {**strays(profile, dtype), **_absent(profile)}
+        parts = {**_absent(profile), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -207,8 +207,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
-            **_without_extras(kind),
-            **dict.fromkeys(parts),
+            **{**dict.fromkeys(parts), **_without_extras(kind)},
         )
         pipeline.register_modules(**parts)
         return pipeline
