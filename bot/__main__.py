@@ -269,6 +269,7 @@ def build_engine(settings: Settings) -> Engine:
         threads=settings.engine.threads,
         preview_interval=settings.engine.preview_interval,
         default=settings.engine.default_model,
+        segmenter=settings.segmentation.path,
     )
     for name, fault in engine.faults.items():
         if name == settings.engine.default_model:

@@ -318,6 +318,19 @@ class Safety(Section):
     )
 
 
+class Segmentation(Section):
+    """What finds "the sky" in a picture, for Vary (Region). Without it, regions are numbered fields."""
+
+    path: Folder | None = Field(
+        None, description="Folder of a CLIPSeg model as transformers saves it, with model.safetensors."
+    )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path(cls, path: object) -> object:
+        return None if path == "" else path
+
+
 class Web(Section):
     """A small web server for monitoring: /healthz, /readyz, /metrics."""
 
@@ -349,6 +362,7 @@ class Settings(Section):
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
     safety: Safety = Safety()
+    segmentation: Segmentation = Segmentation()
     web: Web = Web()
     log: Log = Log()
 

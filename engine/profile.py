@@ -116,6 +116,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             loras=tuple(loras),
             unfit_loras=unfit,
             references=tuple(ReferenceKind) if adapter else (),
+            blend=info.image_to_image or adapter is not None,
             unfit_references=misfit or "",
         ),
         scheduler=scheduler,
@@ -197,8 +198,8 @@ def _refuse_partial(root: Path, family: Family, index: Mapping[str, Any]) -> Non
     for name in family.needs:
         if not isinstance(index.get(name), list) or index[name][0] is None:
             raise ModelUnavailable(
-                f"{root / 'model_index.json'} names no {name}: it is a part of a {family.title} model (a "
-                "refiner, say) and paints nothing by itself; choose the base model."
+                f"{root / 'model_index.json'} names no {name}: it is a part of {family.title} (a refiner, "
+                "say) and paints nothing by itself; choose the base model."
             )
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from engine.estimates import Estimates
 from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.safety import missing
+from engine.segment import Segmenter
 
 if TYPE_CHECKING:
     from engine.core import Core
@@ -63,7 +65,8 @@ class LocalEngine:
 
     ``device`` is ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``dtype`` is ``auto``, ``float32``,
     ``bfloat16`` or ``float16``; at most ``max_rows`` images share a forward pass; ``threads`` is torch's
-    number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job. Raises
+    number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job; ``segmenter`` is a
+    folder of CLIPSeg, if there is one. Raises
     ModelUnavailable when no model's folder can be read; the faults of the others are in :attr:`faults`.
     """
 
@@ -78,7 +81,9 @@ class LocalEngine:
         preview_interval: float = 1.0,
         default: str | None = None,
         keep_models: int = 2,
+        segmenter: Path | None = None,
     ) -> None:
+        self._segmenter = Segmenter(segmenter)
         self._registry = Registry(models, default, keep_models)
         if not self._registry.profiles:
             raise ModelUnavailable(" ".join(map(str, self._registry.faults.values())) or "There is no model.")
@@ -115,6 +120,7 @@ class LocalEngine:
             # A step takes less; while models load there is no step to wait for, and the thread is a daemon.
             await asyncio.to_thread(self._thread.join, CLOSE_S)
             self._thread = None
+        self._segmenter.close()
         self._active.clear()
         self._events.put_nowait(None)
 
@@ -151,6 +157,14 @@ class LocalEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """Device seconds of the job alone, from what like jobs took."""
         return self._estimates.expect(spec)
+
+    def segmentation(self) -> str | None:
+        """Why no region can be named, or None."""
+        return self._segmenter.fault()
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """The part of a picture that a text names, by a CPU thread of its own."""
+        return await self._segmenter.mask(picture, text)
 
     def health(self) -> EngineHealth:
         """A job runs from its Started event to its end."""

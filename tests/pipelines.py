@@ -7,6 +7,7 @@ are kept in the repository.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,12 @@ WIDTH_2 = 40
 """Of SDXL's second text encoder."""
 POOLED, SIZED = 24, 8
 """Lengths of SDXL's pooled text and of each embedded size."""
-LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+LATENT: Mapping[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
 """The noise schedule of latent diffusion."""
 
 
@@ -75,7 +81,6 @@ def classic(
         **LATENT,
         skip_prk_steps=True,
         set_alpha_to_one=False,
-        steps_offset=1,
         prediction_type=prediction,
     )
     return _save(path, tokenizer, _kl(), _unet(8, None, channels, taken), scheduler)
@@ -138,7 +143,7 @@ def xl(
         tokenizer=tokenizers[0],
         tokenizer_2=tokenizers[1],
         unet=unet,
-        scheduler=scheduler or EulerDiscreteScheduler(**LATENT, steps_offset=1, timestep_spacing="leading"),
+        scheduler=scheduler or EulerDiscreteScheduler(**LATENT, timestep_spacing="leading"),
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     )

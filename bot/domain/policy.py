@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.job import Action, Job, Requester
+from bot.domain.job import ENLARGING, Action, Job, Requester
 from bot.domain.sentence import Sentence, say
 
+ENLARGED = 2.0
+"""Pictures that an upscale counts as: four times the pixels, and a part of the steps."""
 EPSILON = 1e-6
 """Credits are sums of floats; differences below this are none."""
 
@@ -141,8 +143,13 @@ def cost(
     """
     if action is Action.UPSCALE:
         return 0.0
-    full = float(count) if unit is Unit.IMAGES else gpu_seconds
+    full = pictures(action, count) if unit is Unit.IMAGES else gpu_seconds
     return full * (relax_factor if relaxed else turbo_factor)
+
+
+def pictures(action: Action, count: int) -> float:
+    """Pictures that a job of ``count`` is charged as, before the lane's factor."""
+    return count * (ENLARGED if action in ENLARGING else 1.0)
 
 
 def quota_sentence(short: Bucket, price: float, unit: Unit, now: float) -> Sentence:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from bot.domain import change as changes
 from bot.domain.job import TRANSITIONS, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, dumps, loads
 from bot.domain.sentence import loaded
@@ -212,6 +213,7 @@ def erase(connection: Connection, job_id: str) -> None:
         error=None,
         message_id=None,
         result_message_id=None,
+        change=None,
         deleted=True,
         told=True,
     )
@@ -260,6 +262,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "token": job.token,
         "token_expires_at": job.token_expires_at,
         "created_at": job.created_at,
+        "change": changes.dumps(job.change) if job.change else None,
     }
 
 
@@ -287,4 +290,5 @@ def as_job(row: Row[Any]) -> Job:
         token=row.token,
         token_expires_at=row.token_expires_at,
         gpu_seconds=row.gpu_seconds,
+        change=changes.loads(row.change) if row.change else None,
     )

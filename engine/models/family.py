@@ -22,9 +22,9 @@ class Family:
     pipelines: tuple[str, ...]
     """``_class_name`` of the folders' model_index.json; the first is the one whose pictures are matched."""
     denoiser: str = "unet"
+    """Folder of the network that denoises."""
     needs: tuple[str, ...] = ()
     """Components that a folder may lack, and that this family cannot do without."""
-    """Folder of the network that denoises."""
     patch: int = 1
     """Latents along a side that the denoiser takes as one; a picture's sides are multiples of it."""
     size: int = 512
@@ -139,6 +139,7 @@ _ALL = (
         guidance_scale=5.0,
         inpaint=True,
         loras=True,
+        references=True,
         prompt_weights=True,
         needs=("text_encoder", "text_encoder_2"),
     ),

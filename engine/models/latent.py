@@ -132,7 +132,10 @@ class LatentFamily(ABC):
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""
         scheduler = samplers.build(spec.sampler, self.profile.scheduler)
-        scheduler.set_timesteps(spec.steps, device=self.device)
+        own = scheduler.config.get("original_inference_steps") or spec.steps
+        # A consistency model's schedule has the steps that it was distilled with; a longer one is made anew.
+        options = {"original_inference_steps": spec.steps} if spec.steps > own else {}
+        scheduler.set_timesteps(spec.steps, device=self.device, **options)
         return scheduler
 
     def skipped(self, spec: GenerationSpec) -> int:

@@ -19,7 +19,6 @@ from diffusers.models.embeddings import ImageProjection
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from engine.api import EngineError, GenerationSpec, ReferenceKind
 from engine.conditioning import Conditioning
@@ -105,6 +104,9 @@ class References:
             ) from error
 
     def _read(self) -> None:
+        # Not before it is wanted: to name them makes transformers complain that there is no torchvision.
+        from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+
         state = _parts(load_file(self._files.weights))
         with torch.inference_mode(False):
             encoder = CLIPVisionModelWithProjection.from_pretrained(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from engine import stages
 from engine.api import GenerationSpec
@@ -17,21 +20,36 @@ TOLERANCE = 1e-5
 CPU = torch.device("cpu")
 
 
+def encoded(image: Image.Image) -> bytes:
+    """As PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def picture(width: int, height: int) -> bytes:
     """A PNG to start from."""
-    buffer = io.BytesIO()
-    gradient(3, width, height).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(gradient(3, width, height))
+
+
+def disc(side: int) -> Image.Image:
+    """A mask whose edge is nowhere in line with the latents."""
+    y, x = np.mgrid[:side, :side]
+    return Image.fromarray((np.hypot(y - side * 0.45, x - side * 0.55) < side * 0.3).astype(np.uint8) * 255)
 
 
 class Company:
     """The models of a registry, stepped by hand."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, dtype: torch.dtype = torch.float32) -> None:
         self._registry = registry
+        self._dtype = dtype
+
+    def family(self, model: str) -> Any:
+        return self._registry.load(model, CPU, self._dtype)
 
     def prepare(self, spec: GenerationSpec) -> Rows:
-        return stages.prepare(self._registry.load(spec.model, CPU, torch.float32), spec, spec.seeds)
+        return stages.prepare(self.family(spec.model), spec, spec.seeds)
 
     def run(
         self, specs: Sequence[GenerationSpec], arrivals: Sequence[int] | None = None
@@ -50,6 +68,14 @@ class Company:
                     stages.advance(row, prediction, want_clean=False)
             tick += 1
         return [rows[index].family.decode(rows[index].latents, specs[index].tile) for index in sorted(rows)]
+
+    def finish(self, rows: Rows) -> torch.Tensor:
+        """Pixels of prepared rows, alone."""
+        batcher = Batcher()
+        while not rows.done:
+            (prediction,) = batcher.predict([rows], 64)
+            stages.advance(rows, prediction, want_clean=False)
+        return rows.family.decode(rows.latents, rows.spec.tile)
 
 
 def gap(ours: torch.Tensor, theirs: torch.Tensor) -> float:

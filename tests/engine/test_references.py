@@ -24,9 +24,9 @@ from engine.models import references
 from engine.models.registry import Registry
 from engine.profile import ModelSource
 from tests.engine import adapters
+from tests.engine.company import Company, gap
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
-from tests.engine.test_equality import Engine, gap
 from tests.engine.test_lora import stock_of
 
 TOLERANCE = 1e-5
@@ -69,8 +69,8 @@ def registry(folders: dict[str, Path], shelf: Path) -> Registry:
 
 
 @pytest.fixture
-def engine(registry: Registry) -> Engine:
-    return Engine(registry)
+def engine(registry: Registry) -> Company:
+    return Company(registry)
 
 
 def theirs(
@@ -122,7 +122,7 @@ def company(model: str) -> list[GenerationSpec]:
 @pytest.mark.parametrize("sampler", ["ddim", "euler a"])
 @pytest.mark.parametrize("kind", adapters.KINDS)
 def test_the_stock_pipelines_pictures(
-    engine: Engine, folders: dict[str, Path], shelf: Path, kind: str, sampler: str, guidance: float
+    engine: Company, folders: dict[str, Path], shelf: Path, kind: str, sampler: str, guidance: float
 ) -> None:
     mine = job(kind, lent(4, 0.7), sampler=sampler, guidance_scale=guidance)
     expected = theirs(folders, shelf, mine, [0.7])
@@ -134,7 +134,7 @@ def test_the_stock_pipelines_pictures(
     assert gap(without, expected) > 100 * TOLERANCE
 
 
-def test_several_with_weights_and_kinds(engine: Engine, folders: dict[str, Path], shelf: Path) -> None:
+def test_several_with_weights_and_kinds(engine: Company, folders: dict[str, Path], shelf: Path) -> None:
     mine = job("plain", lent(4, 0.7), lent(5, 0.4), lent(6, 1.0, STYLE))
     expected = theirs(folders, shelf, mine, [0.7, 0.4, SCALE_OF_STYLE])
     *_, ours = engine.run([*company("plain"), mine])
@@ -142,7 +142,7 @@ def test_several_with_weights_and_kinds(engine: Engine, folders: dict[str, Path]
 
 
 def test_a_neighbour_without_references_is_the_plain_pipeline_s(
-    engine: Engine, folders: dict[str, Path], shelf: Path
+    engine: Company, folders: dict[str, Path], shelf: Path
 ) -> None:
     mine = job("plain")
     pipeline = stock_of(folders["classic"])
@@ -159,7 +159,7 @@ def test_a_neighbour_without_references_is_the_plain_pipeline_s(
     assert max(gap(beside, expected), gap(alone, expected)) <= TOLERANCE
 
 
-def test_style_and_character_differ(engine: Engine) -> None:
+def test_style_and_character_differ(engine: Company) -> None:
     style, character = engine.run([job("plain", lent(4, 1.0, kind)) for kind in (STYLE, CHARACTER)])
     assert gap(style, character) > 100 * TOLERANCE
 
@@ -178,7 +178,7 @@ def test_the_layers_of_style_are_those_that_instantstyle_names() -> None:
 
 @pytest.mark.parametrize(("kind", "prompt", "weight"), [("plain", "", 1.0), ("plus", "the sea", 0.6)])
 def test_a_blend_is_the_mean_of_what_is_seen(
-    engine: Engine, folders: dict[str, Path], shelf: Path, kind: str, prompt: str, weight: float
+    engine: Company, folders: dict[str, Path], shelf: Path, kind: str, prompt: str, weight: float
 ) -> None:
     pictures = [Image.open(io.BytesIO(picture(seed))) for seed in (4, 5, 6)]
     pipeline: Any = stock_of(folders["classic"])
@@ -194,7 +194,7 @@ def test_a_blend_is_the_mean_of_what_is_seen(
 
 @pytest.mark.parametrize("broken", ["rows", "weights", "sides"])
 def test_the_comparison_can_fail(
-    engine: Engine, folders: dict[str, Path], shelf: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+    engine: Company, folders: dict[str, Path], shelf: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     true: Callable[..., dict[str, Any]] = references.attended
 
