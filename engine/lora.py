@@ -14,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 
 from engine.weights import PICKLES, Shapes
 
-_DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\.down)(?:\.[a-z0-9_]+)?\.weight")
+_DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\d?\.down)(?:\.[a-z0-9_]+)?\.weight")
 _DENOISER = re.compile(
     r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
 )
+_FLUX = re.compile(r"(double|single)_blocks_(\d+)_(?:img_attn_qkv|processor_qkv|linear1)")
 _TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
 EMBEDDING_KEYS = ("clip_l", "clip_g")
 """Of a textual inversion for two text encoders, in the encoders' order."""
@@ -53,7 +54,7 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
     shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
-    takes = dict(_taken(shapes))
+    takes = {_renamed(module, own): size for module, size in _taken(shapes)}
     if not takes:
         return f"{file.name} holds no LoRA"
     shared = [module for module in takes if module in own]
@@ -66,6 +67,13 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
     if shared or cross_attention in {size for name, size in takes.items() if name.endswith("attn2_to_k")}:
         return None
     return f"{file.name} was made for another kind of model: none of its layers is in this one"
+
+
+def _renamed(module: str, own: Shapes) -> str:
+    """A layer of FLUX by the name that its makers gave it, as one of diffusers' that takes as many values."""
+    found = _FLUX.fullmatch(module)
+    ours = found and f"{'' if found[1] == 'double' else 'single_'}transformer_blocks_{found[2]}_attn_to_q"
+    return ours if ours in own else module
 
 
 def embedding_misfit(file: Path, widths: Sequence[int]) -> str | None:
