@@ -73,7 +73,7 @@ def _renamed(module: str, own: Shapes) -> str:
     """A layer of FLUX by the name that its makers gave it, as one of diffusers' that takes as many values."""
     found = _FLUX.fullmatch(module)
     ours = found and f"{'' if found[1] == 'double' else 'single_'}transformer_blocks_{found[2]}_attn_to_q"
-    return ours if ours in own else module
+    return ours if ours and ours in own else module
 
 
 def embedding_misfit(file: Path, widths: Sequence[int]) -> str | None:

@@ -24,11 +24,10 @@ from engine.models.preview import fit_rgb
 from engine.models.registry import Registry
 from engine.profile import ModelSource
 from tests import flow_pipelines, pipelines
-from tests.engine.company import gap, picture
+from tests.engine.company import disc, encoded, gap, picture
 from tests.engine.conftest import Bench
 from tests.engine.flow_stock import FlowStock
 from tests.engine.test_flow_families import order, pixels, run
-from tests.engine.test_inpainting import disc, encoded
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
