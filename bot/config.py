@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections import abc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -82,6 +83,9 @@ class Discord(Section):
     admin_role_ids: Snowflakes = Field(
         (),
         description="Roles that may set quotas and delete any picture, beside administrators.",
+    )
+    report_channel_id: Snowflake | None = Field(
+        None, description="Channel that is told of reported pictures; without one they are in the log."
     )
 
     @field_validator("token")
@@ -200,6 +204,12 @@ class Model(Section):
         None, description="Sampler by the name people know; otherwise read from the model."
     )
     max_size: int | None = Field(None, ge=8, le=16384, description="Longest side it may paint, in pixels.")
+    ip_adapter: Folder | None = Field(
+        None, description="IP-Adapter (.safetensors) for --sref, --cref, --oref and blends by what is seen."
+    )
+    image_encoder: Folder | None = Field(
+        None, description="Folder of its image encoder; otherwise image_encoder beside it or in the model."
+    )
     negative_prompt: str | None = Field(None, description="Always added to what --no takes out.")
     aliases: Names = Field(
         (), description='Other names for --model, such as "6.1"; one named niji paints what asks for --niji.'
@@ -311,6 +321,19 @@ class Safety(Section):
     )
 
 
+class Segmentation(Section):
+    """What finds "the sky" in a picture, for Vary (Region). Without it, regions are numbered fields."""
+
+    path: Folder | None = Field(
+        None, description="Folder of a CLIPSeg model as transformers saves it, with model.safetensors."
+    )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path(cls, path: object) -> object:
+        return None if path == "" else path
+
+
 class Web(Section):
     """A small web server for monitoring: /healthz, /readyz, /metrics."""
 
@@ -342,6 +365,7 @@ class Settings(Section):
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
     safety: Safety = Safety()
+    segmentation: Segmentation = Segmentation()
     web: Web = Web()
     log: Log = Log()
 
@@ -365,7 +389,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read the file (None: all defaults), let the environment override it; ConfigError names every fault."""
     raw, places = _read_file(path) if path else ({}, {})
     faults: list[str] = []
-    for keys, variable, value in _overrides(environ):
+    for named, variable, value in _overrides(environ):
+        keys = _as_written(named, raw)
         if _put(raw, keys, value):
             places = {key: place for key, place in places.items() if key[: len(keys)] != keys}
             places[keys] = variable
@@ -467,13 +492,46 @@ def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[Keys, str, object]]
 
 def _from_text(keys: Keys, text: str) -> object:
     """A variable's text as the type that the key wants; left as it is where it does not fit."""
-    annotation = str(_annotation(keys))
-    if "tuple" in annotation and not text.lstrip().startswith("["):
-        entries = [entry.strip() for entry in text.split(",") if entry.strip()]
-        return entries if "str" in annotation else [_literal(entry) for entry in entries]
-    if any(kind in annotation for kind in ("tuple", "int", "float", "bool")):
-        return _literal(text)
+    annotation = _annotation(keys)
+    told, plain = str(annotation), text.strip()
+    if get_origin(annotation) is Literal:
+        return plain.lower()
+    if annotation is bool:
+        return _TRUTH.get(plain.lower(), plain)
+    if "tuple" in told and not plain.startswith("["):
+        entries = [entry.strip() for entry in plain.split(",") if entry.strip()]
+        return entries if "str" in told else [_literal(entry) for entry in entries]
+    if any(kind in told for kind in ("tuple", "int", "float", "Mapping")):
+        return _literal(plain)
     return text
+
+
+_TRUTH = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+"""How people write these in an environment, where everything is text."""
+
+
+def _as_written(keys: Keys, raw: Mapping[str, Any]) -> Keys:
+    """A variable's keys as the file spells them: MY_MODEL may stand for [models."My-Model"]."""
+    spelt: list[str] = []
+    table: object = raw
+    for key in keys:
+        own = table if isinstance(table, Mapping) else {}
+        spelt.append(key if key in own else next((name for name in own if _as_variable(name) == key), key))
+        table = own.get(spelt[-1])
+    return tuple(spelt)
+
+
+def _as_variable(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "_", name.lower())
 
 
 def _literal(text: str) -> object:
@@ -491,8 +549,7 @@ def _annotation(keys: Keys) -> object:
             field = section.model_fields.get(key)
             section = field.annotation if field else None
         else:
-            inner = [arg for arg in get_args(section) if isinstance(arg, type) and issubclass(arg, Section)]
-            section = inner[0] if inner else None
+            section = get_args(section)[1] if get_origin(section) is abc.Mapping else None
     return section
 
 
@@ -576,7 +633,7 @@ def _complaint(detail: ErrorDetails, keys: Keys) -> str:
         return "is missing"
     if kind == "value_error":
         return str(context["error"])
-    hidden = keys in _SECRET
+    hidden = keys in _SECRET or (keys[-1:] == ("mirrors",) and "@" in str(detail["input"]))  # a password
     given = "" if hidden else f", not {_short(detail['input'])}"
     return f"must be {_wanted(kind, context, detail['msg'], keys)}{given}"
 
@@ -592,6 +649,7 @@ _WANTED = {
     "path_type": "a path in quotes",
     "tuple_type": "a list in square brackets",
     "model_type": "a section with keys of its own",
+    "dict_type": "a section with keys of its own",
     "mapping_type": "a section with keys of its own",
     "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",

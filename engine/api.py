@@ -13,7 +13,11 @@ from typing import Protocol
 
 from PIL import Image
 
+from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
+
+BLEND = (2, 5)
+"""Fewest and most pictures of a blend."""
 
 
 class EngineError(Exception):
@@ -129,6 +133,10 @@ class GenerationSpec:
     loras: tuple[tuple[str, float], ...] = ()
     """Names from ``ModelInfo.loras`` with their weights, applied together."""
     references: tuple[Reference, ...] = ()
+    blend: tuple[bytes, ...] = field(default=(), repr=False)
+    """Encoded pictures, already checked by the bot, that are mixed in equal parts: by what an IP-Adapter sees
+    in them, else by their noised latents. Takes the place of ``init``; the prompt may be empty.
+    """
     hires: Hires | None = None
     checks: tuple[str, ...] = ()
     """Names of picture checks (``engine.safety``) that every picture must pass; else the job fails."""
@@ -170,6 +178,10 @@ class ModelInfo:
     """Honours ``InitImage.mask``."""
     references: tuple[ReferenceKind, ...] = ()
     """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    unfit_references: str = ""
+    """Why the IP-Adapter that is configured for it is not used."""
+    blend: bool = False
+    """Honours ``GenerationSpec.blend``, with an IP-Adapter or without."""
     prompt_weights: bool = False
     """Understands ``(a:1.2)``, ``[a:b:0.5]``, ``AND`` and ``BREAK``, and texts longer than its encoder."""
     loras: tuple[str, ...] = ()
@@ -235,6 +247,8 @@ class EngineHealth:
     waiting: int
     stalled_for: float
     alive: bool
+    devices: int = 1
+    """How many paint at the same time."""
 
 
 class Engine(Protocol):
@@ -263,6 +277,15 @@ class Engine(Protocol):
 
     def estimate(self, spec: GenerationSpec) -> float:
         """Expected device seconds of the job alone, learned from what ran before."""
+
+    def segmentation(self) -> str | None:
+        """Why :meth:`segment` cannot be used, as a sentence; None where it can."""
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """A grey PNG of the picture's size, white where ``text`` names what is there; EngineError if nowhere.
+
+        The same picture and text give the same mask.
+        """
 
     def health(self) -> EngineHealth:
         """Never blocks."""

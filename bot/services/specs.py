@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 
 from bot import config
 from bot.config import Settings
 from bot.domain import weights
-from bot.domain.job import Action, Job, Place
+from bot.domain.job import PAINTS_FROM, Action, Job, Place
+from bot.domain.preferences import Preferences
 from bot.domain.prompt import (
     REFERENCES,
     Prompt,
@@ -31,7 +33,7 @@ from bot.domain.prompt import (
 from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
-from engine.api import GenerationSpec, InitImage, Lane, ModelInfo, Reference, ReferenceKind
+from engine.api import BLEND, GenerationSpec, Hires, InitImage, Lane, ModelInfo, Reference, ReferenceKind
 
 VARIATION_STRENGTH = 0.65
 """``InitImage.strength`` of V: the layout of the picture stays, its details are painted anew."""
@@ -44,6 +46,7 @@ KINDS = {"sref": ReferenceKind.STYLE, "cref": ReferenceKind.CHARACTER, "oref": R
 WEIGHTS = {"sref": "sw", "cref": "cw", "oref": "ow"}
 DEFAULT_PRESET = "default"
 NO_PRESET = "none"
+NO_WISHES = Preferences()
 
 _SHARE = re.compile(r"::(\d{1,4}(?:\.\d{1,4})?)$", re.ASCII)
 
@@ -64,8 +67,7 @@ def read(
     *,
     attached: tuple[str, ...] = (),
     lent: tuple[str, ...] = (),
-    options: Mapping[str, str] | None = None,
-    suffix: str = "",
+    wishes: Preferences = NO_WISHES,
 ) -> tuple[Prompt, ...]:
     """Every prompt that a typed text stands for, on this server; PromptError with all faults at once.
 
@@ -82,8 +84,8 @@ def read(
             ),
             printable(text),
         )
-    one = reader(settings, models, attached=attached, lent=lent, suffix=suffix)
-    return parse_all(text, one, options=options or {}, emphasis=_emphasis(text, settings, models))
+    one = reader(settings, models, attached=attached, lent=lent, wishes=wishes)
+    return parse_all(text, one, options=wishes.options, emphasis=_emphasis(text, settings, models))
 
 
 def reader(
@@ -92,10 +94,10 @@ def reader(
     *,
     attached: tuple[str, ...] = (),
     lent: tuple[str, ...] = (),
-    suffix: str = "",
+    wishes: Preferences = NO_WISHES,
 ) -> Callable[[str], Prompt]:
     """``parse`` as this server has it: faults that only the chosen model knows come in the same answer."""
-    return partial(
+    read_one = partial(
         parse,
         attached=attached,
         lent=lent,
@@ -104,9 +106,23 @@ def reader(
         models=tuple(models),
         styles=tuple(styles_of(settings)),
         aliases=aliases_of(settings, models),
-        suffix=suffix,
-        review=review(settings, models),
+        suffix=wishes.suffix,
+        review=review(settings, models, wishes),
     )
+    return lambda text: with_defaults(read_one(text), wishes, settings, models)
+
+
+def with_defaults(
+    prompt: Prompt, wishes: Preferences, settings: Settings, models: Mapping[str, ModelInfo]
+) -> Prompt:
+    """The prompt with a user's preferences where it says nothing; a model that is gone is left to the server.
+
+    What names a model by its style or --niji keeps that one.
+    """
+    implied = "niji" in prompt.values or _implied(prompt, models, settings) is not None
+    if implied or wishes.model not in models:
+        wishes = replace(wishes, model="")
+    return wishes.fill(prompt)
 
 
 def highs(settings: Settings) -> dict[str, float]:
@@ -114,10 +130,11 @@ def highs(settings: Settings) -> dict[str, float]:
     return {"n": settings.limits.max_images, "steps": settings.limits.max_steps}
 
 
-def review(settings: Settings, models: Mapping[str, ModelInfo]) -> Review:
+def review(settings: Settings, models: Mapping[str, ModelInfo], wishes: Preferences = NO_WISHES) -> Review:
     """The faults of a prompt that its own model knows, for ``parse``."""
 
     def told(prompt: Prompt) -> tuple[Sentence, ...]:
+        prompt = with_defaults(prompt, wishes, settings, models)
         model = model_of(prompt, models, settings.engine.default_model, settings)
         starts = bool(prompt.images) and uses_pictures(prompt)
         return faults(prompt, model, settings, starts)
@@ -196,9 +213,14 @@ def count_of(prompt: Prompt) -> int:
     return int(prompt.number("n"))
 
 
+def blends(job: Job) -> bool:
+    """Whether the job mixes its pictures instead of starting from them; a variation starts from a result."""
+    return bool(job.prompt.get("blend")) and job.action not in PAINTS_FROM
+
+
 def uses_pictures(prompt: Prompt) -> bool:
     """Whether image prompts count at all: ``--iw 0`` follows the text alone."""
-    return prompt.number("iw") > 0
+    return prompt.number("iw") > 0 or bool(prompt.get("blend"))
 
 
 def input_strength(prompt: Prompt, action: Action) -> float:
@@ -214,13 +236,15 @@ def build(
     lane: str = "fast",
     init: InitImage | None = None,
     references: Sequence[bytes] = (),
+    blend: Sequence[bytes] = (),
 ) -> GenerationSpec:
     """The spec of a job: a function of its row, so that what is gone can be made again.
 
-    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order.
+    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order; ``blend`` those
+    of ``job.prompt.images`` where the job ``blends``.
     """
     prompt = job.prompt
-    width, height = size_of(prompt, model)
+    width, height = painted_size(job, model)
     said = wording(prompt, model, settings)
     return GenerationSpec(
         job_id=job.id,
@@ -240,8 +264,29 @@ def build(
         lane=Lane(lane),
         loras=said.loras,
         references=references_of(prompt, references),
+        blend=tuple(blend),
+        hires=hires_of(job),
         checks=checks_of(job.place, settings),
     )
+
+
+def hires_of(job: Job) -> Hires | None:
+    """The second pass of an upscale."""
+    change = job.change
+    return Hires(change.enlarge, change.detail) if change and change.enlarge else None
+
+
+def painted_size(job: Job, model: ModelInfo) -> tuple[int, int]:
+    """Width and height in pixels of a job's denoised pictures: a button's size, else what its flags say."""
+    if job.change is None or job.change.size is None:
+        return size_of(job.prompt, model)
+    width, height = (on_raster(side, model) for side in job.change.size)
+    return width, height
+
+
+def on_raster(side: float, model: ModelInfo) -> int:
+    """The nearest side, in pixels, that the model can paint."""
+    return _on_raster(side, model, model.min_size, model.max_size)
 
 
 def checks_of(place: Place, settings: Settings) -> tuple[str, ...]:
@@ -358,10 +403,27 @@ def size_of(prompt: Prompt, model: ModelInfo) -> tuple[int, int]:
         return width, height
     ratio = prompt.get("ar")
     wide, high = ratio if isinstance(ratio, tuple) else (1, 1)
-    shape = math.sqrt(int(wide) / int(high))
-    largest = max(shape, 1 / shape) * model.native_size
-    area = model.native_size * min(1.0, most / largest)
-    return _on_raster(area * shape, model, least, most), _on_raster(area / shape, model, least, most)
+    return _nearest_shape(int(wide) / int(high), model)
+
+
+def _nearest_shape(ratio: float, model: ModelInfo) -> tuple[int, int]:
+    """Of the sizes around the exact one, that which is nearest in shape, and half as much in area."""
+    shape, most = math.sqrt(ratio), model.max_size
+    side = model.native_size * min(1.0, most / (max(shape, 1 / shape) * model.native_size))
+
+    def distance(size: tuple[int, int]) -> float:
+        width, height = size
+        return 2 * abs(math.log(width / height / ratio)) + abs(math.log(width * height / side**2))
+
+    return min(product(_around(side * shape, model), _around(side / shape, model)), key=distance)
+
+
+def _around(side: float, model: ModelInfo) -> list[int]:
+    """The sides on the raster next to one, the nearest first."""
+    step = model.size_multiple
+    low = math.floor(side / step) * step
+    near = sorted((low, low + step), key=lambda length: abs(length - side))
+    return [_on_raster(length, model, model.min_size, model.max_size) for length in near]
 
 
 def steps_of(prompt: Prompt, model: ModelInfo, settings: Settings) -> int:
@@ -434,6 +496,24 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
         if lora not in model.loras:
             yield _no_lora(lora, model)
     yield from _unknown_preset(prompt, model, settings)
+    yield from _bad_blend(prompt, model)
+
+
+def _bad_blend(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
+    if not prompt.get("blend"):
+        return
+    if not model.blend:
+        yield say(
+            "The model {model} cannot blend pictures; choose another `--model`.", model=quoted(model.name)
+        )
+    least, most = BLEND
+    if not least <= len(prompt.images) <= most:
+        yield say(
+            "`--blend` mixes {least} to {most} pictures in front of the text, and here are {count}.",
+            least=least,
+            most=most,
+            count=len(prompt.images),
+        )
 
 
 def _no_lora(lora: str, model: ModelInfo) -> Sentence:

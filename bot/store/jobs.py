@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from bot.domain import change as changes
 from bot.domain.job import TRANSITIONS, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, dumps, loads
+from bot.domain.sentence import loaded
 from bot.store.tables import jobs
 
 LANES = ("turbo", "fast", "relax")
@@ -74,10 +76,25 @@ def find_interaction(connection: Connection, interaction_id: int) -> Job | None:
     return None if row is None else as_job(row)
 
 
+def known(connection: Connection, job_id: str) -> bool:
+    """Whether there ever was such a job here, deleted or not."""
+    return connection.execute(select(jobs.c.seq).where(jobs.c.id == job_id)).first() is not None
+
+
 def find_message(connection: Connection, message_id: int) -> Job | None:
     """The job whose result this message is."""
     row = connection.execute(
         select(jobs).where(jobs.c.result_message_id == message_id, jobs.c.deleted.is_(False))
+    ).first()
+    return None if row is None else as_job(row)
+
+
+def find_waiting(connection: Connection, message_id: int) -> Job | None:
+    """The unfinished job whose waiting message this is."""
+    row = connection.execute(
+        select(jobs).where(
+            jobs.c.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), jobs.c.message_id == message_id
+        )
     ).first()
     return None if row is None else as_job(row)
 
@@ -211,6 +228,7 @@ def erase(connection: Connection, job_id: str) -> None:
         error=None,
         message_id=None,
         result_message_id=None,
+        change=None,
         deleted=True,
         told=True,
     )
@@ -259,6 +277,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "token": job.token,
         "token_expires_at": job.token_expires_at,
         "created_at": job.created_at,
+        "change": changes.dumps(job.change) if job.change else None,
     }
 
 
@@ -281,9 +300,10 @@ def as_job(row: Row[Any]) -> Job:
         message_id=row.message_id,
         result_message_id=row.result_message_id,
         posting_at=row.posting_at,
-        error=row.error,
+        error=None if row.error is None else loaded(row.error),
         model=row.model,
         token=row.token,
         token_expires_at=row.token_expires_at,
         gpu_seconds=row.gpu_seconds,
+        change=changes.loads(row.change) if row.change else None,
     )

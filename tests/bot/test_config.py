@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import tomllib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -222,6 +222,9 @@ def test_a_byte_order_mark_and_windows_lines_are_fine(tmp_path: Path) -> None:
         ("TESSERA_QUOTA__DAY", "5", "quota.day", 5),
         ("TESSERA_QUOTA__RELAX_FACTOR", "0.5", "quota.relax_factor", 0.5),
         ("TESSERA_WEB__ENABLED", "true", "web.enabled", True),
+        ("TESSERA_WEB__ENABLED", "TRUE", "web.enabled", True),
+        ("TESSERA_WEB__ENABLED", "1", "web.enabled", True),
+        ("TESSERA_WEB__ENABLED", "off", "web.enabled", False),
         ("TESSERA_WEB__HOST", "0.0.0.0", "web.host", "0.0.0.0"),
         ("TESSERA_DISCORD__GUILD_IDS", "1, 2", "discord.guild_ids", (1, 2)),
         ("TESSERA_DISCORD__GUILD_IDS", "[1, 2]", "discord.guild_ids", (1, 2)),
@@ -229,17 +232,92 @@ def test_a_byte_order_mark_and_windows_lines_are_fine(tmp_path: Path) -> None:
         ("TESSERA_MODERATION__BLOCKED_WORDS", "a, b c, 7", "moderation.blocked_words", ("a", "b c", "7")),
         ("TESSERA_MODERATION__BLOCKED_WORDS", '["a,b"]', "moderation.blocked_words", ("a,b",)),
         ("TESSERA_LOG__LEVEL", "debug", "log.level", "debug"),
+        ("TESSERA_LOG__LEVEL", "DEBUG", "log.level", "debug"),
         ("TESSERA_DATA__DIR", "/srv/x", "data.dir", Path("/srv/x")),
         ("TESSERA_DATA_DIR", "/srv/y", "data.dir", Path("/srv/y")),
         ("TESSERA_DATA_DIR", "", "data.dir", Path("data")),
         ("TESSERA_HOME", "x", "data.dir", Path("data")),
     ],
 )
-def test_every_key_can_be_set_by_the_environment(variable: str, text: str, keys: str, value: object) -> None:
+def test_values_of_the_environment_are_read_as_their_key_wants_them(
+    variable: str, text: str, keys: str, value: object
+) -> None:
     found: Any = load(None, {variable: text})
     for key in keys.split("."):
         found = getattr(found, key)
     assert found == value
+
+
+def _keys(section: Any, head: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every key of the configuration with its type; of sections that people name, one of each kind."""
+    for key, field in section.model_fields.items():
+        kind = field.annotation
+        inside = [arg for arg in get_args(kind) if isinstance(arg, type) and issubclass(arg, Section)]
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _keys(kind, (*head, key))
+        elif inside:
+            yield from _keys(inside[0], (*head, key, "123" if head == ("quota",) else "mine"))
+        else:
+            yield (*head, key), kind
+
+
+_BESIDE = {
+    "models": {"path": '"/m"', "hub": '"a/b"', "revision": f'"{"0" * 40}"'},
+    "loras": {"path": '"/l"'},
+}
+"""What those sections cannot be without."""
+_SAMPLES = {
+    "guild_ids": "[7]",
+    "admin_role_ids": "[7]",
+    "nudity_channels": "[7]",
+    "device": '"cpu"',
+    "default_model": '"sketch"',
+    "mirrors": '["https://hub"]',
+    "hub": '"own/name"',
+    "revision": f'"{"1" * 40}"',
+    "sha256": f'{{ file = "{"2" * 64}" }}',
+    "presets": '{ heavy = "low" }',
+    "loras": "{ ink = 0.5 }",
+    "aliases": '["six"]',
+    "blocked_words": '["bad", "worse words"]',
+    "variant": '"fp16"',
+    "max_images": "4",
+}
+
+
+def _sample(keys: tuple[str, ...], kind: Any) -> str:
+    """A TOML value that is not the key's default."""
+    told = str(kind)
+    if keys[-1] in _SAMPLES:
+        return _SAMPLES[keys[-1]]
+    if "Literal" in told:
+        return f'"{get_args(kind)[-1]}"'
+    if kind is bool:
+        return "true"
+    if "float" in told:
+        return "1.0" if keys[-1] == "relax_factor" else "1.5"
+    return "9" if "int" in told else '"words"'
+
+
+@pytest.mark.parametrize(("keys", "kind"), list(_keys(Settings)), ids=lambda keys: str(keys)[:60])
+def test_every_key_can_be_set_by_the_environment(tmp_path: Path, keys: tuple[str, ...], kind: Any) -> None:
+    *head, key = keys
+    values = {**_BESIDE.get(keys[0], {}), key: _sample(keys, kind)}
+    table = "\n".join([f"[{'.'.join(head)}]", *(f"{name} = {value}" for name, value in values.items())])
+    by_file = load(written(tmp_path, table), {})
+    environ = {
+        "__".join(("TESSERA", *head, name)).upper().replace("TESSERA__", "TESSERA_"): value.strip('"')
+        for name, value in values.items()
+    }
+    assert load(None, environ) == by_file
+    assert by_file != Settings() or key == "default_model"
+
+
+def test_the_environment_reaches_names_that_no_variable_can_spell(tmp_path: Path) -> None:
+    path = written(tmp_path, '[models."SD-1.5/pruned"]\npath = "/a"\n[styles.Ink]\nprefix = "a"\n')
+    loaded = load(path, {"TESSERA_MODELS__SD_1_5_PRUNED__STEPS": "9", "TESSERA_STYLES__INK__SUFFIX": "b"})
+    assert (loaded.models["SD-1.5/pruned"].steps, loaded.styles["Ink"].suffix) == (9, "b")
+    assert set(loaded.models) == {"sketch", "SD-1.5/pruned"}
 
 
 def test_nested_keys_too_and_over_the_file(tmp_path: Path) -> None:
@@ -268,6 +346,8 @@ def test_nested_keys_too_and_over_the_file(tmp_path: Path) -> None:
         ("TESSERA_QUOTA__DAY__X", "1", "quota.day: must be a whole number, not {'x': '1'}"),
         ("TESSERA_QUOTA_DAY", "1", "write TESSERA_QUOTA__DAY, with two underscores after the section"),
         ("TESSERA_DATA_DIR", "a\0b", "data.dir: is no path"),
+        ("TESSERA_WEB__ENABLED", "perhaps", "web.enabled: must be true or false, not 'perhaps'"),
+        ("TESSERA_QUOTA__ROLES", "5", "quota.roles: must be a section with keys of its own, not 5"),
     ],
 )
 def test_a_fault_of_the_environment_names_the_variable(variable: str, text: str, sentence: str) -> None:
@@ -313,6 +393,9 @@ def test_the_token_is_never_printed() -> None:
         f'[discord]\ntoken = "{SECRET}',
         f'[discord]\ntoken = "{SECRET}"\ntoken = "{SECRET}"',
         f'token = "{SECRET}"',
+        f'[hub]\ntoken = ["{SECRET}"]',
+        f'[hub]\nmirrors = ["https://me:{SECRET}@hub"]',
+        f'[models.m]\npath = "/m"\nmirrors = "https://me:{SECRET}@hub"',
     ],
 )
 def test_not_even_a_wrong_token_is_echoed(tmp_path: Path, text: str) -> None:

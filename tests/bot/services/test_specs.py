@@ -42,6 +42,23 @@ def test_ar_keeps_the_native_area_on_the_raster(ratio: str, size: tuple[int, int
     assert specs.size_of(parse(f"x --ar {ratio}"), SD15) == size
 
 
+@pytest.mark.parametrize(
+    ("ratio", "native", "size"),
+    [
+        ("3:2", 64, (72, 48)),
+        ("16:9", 64, (88, 48)),
+        ("2:1", 64, (96, 48)),
+        ("3:2", 16, (24, 16)),
+        ("1:1", 60, (64, 64)),
+    ],
+)
+def test_on_a_coarse_raster_the_shape_goes_before_the_area(
+    ratio: str, native: int, size: tuple[int, int]
+) -> None:
+    small = replace(SD15, native_size=native, min_size=8, max_size=2 * native)
+    assert specs.size_of(parse(f"x --ar {ratio}"), small) == size
+
+
 def test_ar_stays_within_the_largest_size() -> None:
     narrow = replace(SD15, max_size=640)
     assert specs.size_of(parse("x --ar 4:1"), narrow) == (640, 256)
