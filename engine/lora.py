@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-Shapes = Mapping[str, tuple[int, ...]]
+from engine.weights import PICKLES, Shapes
+
 _DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\d?\.down)(?:\.[a-z0-9_]+)?\.weight")
 _DENOISER = re.compile(
     r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
@@ -23,7 +24,6 @@ _FLUX = re.compile(r"(double|single)_blocks_(\d+)_(?:img_attn_qkv|processor_qkv|
 _TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
 EMBEDDING_KEYS = ("clip_l", "clip_g")
 """Of a textual inversion for two text encoders, in the encoders' order."""
-PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin"})
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -33,15 +33,17 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 
 def sorted_out(
-    files: Iterable[tuple[str, Path]], model: Path, denoiser: str
+    files: Iterable[tuple[str, Path]], denoiser: Path, weights: Sequence[Path]
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """LoRAs by name that fit the model's folder, and of the others the reason why not."""
+    """LoRAs by name that fit the denoiser whose configuration lies in a folder and whose layers are in files,
+    and of the others the reason why not.
+    """
     fit: dict[str, Path] = {}
     unfit: dict[str, str] = {}
     own: Shapes | None = None
     for name, file in files:
-        own = _modules(model / denoiser) if own is None else own
-        reason = lora_misfit(file, own, _cross_attention(model / denoiser))
+        own = _modules(weights) if own is None else own
+        reason = lora_misfit(file, own, _cross_attention(denoiser))
         if reason is None:
             fit[name] = file
         else:
@@ -108,13 +110,19 @@ def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
             yield _DENOISER.sub("", found["module"]).replace(".", "_"), shape[1]
 
 
-def _modules(folder: Path) -> dict[str, tuple[int, ...]]:
+def is_lora(shapes: Shapes) -> bool:
+    """Whether a file with these tensors is one."""
+    return any(_DOWN.fullmatch(key) for key in shapes)
+
+
+def _modules(weights: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """Layers by name; those of a single file have the names of the layout that it is in."""
     own: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in weights:
         shapes = shapes_of(file)
         if not isinstance(shapes, str):
             own |= {
-                key.removesuffix(".weight").replace(".", "_"): shape
+                _DENOISER.sub("", key.removeprefix("model.")).removesuffix(".weight").replace(".", "_"): shape
                 for key, shape in shapes.items()
                 if len(shape) >= 2
             }

@@ -21,6 +21,7 @@ from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
+from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
@@ -208,6 +209,8 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     _hush()
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
+        if profile.source.checkpoint:
+            return load_single_file(kind, profile, dtype, _without_extras(kind))
         parts = {**_absent(profile), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
@@ -216,12 +219,15 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
-            **{**dict.fromkeys(parts), **_without_extras(kind)},
+            **_without_extras(kind) | dict.fromkeys(parts),
         )
         pipeline.register_modules(**parts)
         return pipeline
+    except ModelUnavailable:
+        raise
     except Exception as error:
-        raise ModelUnavailable(f"{profile.source.path} cannot be loaded: {error}") from error
+        place = profile.source.checkpoint or profile.source.path
+        raise ModelUnavailable(f"{place} cannot be loaded: {error}") from error
 
 
 def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
