@@ -334,6 +334,7 @@ def _stock_info(
         samplers=samplers,
         negative_prompt=family.negative_prompt,
         image_to_image=family.image_to_image,
+        inpaint=family.inpaint,
         tile=False,
         stop=False,
     )
