@@ -269,6 +269,7 @@ def build_engine(settings: Settings) -> Engine:
         threads=settings.engine.threads,
         preview_interval=settings.engine.preview_interval,
         default=settings.engine.default_model,
+        segmenter=settings.segmentation.path,
     )
     for name, fault in engine.faults.items():
         if name == settings.engine.default_model:
@@ -310,6 +311,8 @@ def _source(settings: Settings, name: str) -> ModelSource:
         max_size=model.max_size,
         loras=_loras(settings),
         embeddings=_small_files(settings.engine.embeddings_dir),
+        ip_adapter=model.ip_adapter,
+        image_encoder=model.image_encoder,
     )
 
 

@@ -201,6 +201,12 @@ class Model(Section):
         None, description="Sampler by the name people know; otherwise read from the model."
     )
     max_size: int | None = Field(None, ge=8, le=16384, description="Longest side it may paint, in pixels.")
+    ip_adapter: Folder | None = Field(
+        None, description="IP-Adapter (.safetensors) for --sref, --cref, --oref and blends by what is seen."
+    )
+    image_encoder: Folder | None = Field(
+        None, description="Folder of its image encoder; otherwise image_encoder beside it or in the model."
+    )
     negative_prompt: str | None = Field(None, description="Always added to what --no takes out.")
     aliases: Names = Field(
         (), description='Other names for --model, such as "6.1"; one named niji paints what asks for --niji.'
@@ -312,6 +318,19 @@ class Safety(Section):
     )
 
 
+class Segmentation(Section):
+    """What finds "the sky" in a picture, for Vary (Region). Without it, regions are numbered fields."""
+
+    path: Folder | None = Field(
+        None, description="Folder of a CLIPSeg model as transformers saves it, with model.safetensors."
+    )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path(cls, path: object) -> object:
+        return None if path == "" else path
+
+
 class Web(Section):
     """A small web server for monitoring: /healthz, /readyz, /metrics."""
 
@@ -343,6 +362,7 @@ class Settings(Section):
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
     safety: Safety = Safety()
+    segmentation: Segmentation = Segmentation()
     web: Web = Web()
     log: Log = Log()
 

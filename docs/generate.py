@@ -44,6 +44,8 @@ SAMPLES = {
     "models.guidance_scale": "7.5",
     "models.sampler": '"dpm++ 2m"',
     "models.max_size": "1024",
+    "models.ip_adapter": '"/models/ip-adapter/ip-adapter_sd15.safetensors"',
+    "models.image_encoder": '"/models/ip-adapter/image_encoder"',
     "models.negative_prompt": '"blurry"',
     "models.aliases": '["1.5", "6"]',
     "models.prefix": '"masterpiece"',
@@ -164,8 +166,8 @@ def config() -> str:
 `tessera run --config config.toml`. Without a file everything has the default below. `config.example.toml`
 holds all keys to begin with. Each key can be set by the environment, which wins: `TESSERA_<SECTION>__<KEY>`,
 so `TESSERA_QUOTA__DAY=50`, `TESSERA_MODELS__SD15__PATH=/models/sd15`; also {short}.
-Lists are written `a,b` or as in TOML, tables as in TOML, true and false also `1` and `0`. `SD_1_5` stands for a section
-that the file calls `SD-1.5`. Relative folders begin at the folder the command runs in. Faults are
+Lists are written `a,b` or as in TOML, tables as in TOML, true and false also `1` and `0`. `SD_1_5` stands for
+a section that the file calls `SD-1.5`. Relative folders begin at the folder the command runs in. Faults are
 reported all at once, with key and line or variable.
 
 {parts}"""

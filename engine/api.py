@@ -177,6 +177,8 @@ class ModelInfo:
     """Honours ``InitImage.mask``."""
     references: tuple[ReferenceKind, ...] = ()
     """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    unfit_references: str = ""
+    """Why the IP-Adapter that is configured for it is not used."""
     blend: bool = False
     """Honours ``GenerationSpec.blend``, with an IP-Adapter or without."""
     prompt_weights: bool = False
@@ -274,6 +276,15 @@ class Engine(Protocol):
 
     def estimate(self, spec: GenerationSpec) -> float:
         """Expected device seconds of the job alone, learned from what ran before."""
+
+    def segmentation(self) -> str | None:
+        """Why :meth:`segment` cannot be used, as a sentence; None where it can."""
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """A grey PNG of the picture's size, white where ``text`` names what is there; EngineError if nowhere.
+
+        The same picture and text give the same mask.
+        """
 
     def health(self) -> EngineHealth:
         """Never blocks."""

@@ -142,7 +142,8 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"{info.name} cannot paint a picture larger in a second pass."
     for kind in dict.fromkeys(reference.kind for reference in spec.references):
         if kind not in info.references:
-            yield f"{info.name} has no adapter for {kind} references; leave them out."
+            reason = f": {info.unfit_references}" if info.unfit_references else "; leave them out"
+            yield f"{info.name} has no adapter for {kind} references{reason}."
 
 
 def _loras(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:

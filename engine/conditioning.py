@@ -20,7 +20,7 @@ class Conditioning:
     mask: torch.Tensor | None = None
     """(B, L), true where a token counts; None where all of them do."""
     extra: Mapping[str, torch.Tensor] = field(default_factory=lambda: _NOTHING)
-    """(B, ...) pooled text, sizes, embedded guidance ...: of one shape for all rows."""
+    """(B, ...) pooled text, sizes, embedded guidance, references ...: zeros where a row has less."""
 
     @property
     def rows(self) -> int:
@@ -51,7 +51,9 @@ class Conditioning:
 
 
 def stack(parts: Sequence[Conditioning]) -> Conditioning:
-    """The rows of all ``parts``; shorter texts are filled up with zeros that the mask leaves out."""
+    """The rows of all ``parts``; shorter texts are filled up with zeros that the mask leaves out, and so is
+    what only some rows have beside them.
+    """
     if len(parts) == 1:
         return parts[0]
     longest = max(part.text.shape[1] for part in parts)
@@ -59,8 +61,23 @@ def stack(parts: Sequence[Conditioning]) -> Conditioning:
     return Conditioning(
         torch.cat([pad(part.text, (0, 0, 0, longest - part.text.shape[1])) for part in parts]),
         None if whole else torch.cat([_mask(part, longest) for part in parts]),
-        {name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
+        {name: _beside(parts, name) for name in dict.fromkeys(name for part in parts for name in part.extra)},
     )
+
+
+def _beside(parts: Sequence[Conditioning], name: str) -> torch.Tensor:
+    """(B, ...) of all parts, filled up along the first dimension behind the rows."""
+    there = [part.extra[name] for part in parts if name in part.extra]
+    if len(there) == len(parts) and len({tensor.shape[1:] for tensor in there}) == 1:
+        return torch.cat(there)
+    longest, rest = max(tensor.shape[1] for tensor in there), there[0].shape[2:]
+    whole = there[0].new_zeros((sum(part.rows for part in parts), longest, *rest))
+    begin = 0
+    for part in parts:
+        if (tensor := part.extra.get(name)) is not None:
+            whole[begin : begin + part.rows, : tensor.shape[1]] = tensor
+        begin += part.rows
+    return whole
 
 
 def _mask(part: Conditioning, length: int) -> torch.Tensor:

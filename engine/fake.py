@@ -30,7 +30,8 @@ from engine.api import (
 )
 from engine.checks import check_spec
 from engine.images import grid, jpeg
-from engine.masks import mixed, read_mask, read_picture, restored, softened
+from engine.masks import mixed, read_mask, read_picture, restored, size_of, softened
+from engine.segment import UNSET, encoded
 
 SKETCH = ModelInfo(
     name="sketch",
@@ -75,7 +76,9 @@ class FakeEngine:
 
     ``failures`` maps a word to the error that strikes jobs whose prompt contains it. ``pause`` is awaited
     between ticks (a real sleep for a demo, an event in a test). ``seconds_per_step`` is what a picture
-    is said to cost. ``submitted`` and ``cancelled`` record what the bot asked for.
+    is said to cost. ``segments`` maps what can be named in any picture to its box (left, top, right, bottom
+    as shares of the sides); None has no segmentation at all. ``submitted`` and ``cancelled`` record what the
+    bot asked for.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class FakeEngine:
         failures: Mapping[str, Failure] | None = None,
         pause: Callable[[], Awaitable[None]] | None = None,
         seconds_per_step: float = 0.01,
+        segments: Mapping[str, tuple[float, float, float, float]] | None = None,
     ) -> None:
         self._models = dict(models or {SKETCH.name: SKETCH})
         self._manual = manual
@@ -93,6 +97,7 @@ class FakeEngine:
         self._struck: dict[str, int] = {}
         self._pause = pause or _yield
         self._seconds_per_step = seconds_per_step
+        self._segments = segments
         self._runs: dict[str, _Run] = {}
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._work = asyncio.Event()
@@ -147,6 +152,20 @@ class FakeEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """``steps x pictures x seconds_per_step``."""
         return spec.steps * self._cost_of_step(spec)
+
+    def segmentation(self) -> str | None:
+        """The real engine's sentence where nothing can be named."""
+        return UNSET if self._segments is None else None
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """The box that ``segments`` has for this text."""
+        size, box = size_of(picture) or (1, 1), (self._segments or {}).get(text)
+        if box is None:
+            raise EngineError(f"I do not see {text!r} in this picture; name something else")
+        corners = [round(share * side) for share, side in zip(box, (*size, *size), strict=True)]
+        mask = Image.new("L", size, 0)
+        mask.paste(255, (corners[0], corners[1], corners[2], corners[3]))
+        return encoded(mask)
 
     def health(self) -> EngineHealth:
         """``running`` counts the jobs that began, ``waiting`` the others."""

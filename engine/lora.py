@@ -48,7 +48,7 @@ def sorted_out(
 
 def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | None:
     """Why a LoRA does not fit a denoiser with the layers ``own`` (by name, dots as underscores), or None."""
-    shapes = _shapes(file)
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
     takes = dict(_taken(shapes))
@@ -68,7 +68,7 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
 
 def embedding_misfit(file: Path, widths: Sequence[int]) -> str | None:
     """Why a textual inversion does not fit text encoders of the hidden sizes ``widths``, or None."""
-    shapes = _shapes(file)
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
     found = [shape[-1] for _, shape in sorted(shapes.items(), key=_place) if shape]
@@ -96,7 +96,7 @@ def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
 def _modules(folder: Path) -> dict[str, tuple[int, ...]]:
     own: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        shapes = _shapes(file)
+        shapes = shapes_of(file)
         if not isinstance(shapes, str):
             own |= {
                 key.removesuffix(".weight").replace(".", "_"): shape
@@ -114,8 +114,8 @@ def _cross_attention(folder: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]] | str:
-    """Shapes of a file's tensors, or why it is not read."""
+def shapes_of(file: Path) -> dict[str, tuple[int, ...]] | str:
+    """Shapes of a safetensors file's tensors by its header, or why it is not read."""
     if file.suffix.lower() in PICKLES:
         return f"{file.name} is a pickle, which is never loaded; convert it to safetensors"
     try:

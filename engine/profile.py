@@ -2,13 +2,14 @@
 
 A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
 ``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
-``sampler``, ``guidance_rescale``, ``upscaler`` and ``latent_rgb``. What the operator configured goes before
-it.
+``sampler``, ``guidance_rescale``, ``true_cfg_scale``, ``upscaler`` and ``latent_rgb``. What the operator
+configured goes before it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +17,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.api import ModelInfo, ModelUnavailable
+from engine.api import ModelInfo, ModelUnavailable, ReferenceKind
+from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
-from engine.samplers import DEFAULT, name_of, prediction_of, samplers_for
+from engine.samplers import DEFAULT, FLOW, name_of, prediction_of, samplers_for
 
+log = logging.getLogger(__name__)
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
 """The model that comes with the package."""
+TRUE_CFG_SCALE = 2.0
+"""Mild: it comes on top of the guidance that such a model has learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class ModelSource:
     """LoRA files by name; those that fit the model are offered with it."""
     embeddings: tuple[tuple[str, Path], ...] = ()
     """Textual inversions by the word that calls them."""
+    ip_adapter: Path | None = None
+    """IP-Adapter file for reference pictures."""
+    image_encoder: Path | None = None
+    """Folder of its image encoder; None looks beside the file and in the model's folder."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
@@ -63,8 +72,12 @@ class Profile:
     latent_rgb: tuple[tuple[float, ...], ...] | None
     loras: Mapping[str, Path]
     """Those that fit."""
+    adapter: AdapterFiles | None
+    """For reference pictures, where there is one that fits."""
     variant: str | None
     """``fp16`` when only files of that variant are there."""
+    true_cfg_scale: float = TRUE_CFG_SCALE
+    """Of negative prompts, where ``guidance_scale`` is embedded and means something else."""
     pipeline: str = ""
     """The pipeline class that the folder names."""
     guidance_rescale: float = 0.0
@@ -93,23 +106,49 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
     settings = source.path / "scheduler" / "scheduler_config.json"
     scheduler = _json(settings) if family.native or settings.exists() else {}
     loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
+    adapter, misfit = _adapter(source, family)
     info = (_info if family.native else _stock_info)(source, family, own, scheduler)
     return Profile(
         source=source,
         family=family,
-        info=replace(info, loras=tuple(loras), unfit_loras=unfit),
+        info=replace(
+            info,
+            loras=tuple(loras),
+            unfit_loras=unfit,
+            references=tuple(ReferenceKind) if adapter else (),
+            blend=info.image_to_image or adapter is not None,
+            unfit_references=misfit or "",
+        ),
         scheduler=scheduler,
         upscaler=str(own.get("upscaler", "animevideov3")),
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
+        adapter=adapter,
         variant="fp16" if "fp16" in variants else None,
+        true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
         pipeline=architecture,
         guidance_rescale=_share(own, "guidance_rescale"),
     )
 
 
+def _adapter(source: ModelSource, family: Family) -> tuple[AdapterFiles | None, str | None]:
+    """The configured IP-Adapter, or why it is not used."""
+    if source.ip_adapter is None:
+        return None, None
+    if not family.references:
+        return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
+    encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
+    files = AdapterFiles(source.ip_adapter, encoder)
+    misfit = adapter_misfit(files, source.path / family.denoiser)
+    if misfit:
+        log.warning("model %s goes without reference pictures: %s", source.name, misfit)
+    return (None, misfit) if misfit else (files, None)
+
+
 def factor_of(vae: Mapping[str, Any]) -> int:
     """Pixels per latent along a side, from a VAE's configuration; not always 8."""
+    if vae.get("temperal_downsample") is not None:
+        return int(2 ** len(vae["temperal_downsample"]))
     stages = vae.get("block_out_channels") or vae.get("decoder_block_out_channels") or (0, 0, 0, 0)
     return int(2 ** (len(stages) - 1))
 
@@ -159,8 +198,8 @@ def _refuse_partial(root: Path, family: Family, index: Mapping[str, Any]) -> Non
     for name in family.needs:
         if not isinstance(index.get(name), list) or index[name][0] is None:
             raise ModelUnavailable(
-                f"{root / 'model_index.json'} names no {name}: it is a part of a {family.title} model (a "
-                "refiner, say) and paints nothing by itself; choose the base model."
+                f"{root / 'model_index.json'} names no {name}: it is a part of {family.title} (a refiner, "
+                "say) and paints nothing by itself; choose the base model."
             )
 
 
@@ -227,12 +266,13 @@ def _info(
 ) -> ModelInfo:
     denoiser, vae = (_json(source.path / part / "config.json") for part in (family.denoiser, "vae"))
     factor = factor_of(vae)
-    native = _size(own, "native_size", _side(denoiser.get("sample_size") or family.size // factor) * factor)
-    samplers = samplers_for(prediction_of(scheduler))
-    multiple = max(8, _size(own, "size_multiple", factor * family.patch))
-    # Guidance that is embedded in a consistency model has no negative branch.
-    embedded = denoiser.get("time_cond_proj_dim") is not None
-    steps, guidance = (4, 8.5) if embedded else (family.steps, family.guidance_scale)
+    samplers = family.samplers or samplers_for(prediction_of(scheduler))
+    patch = max(family.patch, _side(denoiser.get("patch_size") or 1))
+    multiple = max(8, _size(own, "size_multiple", factor * patch))
+    reach = _reach(denoiser) * factor * patch
+    native = _side(denoiser.get("sample_size") or family.size // factor) * factor
+    native = min(_size(own, "native_size", native), reach)
+    steps, guidance = _usual(family, denoiser)
     return ModelInfo(
         name=source.name,
         family=family.name,
@@ -240,14 +280,14 @@ def _info(
         native_size=native,
         size_multiple=multiple,
         min_size=_size(own, "min_size", max(multiple, native // 2 // multiple * multiple)),
-        max_size=_size(own, "max_size", native * 2) // multiple * multiple,
+        max_size=min(_size(own, "max_size", native * 2), reach) // multiple * multiple,
         upscale=max(1, round(_size(own, "shown_size", native) / native)),
         steps=_size(own, "steps", steps),
         max_steps=_size(own, "max_steps", 150),
         guidance_scale=float(own.get("guidance_scale", guidance)),
         sampler=_sampler(source, own, scheduler, samplers),
         samplers=samplers,
-        negative_prompt=family.negative_prompt and not embedded,
+        negative_prompt=family.negative_prompt and not _embedded(denoiser),
         image_to_image=family.image_to_image,
         inpaint=family.inpaint,
         prompt_weights=family.prompt_weights,
@@ -261,7 +301,8 @@ def _stock_info(
 ) -> ModelInfo:
     """Of a pipeline that runs as it is: its sizes are the table's, its own scheduler is the first choice."""
     native, multiple = _size(own, "native_size", family.size), _size(own, "size_multiple", family.multiple)
-    known = samplers_for(prediction_of(scheduler)) if name_of(scheduler) else ()
+    prediction = prediction_of(scheduler)
+    known = samplers_for(prediction) if name_of(scheduler) and prediction != FLOW else ()
     samplers = (DEFAULT, *known)
     return ModelInfo(
         name=source.name,
@@ -286,6 +327,26 @@ def _stock_info(
         tile=False,
         stop=False,
     )
+
+
+def _embedded(denoiser: Mapping[str, Any]) -> bool:
+    """A consistency model, whose embedded guidance has no negative branch."""
+    return denoiser.get("time_cond_proj_dim") is not None
+
+
+def _usual(family: Family, denoiser: Mapping[str, Any]) -> tuple[int, float]:
+    """Steps and guidance scale of a family, or of those of its models that were distilled to few steps."""
+    if _embedded(denoiser):
+        return 4, 8.5
+    if family.distilled is not None and not denoiser.get("guidance_embeds"):
+        return family.distilled
+    return family.steps, family.guidance_scale
+
+
+def _reach(denoiser: Mapping[str, Any]) -> int:
+    """Patches along a side that a transformer has positions for."""
+    tables = (denoiser.get("pos_embed_max_size"), *(denoiser.get("axes_lens") or ())[1:])
+    return min((int(length) for length in tables if length), default=2**16)
 
 
 def _side(sample_size: Any) -> int:

@@ -36,6 +36,7 @@ from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.queue import JobQueue
 from engine.safety import missing
+from engine.segment import Segmenter
 
 if TYPE_CHECKING:
     from engine.core import Core
@@ -90,8 +91,9 @@ class LocalEngine:
     ``bfloat16`` or ``float16``; at most ``max_rows`` images share a forward pass; ``threads`` is torch's
     number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job. ``memory`` and
     ``spare`` are bytes of models on a device and of those put aside in the machine's memory (None: what is
-    there allows); ``learned`` is the file that remembers what jobs cost. Raises ModelUnavailable when no
-    model's folder can be read; the faults of the others are in :attr:`faults`.
+    there allows); ``learned`` is the file that remembers what jobs cost; ``segmenter`` is a folder of
+    CLIPSeg, if there is one. Raises ModelUnavailable when no model's folder can be read; the faults of the
+    others are in :attr:`faults`.
     """
 
     def __init__(
@@ -108,7 +110,9 @@ class LocalEngine:
         memory: int | None = None,
         spare: int | None = None,
         learned: Path | None = None,
+        segmenter: Path | None = None,
     ) -> None:
+        self._segmenter = Segmenter(segmenter)
         self._registry = Registry(models, default, keep_models)
         if not self._registry.profiles:
             raise ModelUnavailable(" ".join(map(str, self._registry.faults.values())) or "There is no model.")
@@ -154,6 +158,7 @@ class LocalEngine:
                 await asyncio.to_thread(worker.thread.join, CLOSE_S)
                 worker.thread = None
         await asyncio.to_thread(self._estimates.save, now=True)
+        self._segmenter.close()
         self._active.clear()
         self._events.put_nowait(None)
 
@@ -189,6 +194,14 @@ class LocalEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """Device seconds of the job alone, from what like jobs took."""
         return self._estimates.expect(spec)
+
+    def segmentation(self) -> str | None:
+        """Why no region can be named, or None."""
+        return self._segmenter.fault()
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """The part of a picture that a text names, by a CPU thread of its own."""
+        return await self._segmenter.mask(picture, text)
 
     def health(self) -> EngineHealth:
         """A job runs from its Started event to its end."""

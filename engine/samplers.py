@@ -12,7 +12,7 @@ EPSILON = "epsilon"
 VELOCITY = "v_prediction"
 SAMPLE = "sample"
 FLOW = "flow_prediction"
-"""The velocity from picture to noise along a straight line."""
+"""The velocity from picture to noise (Lipman et al. 2022, arXiv:2210.02747)."""
 _ALL = frozenset({EPSILON, VELOCITY, SAMPLE})
 _NO_SAMPLE = frozenset({EPSILON, VELOCITY})
 
@@ -55,6 +55,26 @@ SAMPLERS: Mapping[str, Sampler] = {
     )
 }
 
+_SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+_FLOW_EULER = "FlowMatchEulerDiscreteScheduler"
+_FLOW_SOLVER = {"prediction_type": FLOW, "use_flow_sigmas": True}
+_FLOWS = frozenset({FLOW})
+FLOW_SAMPLERS: Mapping[str, Sampler] = {
+    sampler.name: sampler
+    for sampler in (
+        Sampler("euler", _FLOW_EULER, {}, _FLOWS),
+        Sampler("euler karras", _FLOW_EULER, _KARRAS, _FLOWS),
+        Sampler("euler exponential", _FLOW_EULER, {"use_exponential_sigmas": True}, _FLOWS),
+        Sampler("euler beta", _FLOW_EULER, {"use_beta_sigmas": True}, _FLOWS),
+        Sampler("heun", "FlowMatchHeunDiscreteScheduler", {}, _FLOWS),
+        Sampler("dpm++ 2m", _DPM, _FLOW_SOLVER, _FLOWS),
+        Sampler("dpm++ 2m sde", _DPM, {**_FLOW_SOLVER, **_SDE}, _FLOWS),
+        Sampler("unipc", "UniPCMultistepScheduler", _FLOW_SOLVER, _FLOWS),
+        Sampler("lcm", _FLOW_EULER, {"stochastic_sampling": True}, _FLOWS),
+    )
+}
+"""Those of models that were trained by flow matching; the names mean the same there."""
+
 
 def prediction_of(config: Mapping[str, Any]) -> str:
     """What a model predicts whose scheduler has this configuration."""
@@ -64,28 +84,43 @@ def prediction_of(config: Mapping[str, Any]) -> str:
 
 def samplers_for(prediction_type: str) -> tuple[str, ...]:
     """Names of the samplers that can read a model's ``prediction_type``."""
-    return tuple(name for name, sampler in SAMPLERS.items() if prediction_type in sampler.predictions)
+    table = FLOW_SAMPLERS if prediction_type == FLOW else SAMPLERS
+    return tuple(name for name, sampler in table.items() if prediction_type in sampler.predictions)
 
 
 def name_of(config: Mapping[str, Any]) -> str | None:
     """The sampler that a model's own scheduler configuration amounts to, or None when it has no name here."""
+    table = FLOW_SAMPLERS if prediction_of(config) == FLOW else SAMPLERS
     matches = [
         sampler
-        for sampler in SAMPLERS.values()
+        for sampler in table.values()
         if sampler.scheduler == config.get("_class_name")
         and all(config.get(key) == value for key, value in sampler.settings.items())
     ]
     return max(matches, key=lambda sampler: len(sampler.settings)).name if matches else None
 
 
-def build(name: str, config: Mapping[str, Any]) -> Any:
+def build(name: str, config: Mapping[str, Any], shift: float | None = None) -> Any:
     """A fresh diffusers scheduler for ``name``, on the model's own scheduler configuration.
 
-    Latents are not bounded by 1: where the configuration does not say, they are not clipped.
+    Latents are not bounded by 1: where the configuration does not say, they are not clipped. ``shift`` is
+    what shifting by size comes to, where the configuration asks for that and the scheduler knows no such.
     """
     import diffusers
 
+    if prediction_of(config) == FLOW:
+        return _flow(FLOW_SAMPLERS[name], config, shift)
     sampler = SAMPLERS[name]
     return getattr(diffusers, sampler.scheduler).from_config(
         {"clip_sample": False, **config}, **sampler.settings
     )
+
+
+def _flow(sampler: Sampler, config: Mapping[str, Any], shift: float | None) -> Any:
+    import diffusers
+
+    settings = {**dict.fromkeys(_SPACINGS, False), **sampler.settings}
+    fixed = config.get("shift", config.get("flow_shift", 1.0)) if shift is None else shift
+    if sampler.scheduler != _FLOW_EULER:
+        settings |= {"shift": fixed, "flow_shift": fixed, "use_dynamic_shifting": False}
+    return getattr(diffusers, sampler.scheduler).from_config(dict(config), **settings)

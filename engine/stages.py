@@ -15,10 +15,11 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from engine import blending
 from engine.api import EngineError, GenerationSpec, InitImage
 from engine.conditioning import Conditioning, stack
 from engine.inpainting import Kept, beside, mask_of_latents, noised
-from engine.masks import Mask, in_shape, read_mask, read_picture, restored, softened
+from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restored, softened
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
 from engine.samplers import EPSILON, FLOW, SAMPLE, prediction_of
@@ -106,6 +107,8 @@ def prepare(
     """
     if spec.init is not None and spec.init.strength == 0:
         return _as_given(family, spec, len(seeds))
+    if spec.blend and not pictures and not family.profile.adapter:
+        spec = replace(spec, init=InitImage(b"", blending.STRENGTH))
     family.wear(spec.loras)
     scheduler, timesteps = _schedule(family, spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -355,6 +358,8 @@ def _start(
     init, count = spec.init, len(generators)
     if init is None and not family.takes_mask:
         return _Start(_noise(family, spec, generators) * _first_level(scheduler))
+    if spec.blend and not pictures and init is not None:
+        return _blended(family, spec, scheduler, timesteps[:1], generators)
     pictures = tuple(pictures) or _given(spec)
     pixels = [_pixels(picture) for picture in pictures] * (count // len(pictures))
     soft = _soft_mask(spec)
@@ -379,6 +384,28 @@ def _start(
     # The stock pipeline draws the masked picture too, and leaves it: samplers that draw go on from there.
     _drawn(draws, generators)
     return _Start(begun, put_back, Kept(clean, noise, mask))
+
+
+def _blended(
+    family: ModelFamily,
+    spec: GenerationSpec,
+    scheduler: Any,
+    timestep: torch.Tensor,
+    generators: list[torch.Generator],
+) -> _Start:
+    """The pictures of ``spec.blend`` under one noise, as one."""
+    pictures = [read_picture(data, spec.width, spec.height) for data in spec.blend]
+    clean = [
+        _drawn([family.encode(_pixels(picture), spec.tile)] * len(generators), generators)
+        for picture in pictures
+    ]
+    noise = _noise(family, spec, generators)
+    begun = blending.spherical_mean([noised(scheduler, each, noise, timestep) for each in clean])
+    if not family.takes_mask:
+        return _Start(begun)
+    pixels = [_pixels(mixed(pictures))] * len(generators)
+    mask = _latent_mask(family, spec, None, begun)
+    return _Start(begun, beside=beside(family, pixels, None, mask, generators, spec.tile))
 
 
 def _latent_mask(
@@ -446,14 +473,13 @@ def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> t
 
     Its scaled input is always ``sqrt(a) x0 + sqrt(1 - a) noise`` with the model's own a(t), interpolated in
     log(a / (1 - a)) between timesteps (Karras et al. 2022, arXiv:2206.00364, table 1); in flow matching it
-    is ``(1 - s) x0 + s noise``, and the timestep says s (Lipman et al. 2022, arXiv:2210.02747).
+    is ``(1 - s) x0 + s noise`` (Lipman et al. 2022, arXiv:2210.02747).
     """
     kind = prediction_of({"_class_name": type(part.scheduler).__name__, **part.scheduler.config})
     if kind == SAMPLE:
         return prediction
     if kind == FLOW:
-        share = float(timestep) / float(part.scheduler.config.num_train_timesteps)
-        return part.latents - share * prediction
+        return part.latents - _sigma(part.scheduler, timestep).to(part.latents.device) * prediction
     scaled = _as_taken(part.scheduler, part.latents, timestep)
     signal, noise = _levels(part.scheduler, float(timestep))
     estimate: torch.Tensor = (
@@ -462,6 +488,13 @@ def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> t
         else signal * scaled - noise * prediction
     )
     return estimate
+
+
+def _sigma(scheduler: Any, timestep: torch.Tensor) -> torch.Tensor:
+    """Of the step that comes."""
+    known = [index for index in (scheduler.step_index, scheduler.begin_index) if index is not None]
+    sigma: torch.Tensor = scheduler.sigmas[known[0] if known else scheduler.index_for_timestep(timestep)]
+    return sigma
 
 
 def _levels(scheduler: Any, timestep: float) -> tuple[float, float]:

@@ -23,12 +23,14 @@ def configure(settings: Settings, *, quiet: bool = False) -> None:
     level = settings.log.level.upper()
     if quiet and level == "INFO":
         level = "WARNING"
-    token = settings.discord.token
-    secrets = [token.get_secret_value()] if token else []
+    tokens = (settings.discord.token, settings.hub.token)
+    secrets = [token.get_secret_value() for token in tokens if token]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(secrets) if settings.log.format == "json" else Lines(secrets))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("discord.client").addFilter(_is_not_about_voice)
+    # It tells every statement with its values, and a row may hold an interaction's token.
+    logging.getLogger("aiosqlite").setLevel("INFO")
     if level != "DEBUG":
         logging.getLogger("alembic").setLevel("WARNING")
     logging.captureWarnings(True)

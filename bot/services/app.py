@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from bot.config import Settings
 from bot.domain import policy
 from bot.domain.job import UNFINISHED, Job, JobStatus, Requester
+from bot.domain.sentence import say
 from bot.errors import EngineStartError, NotAllowed, UserError
 from bot.services import blackbox
 from bot.services.admission import Admission, discard_inputs
@@ -21,7 +22,7 @@ from bot.services.batches import Batches
 from bot.services.dispatcher import Dispatcher
 from bot.services.fetcher import Fetcher
 from bot.services.library import Library
-from bot.services.outbox import Outbox, exponential
+from bot.services.outbox import CANCELLED, Outbox, exponential
 from bot.services.preferences import PreferenceBook
 from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
@@ -31,7 +32,7 @@ from bot.store import jobs, library
 from bot.store.database import Database
 from engine.api import Engine, EngineError
 
-GONE = "That picture no longer exists; start anew with /imagine."
+GONE = say("That picture no longer exists; start anew with /imagine.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,8 @@ class Services:
         """Owner or admin: drop a queued or running job, quota given back; UserError when it is too late."""
         job = await self._commanded(job_id, requester, "cancel")
         lane, seconds = await self._place_of(job)
-        if not await self.recorder.end(job_id, JobStatus.CANCELLED, "Cancelled. It cost you nothing."):
-            raise UserError("It is too late to cancel this one: it is already done.")
+        if not await self.recorder.end(job_id, JobStatus.CANCELLED, CANCELLED):
+            raise UserError(say("It is too late to cancel this one: it is already done."))
         if job.status is JobStatus.QUEUED:
             self.backlog.left(lane, job.requester.user_id, seconds)
         self.dispatcher.cancel(job_id)

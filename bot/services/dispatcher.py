@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,12 @@ from PIL import Image
 from sqlalchemy import Connection
 
 from bot.config import Settings
+from bot.domain.change import Layout
 from bot.domain.job import Job, JobStatus
-from bot.errors import StoreError
+from bot.errors import StoreError, UserError
 from bot.services import specs
 from bot.services.backlog import Backlog
+from bot.services.canvas import feather
 from bot.services.library import Library
 from bot.services.progress import ProgressFeeds
 from bot.services.recorder import Recorder
@@ -257,10 +259,28 @@ class Dispatcher:
         init = None
         starts = len(files) - len(specs.reference_links(job.prompt))
         if starts > 0 and intake.strength is not None:
-            size = specs.size_of(job.prompt, model)
-            init = InitImage(await self._files.starting_picture(files[:starts], *size), intake.strength)
+            init = await self._start(job, files[:starts], specs.painted_size(job, model), intake.strength)
         lent = [await self._files.contents(file) for file in files[max(0, starts) :]]
         return specs.build(job, model, self._settings, lane=intake.lane, init=init, references=lent)
+
+    async def _start(
+        self, job: Job, files: Sequence[str], size: tuple[int, int], strength: float
+    ) -> InitImage:
+        """The picture a job begins with; what a button lays out or marks keeps the pixels that it has."""
+        change = job.change
+        if change is None or not (change.layout or change.enlarge):
+            return InitImage(await self._files.starting_picture(files, *size), strength)
+        picture = await self._files.contents(files[0])
+        if change.layout is None:
+            return InitImage(picture, strength)
+        if change.layout is Layout.NAMED:
+            mask = await self._engine.segment(picture, change.region)
+            return InitImage(picture, strength, mask, feather(size))
+        try:
+            laid = await self._files.laid_out(picture, change)
+        except UserError as error:
+            raise EngineError(str(error).rstrip(".")) from error
+        return InitImage(laid.png, strength, laid.mask, feather(size))
 
     async def _input(self, name: str) -> str:
         """The file of a picture that a job starts from, painted again if it is gone."""

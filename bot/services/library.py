@@ -21,9 +21,11 @@ from typing import ParamSpec, TypeVar
 
 from PIL import Image, ImageOps
 
+from bot.domain.change import Change
 from bot.domain.job import Job
 from bot.domain.prompt import render
-from bot.services import encoding
+from bot.services import canvas, encoding
+from bot.services.canvas import Canvas
 from bot.services.sink import Picture
 from bot.store.library import ImageRow
 from engine.api import GenerationSpec, grid
@@ -94,6 +96,14 @@ class Library:
     async def starting_picture(self, files: Sequence[str], width: int, height: int) -> bytes:
         """The files fitted to ``width`` x ``height`` and averaged, as PNG bytes; OSError when one is gone."""
         return await self._run(_blend, [self.folder / file for file in files], width, height)
+
+    async def laid_out(self, picture: bytes, change: Change) -> Canvas:
+        """The picture as a button wants it, with the mask of what is to be painted."""
+        return await self._run(canvas.laid_out, picture, change)
+
+    async def numbered(self, picture: bytes) -> bytes:
+        """A copy with numbered fields to choose from, as PNG bytes."""
+        return await self._run(canvas.numbered, picture)
 
     async def contents(self, file: str) -> bytes:
         """A file as it is; OSError when it is gone."""

@@ -33,7 +33,7 @@ from bot.domain.prompt import (
 from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
-from engine.api import GenerationSpec, InitImage, Lane, ModelInfo, Reference, ReferenceKind
+from engine.api import GenerationSpec, Hires, InitImage, Lane, ModelInfo, Reference, ReferenceKind
 
 VARIATION_STRENGTH = 0.65
 """``InitImage.strength`` of V: the layout of the picture stays, its details are painted anew."""
@@ -237,7 +237,7 @@ def build(
     ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order.
     """
     prompt = job.prompt
-    width, height = size_of(prompt, model)
+    width, height = painted_size(job, model)
     said = wording(prompt, model, settings)
     return GenerationSpec(
         job_id=job.id,
@@ -257,8 +257,28 @@ def build(
         lane=Lane(lane),
         loras=said.loras,
         references=references_of(prompt, references),
+        hires=hires_of(job),
         checks=checks_of(job.place, settings),
     )
+
+
+def hires_of(job: Job) -> Hires | None:
+    """The second pass of an upscale."""
+    change = job.change
+    return Hires(change.enlarge, change.detail) if change and change.enlarge else None
+
+
+def painted_size(job: Job, model: ModelInfo) -> tuple[int, int]:
+    """Width and height in pixels of a job's denoised pictures: a button's size, else what its flags say."""
+    if job.change is None or job.change.size is None:
+        return size_of(job.prompt, model)
+    width, height = (on_raster(side, model) for side in job.change.size)
+    return width, height
+
+
+def on_raster(side: float, model: ModelInfo) -> int:
+    """The nearest side, in pixels, that the model can paint."""
+    return _on_raster(side, model, model.min_size, model.max_size)
 
 
 def checks_of(place: Place, settings: Settings) -> tuple[str, ...]:

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from bot.domain import change as changes
 from bot.domain.job import TRANSITIONS, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, dumps, loads
+from bot.domain.sentence import loaded
 from bot.store.tables import jobs
 
 LANES = ("turbo", "fast", "relax")
@@ -211,6 +213,7 @@ def erase(connection: Connection, job_id: str) -> None:
         error=None,
         message_id=None,
         result_message_id=None,
+        change=None,
         deleted=True,
         told=True,
     )
@@ -259,6 +262,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "token": job.token,
         "token_expires_at": job.token_expires_at,
         "created_at": job.created_at,
+        "change": changes.dumps(job.change) if job.change else None,
     }
 
 
@@ -281,9 +285,10 @@ def as_job(row: Row[Any]) -> Job:
         message_id=row.message_id,
         result_message_id=row.result_message_id,
         posting_at=row.posting_at,
-        error=row.error,
+        error=None if row.error is None else loaded(row.error),
         model=row.model,
         token=row.token,
         token_expires_at=row.token_expires_at,
         gpu_seconds=row.gpu_seconds,
+        change=changes.loads(row.change) if row.change else None,
     )

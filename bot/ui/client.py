@@ -21,6 +21,7 @@ from bot.ui.desk import Desk
 from bot.ui.logins import Logins
 from bot.ui.pace import Pace
 from bot.ui.presenter import DiscordSink
+from bot.ui.translator import Translator
 from bot.ui.tree import Tree
 from bot.ui.welcome import Welcomes
 from engine.api import Engine
@@ -111,6 +112,7 @@ class TesseraClient(discord.Client):
     async def setup_hook(self) -> None:
         """Buttons on messages of any age work from here on; commands are synced if they changed."""
         self.add_dynamic_items(*BUTTONS)
+        await self.tree.set_translator(Translator())
         folder, guild_ids = Path(self.settings.data.dir), tuple(self.settings.discord.guild_ids)
         try:
             await self.tree.sync_if_changed(folder, self.application_id or 0, guild_ids)

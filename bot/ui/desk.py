@@ -13,6 +13,7 @@ import discord
 from bot.domain.custom_id import CustomId
 from bot.domain.job import Action, Job, Requester
 from bot.domain.prompt import Prompt
+from bot.domain.sentence import say
 from bot.errors import NotAllowed, PictureRefused, UserError
 from bot.services.admission import Admitted, Order, Upload
 from bot.services.app import Services
@@ -26,12 +27,12 @@ from bot.ui.welcome import Welcomes
 
 log = logging.getLogger(__name__)
 TOKEN_LIFE_S = 15 * 60
-GONE = (
+GONE = say(
     "I no longer have this job: it was deleted, or belongs to another copy of me. "
     "Use /imagine with the prompt above to paint it again."
 )
-ELSEWHERE = "This button belongs to another server; use /imagine to paint it here."
-UNFINISHED = "This job has not finished yet; press the button again when its pictures are there."
+ELSEWHERE = say("This button belongs to another server; use /imagine to paint it here.")
+UNFINISHED = say("This job has not finished yet; press the button again when its pictures are there.")
 
 
 class Desk:
@@ -68,7 +69,7 @@ class Desk:
     async def derive(self, interaction: discord.Interaction[Any], pressed: CustomId, action: Action) -> None:
         """U, V, re-roll: a job made from another one, for whoever pressed."""
         caller.require_delivery(interaction)
-        with self._presses.once(interaction.user.id, pressed):
+        with self._presses.once(interaction.user.id, pressed, interaction.id):
             message_id = await self._acknowledge(interaction)
             await self._parent(interaction, pressed)
             order = self._order(
@@ -90,6 +91,10 @@ class Desk:
         answer = await interaction.response.defer(thinking=caller.token_only(interaction))
         return answer.message_id if answer and caller.token_only(interaction) else None
 
+    def delivered(self, job: Job) -> None:
+        """A job's result is posted."""
+        self._presses.answered(job.interaction_id)
+
     async def cancel(self, interaction: discord.Interaction[Any], pressed: CustomId) -> None:
         """Ends a job of one's own; the waiting message will say so."""
         await interaction.response.defer()
@@ -102,7 +107,7 @@ class Desk:
         await self._job(interaction, pressed)
         await park(self._services.delete(pressed.job_id, self.requester(interaction)), "delete a job")
         await interaction.delete_original_response()
-        await tell(interaction, "Deleted: the pictures and what I stored of them are gone.")
+        await tell(interaction, say("Deleted: the pictures and what I stored of them are gone."))
 
     def _order(self, interaction: discord.Interaction[Any], action: Action, **details: Any) -> Order:
         """A token is stored only where the bot has no other way, so that the rows hold as few as can be."""
@@ -187,7 +192,7 @@ def upload_of(attachment: discord.Attachment) -> Upload:
             return await attachment.read()
         except discord.HTTPException as error:
             raise PictureRefused(
-                "Discord did not hand over the attached picture; please attach it again."
+                say("Discord did not hand over the attached picture; please attach it again.")
             ) from error
 
     return Upload(attachment.filename, attachment.content_type, attachment.size, read)

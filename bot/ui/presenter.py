@@ -93,6 +93,7 @@ class DiscordSink:
         """
         with _told_apart():
             message_id = await self._send_fitting(job, pictures)
+        self._client.desk.delivered(job)
         if not self._by_token(job):
             await self._drop_waiting(job)
         return message_id

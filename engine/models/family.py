@@ -22,9 +22,9 @@ class Family:
     pipelines: tuple[str, ...]
     """``_class_name`` of the folders' model_index.json; the first is the one whose pictures are matched."""
     denoiser: str = "unet"
+    """Folder of the network that denoises."""
     needs: tuple[str, ...] = ()
     """Components that a folder may lack, and that this family cannot do without."""
-    """Folder of the network that denoises."""
     patch: int = 1
     """Latents along a side that the denoiser takes as one; a picture's sides are multiples of it."""
     size: int = 512
@@ -37,6 +37,8 @@ class Family:
     inpaint: bool = False
     prompt_weights: bool = False
     loras: bool = False
+    references: bool = False
+    """Takes an IP-Adapter."""
     negative_prompt: bool = True
     tile: bool = True
     multiple: int = 8
@@ -45,8 +47,65 @@ class Family:
     """Paints one size only, the native one (stock pipelines)."""
     from_picture: str = ""
     """Pipeline class that starts from a picture (stock pipelines)."""
+    distilled: tuple[int, float] | None = None
+    """Steps and guidance scale of folders whose denoiser embeds no guidance, where others do."""
+    samplers: tuple[str, ...] = ()
+    """Those that fit the way it was trained; where empty, all that can read what it predicts."""
 
 
+def _flow(
+    name: str,
+    title: str,
+    loader: str,
+    pipelines: tuple[str, ...],
+    *,
+    steps: int,
+    guidance: float,
+    distilled: tuple[int, float] | None = None,
+    samplers: tuple[str, ...] = (),
+) -> Family:
+    """A transformer trained by flow matching, on latents of which it takes two by two."""
+    return Family(
+        name,
+        title,
+        f"engine.models.{name.replace('-', '_')}",
+        loader,
+        pipelines,
+        denoiser="transformer",
+        patch=2,
+        size=1024,
+        steps=steps,
+        guidance_scale=guidance,
+        inpaint=True,
+        loras=True,
+        tile=False,
+        distilled=distilled,
+        samplers=samplers,
+    )
+
+
+def _kinds(stem: str) -> tuple[str, ...]:
+    """Pipeline classes that share their weights."""
+    return tuple(f"{stem}{kind}Pipeline" for kind in ("", "Img2Img", "Inpaint"))
+
+
+_FLOWS = (
+    _flow(
+        "sd3", "Stable Diffusion 3.x", "StableDiffusion3", _kinds("StableDiffusion3"), steps=28, guidance=7.0
+    ),
+    _flow("flux", "FLUX.1", "Flux", _kinds("Flux"), steps=28, guidance=3.5, distilled=(4, 0.0)),
+    _flow("z-image", "Z-Image", "ZImage", _kinds("ZImage"), steps=8, guidance=0.0),
+    _flow("qwen-image", "Qwen-Image", "QwenImage", _kinds("QwenImage"), steps=50, guidance=4.0),
+    _flow(
+        "cogview4",
+        "CogView4",
+        "CogView4",
+        ("CogView4Pipeline",),
+        steps=50,
+        guidance=5.0,
+        samplers=("euler", "lcm"),
+    ),
+)
 _ALL = (
     Family(
         "sd1",
@@ -62,8 +121,10 @@ _ALL = (
         ),
         inpaint=True,
         loras=True,
+        references=True,
         prompt_weights=True,
     ),
+    *_FLOWS,
     Family(
         "sdxl",
         "SDXL",
@@ -78,6 +139,7 @@ _ALL = (
         guidance_scale=5.0,
         inpaint=True,
         loras=True,
+        references=True,
         prompt_weights=True,
         needs=("text_encoder", "text_encoder_2"),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -98,16 +99,20 @@ class LatentFamily(ABC):
         weighs = self.profile.info.prompt_weights
         return compositions(spec.prompt) if weighs else (Fragment(spec.prompt, 1.0),)
 
+    def scale(self, spec: GenerationSpec) -> float:
+        """How far beyond the positive branch the guidance goes: 1 is not at all."""
+        return spec.guidance_scale
+
     def guided(self, spec: GenerationSpec) -> bool:
         """Whether ``spec`` needs the negative branch."""
-        return spec.guidance_scale > 1
+        return self.scale(spec) > 1
 
     def guide(self, spec: GenerationSpec, branches: Sequence[torch.Tensor]) -> torch.Tensor:
         """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), towards each part of a composed
         prompt by its weight (Liu et al. 2022, arXiv:2206.01714). Without guidance, their weighted mean.
         """
         if self.guided(spec):
-            return self._pulled(spec, branches, spec.guidance_scale)
+            return self._pulled(spec, branches, self.scale(spec))
         if len(branches) == 1:
             return branches[0]
         weights = [part.weight for part in self._parts(spec)]
@@ -121,7 +126,10 @@ class LatentFamily(ABC):
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""
         scheduler = samplers.build(spec.sampler, self.profile.scheduler)
-        scheduler.set_timesteps(spec.steps, device=self.device)
+        own = scheduler.config.get("original_inference_steps") or spec.steps
+        # A consistency model's schedule has the steps that it was distilled with; a longer one is made anew.
+        options = {"original_inference_steps": spec.steps} if spec.steps > own else {}
+        scheduler.set_timesteps(spec.steps, device=self.device, **options)
         return scheduler
 
     def skipped(self, spec: GenerationSpec) -> int:
@@ -194,7 +202,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     _hush()
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
-        parts = strays(profile, dtype)
+        parts = {**strays(profile, dtype), **_absent(profile)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -219,6 +227,12 @@ def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
 
     folder = profile.source.path / "text_proj"
     return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
+
+
+def _absent(profile: Profile) -> dict[str, None]:
+    """Parts that the folder says it goes without."""
+    index = json.loads((profile.source.path / "model_index.json").read_text(encoding="utf-8"))
+    return {name: None for name, value in index.items() if value == [None, None] and name[0] != "_"}
 
 
 def _without_extras(kind: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ import numpy as np
 import torch
 from diffusers import SchedulerMixin
 from greenlet import getcurrent, greenlet
-from PIL import Image, ImageOps
+from PIL import Image
 
 from engine import samplers, stages
-from engine.api import EngineError, GenerationSpec
+from engine.api import GenerationSpec
+from engine.blending import from_mean
+from engine.masks import read_picture
 from engine.memory import is_out_of_memory
 from engine.models.base import OwnCourse, OwnWay
 from engine.models.latent import load_pipeline
@@ -57,7 +58,7 @@ class StockPipeline(OwnWay):
 
     def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> StockCourse:
         """One image after another, by the pipeline itself."""
-        return StockCourse(self, spec, tuple(seeds))
+        return StockCourse(self, from_mean(spec), tuple(seeds))
 
     def bound(self, spec: GenerationSpec) -> Any:
         """A pipeline of the job's own on the shared parts, with schedulers of its own."""
@@ -236,11 +237,8 @@ def _estimate(
 ) -> torch.Tensor | None:
     """Rough pixels that the model's answer points at; None where they cannot be shown."""
     try:
-        if hasattr(scheduler, "alphas_cumprod"):
-            state: Any = SimpleNamespace(scheduler=copy.copy(scheduler), latents=sample)
-            return family.rough(stages._estimate(state, output, timestep))
-        sigma = scheduler.sigmas[scheduler.index_for_timestep(timestep)].to(sample.device)
-        return family.rough(sample - sigma * output)
+        state: Any = SimpleNamespace(scheduler=copy.copy(scheduler), latents=sample)
+        return family.rough(stages._estimate(state, output, timestep))
     except Exception as error:
         log.debug("no preview: %s", error)
         return None
@@ -254,7 +252,7 @@ def _arguments(pipeline: Any, spec: GenerationSpec) -> dict[str, Any]:
     if spec.negative_prompt:
         given["negative_prompt"] = spec.negative_prompt
     if spec.init is not None:
-        given["image"] = _picture(spec.init.data, spec.width, spec.height)
+        given["image"] = read_picture(spec.init.data, spec.width, spec.height)
         given["strength"] = spec.init.strength
     known = _parameters(pipeline.__class__)
     if spec.steps != 2:
@@ -274,13 +272,3 @@ def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
     counts.update({name: spec.steps for name in _STEPS if name in counts})
     share = spec.init.strength if spec.init else 1.0
     return max(1, round(int(sum(counts.values())) * share)) + 1
-
-
-def _picture(data: bytes, width: int, height: int) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as opened:
-            return ImageOps.fit(opened.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-    except Exception as error:
-        raise EngineError(
-            "The picture to start from cannot be read; send it as PNG, JPEG or WebP."
-        ) from error

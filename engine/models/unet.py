@@ -12,6 +12,7 @@ from engine.conditioning import Conditioning
 from engine.models.adapters import teach
 from engine.models.clip import Tokens, tokens
 from engine.models.latent import LatentFamily
+from engine.models.references import References, attended
 from engine.models.tiling import circular
 from engine.profile import Profile
 
@@ -24,6 +25,7 @@ class UNetFamily(LatentFamily):
 
     def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(profile, device, dtype)
+        self._references = profile.adapter and References(self._denoiser, profile.adapter, device, dtype)
         self._taught = bool(profile.source.embeddings)
         teach(self.pipeline, dict(profile.source.embeddings))
 
@@ -56,12 +58,13 @@ class UNetFamily(LatentFamily):
         return share * guided * (_spread(unguided) / _spread(guided)) + (1 - share) * guided
 
     def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
-        """The guidance scale, for those UNets that take it."""
+        """The guidance scale, for those UNets that take it, and reference pictures."""
+        lent = self._references.told(spec, rows, self.guided(spec)) if self._references else {}
         if self._embedded is None:
-            return {}
+            return lent
         scale = torch.tensor(spec.guidance_scale - 1).repeat(rows)
         embedded = self.pipeline.get_guidance_scale_embedding(scale, embedding_dim=self._embedded)
-        return {GUIDANCE: embedded.to(self.device, self.dtype)}
+        return {**lent, GUIDANCE: embedded.to(self.device, self.dtype)}
 
     def denoise(
         self, latents: torch.Tensor, timesteps: torch.Tensor, cond: Conditioning, tile: bool
@@ -74,6 +77,7 @@ class UNetFamily(LatentFamily):
                 encoder_hidden_states=cond.text,
                 encoder_attention_mask=cond.mask,
                 timestep_cond=cond.extra.get(GUIDANCE),
+                cross_attention_kwargs=attended(cond),
                 added_cond_kwargs=self._added(cond),
                 return_dict=False,
             )[0]

@@ -513,6 +513,9 @@ def test_configured_logging(tessera: Tessera, capfd: pytest.CaptureFixture[str])
     logging.getLogger("x").warning("loud %s", SECRET)
     err = capfd.readouterr().err
     assert "quiet" not in err and err.endswith(f"WARNING x: loud {logs.HIDDEN}\n")
+    logs.configure(load(None, {"HF_TOKEN": SECRET}))
+    logging.getLogger("x").warning("the hub said no to %s", SECRET)
+    assert capfd.readouterr().err.endswith(f"no to {logs.HIDDEN}\n")
 
 
 def test_the_generated_pages_are_fresh() -> None:

@@ -21,22 +21,11 @@ from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.stages import Batcher, Rows
 from tests import pipelines
+from tests.engine.company import disc, encoded
 from tests.engine.specs import spec
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
-
-
-def encoded(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def disc(side: int) -> Image.Image:
-    """A mask whose edge is nowhere in line with the latents."""
-    y, x = np.mgrid[:side, :side]
-    return Image.fromarray((np.hypot(y - side * 0.45, x - side * 0.55) < side * 0.3).astype(np.uint8) * 255)
 
 
 @pytest.fixture(scope="module")

@@ -104,9 +104,11 @@ async def test_a_second_process_on_the_same_folder_says_so(discord: StandIn, tmp
 @pytest.mark.parametrize("form", ["text", "json"])
 async def test_no_secret_is_logged_at_debug_level(discord: StandIn, tmp_path: Path, form: str) -> None:
     """The bot's token, and the interactions' tokens, which let anyone answer in the bot's name."""
-    environ = {"TESSERA_LOG__LEVEL": "debug", "TESSERA_LOG__FORMAT": form}
+    environ = {"TESSERA_LOG__LEVEL": "debug", "TESSERA_LOG__FORMAT": form, "HF_TOKEN": "hub-canary"}
     async with BotProcess(discord, tmp_path, environ=environ) as bot:
         ann = discord.user("ann")
+        alone = discord.world.add_channel("", recipient=ann, closed=True)
+        await discord.slash(ann, "imagine", to=alone, prompt="where only the token reaches")
         await discord.slash(ann, "imagine", prompt="a boat")
         await discord.slash(ann, "imagine", prompt="FAIL a boat")
         [result] = await discord.wait_for(lambda: discord.results_for("a boat"))
@@ -115,11 +117,11 @@ async def test_no_secret_is_logged_at_debug_level(discord: StandIn, tmp_path: Pa
         await discord.slash(ann, "info")
         await discord.gateway.drop()
         books = Books(bot.data)
-        await discord.wait_for(lambda: books.settled(3) and discord.gateway.connected)
+        await discord.wait_for(lambda: books.settled(4) and discord.gateway.connected)
         bot.terminate()
         await bot.ended()
     assert "DEBUG" in bot.log.upper()
-    assert TOKEN not in bot.log
+    assert TOKEN not in bot.log and "hub-canary" not in bot.log
     leaked = [i.data for i in discord.world.interactions if i.token in bot.log]
     assert leaked == []
 

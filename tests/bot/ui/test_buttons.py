@@ -96,6 +96,8 @@ async def test_a_double_click_is_one_order(world: World) -> None:
     assert sorted(job.requester.user_id for job in await world.rows(JobStatus.POSTED)) == sorted(
         [world.lin.id, world.lin.id, world.max.id]
     )
+    await world.lin.click(grid, label="V1")
+    await world.result(4)
 
 
 async def test_variations_of_a_single_picture(world: World) -> None:

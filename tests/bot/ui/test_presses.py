@@ -37,3 +37,14 @@ def test_a_click_that_came_to_nothing_may_be_repeated_at_once() -> None:
         raise UserError("no credit")
     with presses.once(1, "u"):
         pass
+
+
+def test_who_has_the_result_may_press_at_once() -> None:
+    presses = Presses(Clock())
+    with presses.once(1, "v", 50), presses.once(1, "u", 51):
+        pass
+    presses.answered(50)
+    with presses.once(1, "v", 52):
+        pass
+    with pytest.raises(UserError), presses.once(1, "u", 53):
+        raise AssertionError("let in")
