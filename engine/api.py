@@ -13,6 +13,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
 
 BLEND = (2, 5)

@@ -89,11 +89,11 @@ class LocalEngine:
     ``device`` is ``auto``, ``cpu``, ``cuda`` (all there are), ``cuda:N``, ``mps`` or several with commas
     between, each of which gets a thread and models of its own; ``dtype`` is ``auto``, ``float32``,
     ``bfloat16`` or ``float16``; at most ``max_rows`` images share a forward pass; ``threads`` is torch's
-    number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job. ``memory`` and
-    ``spare`` are bytes of models on a device and of those put aside in the machine's memory (None: what is
-    there allows); ``learned`` is the file that remembers what jobs cost; ``segmenter`` is a folder of
-    CLIPSeg, if there is one. Raises ModelUnavailable when no model's folder can be read; the faults of the
-    others are in :attr:`faults`.
+    number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job; ``segmenter`` is a
+    folder of CLIPSeg, if there is one. ``memory`` and ``spare`` are bytes of models on a device and of those
+    put aside in the machine's memory (None: what is there allows); ``learned`` is the file that remembers
+    what jobs cost. Raises ModelUnavailable when no model's folder can be read; the faults of the others are
+    in :attr:`faults`.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class LocalEngine:
         preview_interval: float = 1.0,
         default: str | None = None,
         keep_models: int = 8,
+        segmenter: Path | None = None,
         memory: int | None = None,
         spare: int | None = None,
         learned: Path | None = None,
-        segmenter: Path | None = None,
     ) -> None:
         self._segmenter = Segmenter(segmenter)
         self._registry = Registry(models, default, keep_models)
@@ -157,8 +157,8 @@ class LocalEngine:
                 # A step takes less; while models load there is none to wait for, and the thread is a daemon.
                 await asyncio.to_thread(worker.thread.join, CLOSE_S)
                 worker.thread = None
-        await asyncio.to_thread(self._estimates.save, now=True)
         self._segmenter.close()
+        await asyncio.to_thread(self._estimates.save, now=True)
         self._active.clear()
         self._events.put_nowait(None)
 

@@ -40,7 +40,7 @@ def in_tiles(family: Any, on: bool) -> Iterator[None]:
     """Within the block, and only with ``on``, an autoencoder works tile by tile: in less memory, and a little
     differently where they meet.
     """
-    vae = getattr(family.pipeline, "vae", None)
+    vae: Any = getattr(family.pipeline, "vae", None)
     if not on or not hasattr(vae, "enable_tiling"):
         yield
         return
