@@ -213,8 +213,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
-            **_without_extras(kind),
-            **dict.fromkeys(parts),
+            **{**dict.fromkeys(parts), **_without_extras(kind)},
         )
         pipeline.register_modules(**parts)
         return pipeline
