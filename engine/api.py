@@ -14,6 +14,8 @@ from typing import Protocol
 from PIL import Image
 
 from engine.images import grid as grid  # previews and results are laid out alike
+from engine.samplers import sampler_choice as sampler_choice
+from engine.samplers import sampler_name as sampler_name
 
 BLEND = (2, 5)
 """Fewest and most pictures of a blend."""
@@ -117,6 +119,7 @@ class GenerationSpec:
     steps: int
     guidance_scale: float
     sampler: str
+    """One of ``ModelInfo.samplers``, in any spelling that :func:`sampler_name` understands."""
     negative_prompt: str = ""
     init: InitImage | None = None
     variation: Variation | None = None
