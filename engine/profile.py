@@ -21,7 +21,15 @@ from engine.checkpoint import found, held
 from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
-from engine.samplers import DEFAULT, FLOW, name_of, prediction_of, samplers_for
+from engine.samplers import (
+    DEFAULT,
+    FLOW,
+    name_of,
+    prediction_of,
+    sampler_choice,
+    sampler_name,
+    samplers_for,
+)
 from engine.weights import shapes_of
 
 log = logging.getLogger(__name__)
@@ -354,6 +362,7 @@ def _stock_info(
         samplers=samplers,
         negative_prompt=family.negative_prompt,
         image_to_image=family.image_to_image,
+        inpaint=family.inpaint,
         tile=False,
         stop=False,
     )
@@ -402,10 +411,11 @@ def _share(own: Mapping[str, Any], key: str) -> float:
 def _sampler(
     source: ModelSource, own: Mapping[str, Any], scheduler: Mapping[str, Any], samplers: tuple[str, ...]
 ) -> str:
-    wanted = own.get("sampler")
+    typed = own.get("sampler")
+    wanted = sampler_name(str(typed)) if typed is not None else None
     if wanted is not None and wanted not in samplers:
         raise ModelUnavailable(
-            f"Model {source.name!r} has no sampler {wanted!r}; choose one of {', '.join(samplers)}."
+            f"Model {source.name!r} has no sampler {typed!r}; choose one of {sampler_choice(samplers)}."
         )
     name = wanted or name_of(scheduler)
     return str(name) if name in samplers else samplers[0]

@@ -28,6 +28,8 @@ from engine.prompting import Fragment, compositions
 
 log = logging.getLogger(__name__)
 TEXTS_KEPT = 256
+TEXT_BYTES = 2**28
+"""On the device, for texts that are kept."""
 
 
 class LatentFamily(ABC):
@@ -73,9 +75,13 @@ class LatentFamily(ABC):
         if key not in self._texts:
             self._texts[key] = self._embed(text)
         self._texts.move_to_end(key)
-        if len(self._texts) > TEXTS_KEPT:
+        while len(self._texts) > 1 and self._texts_are_many():
             self._texts.popitem(last=False)
         return self._texts[key]
+
+    def _texts_are_many(self) -> bool:
+        """The long texts of large encoders take megabytes each."""
+        return len(self._texts) > TEXTS_KEPT or sum(text.nbytes for text in self._texts.values()) > TEXT_BYTES
 
     def wear(self, loras: Worn) -> None:
         """Put exactly these LoRAs on for the next texts and steps; EngineError for a broken one."""
@@ -205,7 +211,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     try:
         if profile.source.checkpoint:
             return load_single_file(kind, profile, dtype, _without_extras(kind))
-        parts = {**strays(profile, dtype), **_absent(profile)}
+        parts = {**_absent(profile), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -213,7 +219,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
-            **{**dict.fromkeys(parts), **_without_extras(kind)},
+            **_without_extras(kind) | dict.fromkeys(parts),
         )
         pipeline.register_modules(**parts)
         return pipeline
