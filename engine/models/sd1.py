@@ -70,5 +70,8 @@ class StableDiffusion1(UNetFamily):
 
     def _takes_all_steps(self, spec: GenerationSpec) -> bool:
         """LatentConsistencyModelImg2ImgPipeline spreads the steps over what is left of the schedule."""
-        own = self.profile.pipeline.startswith("LatentConsistency") and spec.sampler == "lcm"
+        own = (
+            self.profile.pipeline.startswith("LatentConsistency")
+            and samplers.sampler_name(spec.sampler) == "lcm"
+        )
         return own and spec.init is not None and spec.init.mask is None

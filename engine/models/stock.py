@@ -69,7 +69,7 @@ class StockPipeline(OwnWay):
         for name, part in own.items():
             if isinstance(part, SchedulerMixin):
                 own[name] = copy.deepcopy(part)
-        if spec.sampler != DEFAULT:
+        if samplers.sampler_name(spec.sampler) != DEFAULT:
             own["scheduler"] = samplers.build(spec.sampler, self.profile.scheduler)
         pipeline = kind(**own)
         pipeline.set_progress_bar_config(disable=True)
