@@ -270,6 +270,7 @@ def build_engine(settings: Settings) -> Engine:
         preview_interval=settings.engine.preview_interval,
         default=settings.engine.default_model,
         segmenter=settings.segmentation.path,
+        captioner=settings.captioning.path,
     )
     for name, fault in engine.faults.items():
         if name == settings.engine.default_model:
