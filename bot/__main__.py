@@ -303,11 +303,13 @@ def _source(settings: Settings, name: str) -> ModelSource:
     return ModelSource(
         name=name,
         path=settings.folder_of(name),
+        config=model.config,
         hub=model.hub,
         description=model.description or None,
         native_size=model.native_size,
         steps=model.steps,
         guidance_scale=model.guidance_scale,
+        guidance_rescale=model.guidance_rescale,
         sampler=model.sampler,
         max_size=model.max_size,
         loras=_loras(settings),

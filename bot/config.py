@@ -161,7 +161,7 @@ class Hub(Section):
 
 
 class Model(Section):
-    """A model of one's own, in diffusers' folder format; its name in the brackets is what --model takes."""
+    """A model of one's own, a folder or one .safetensors file; its name in brackets is what --model takes."""
 
     hub: str | None = Field(
         None,
@@ -177,8 +177,13 @@ class Model(Section):
     path: Folder | None = Field(
         None,
         validate_default=True,
-        description="Folder with model_index.json. May be left out beside `hub`: it is models/<name> in the "
-        "data folder then.",
+        description="Folder with model_index.json, or one .safetensors file with everything. May be left out "
+        "beside `hub`: it is models/<name> in the data folder then.",
+    )
+    config: Folder | None = Field(
+        None,
+        description="Folder with model_index.json for a `path` that is one file; otherwise looked for beside "
+        "it, in a folder of the file's name, in config, or right there.",
     )
     mirrors: Annotated[tuple[Mirror, ...], Field(strict=False)] = Field(
         (), description="Mirrors of this model, in place of [hub] mirrors."
@@ -199,6 +204,9 @@ class Model(Section):
     steps: int | None = Field(None, ge=1, le=150, description="Steps when a prompt does not say.")
     guidance_scale: float | None = Field(
         None, ge=0, le=100, description="How strongly the prompt pulls (classifier-free guidance)."
+    )
+    guidance_rescale: float | None = Field(
+        None, ge=0, le=1, description="For models whose noise schedule ends in pure noise: 0.7 is usual."
     )
     sampler: str | None = Field(
         None, description="Sampler by the name people know; otherwise read from the model."
@@ -236,7 +244,7 @@ class Model(Section):
     @classmethod
     def _somewhere(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is None and info.data.get("hub", "") is None:
-            raise ValueError("is missing; give the model's folder, or hub and revision to pull it")
+            raise ValueError("is missing; give the model's folder or file, or hub and revision to pull it")
         return path
 
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
+from engine.samplers import sampler_choice as sampler_choice
+from engine.samplers import sampler_name as sampler_name
 
 BLEND = (2, 5)
 """Fewest and most pictures of a blend."""
@@ -118,6 +120,7 @@ class GenerationSpec:
     steps: int
     guidance_scale: float
     sampler: str
+    """One of ``ModelInfo.samplers``, in any spelling that :func:`sampler_name` understands."""
     negative_prompt: str = ""
     init: InitImage | None = None
     variation: Variation | None = None

@@ -57,7 +57,7 @@ _OPEN_CLIP = (
 
 
 def single_file(folder: Path, file: Path, config: Path | None = None) -> Path:
-    """The weights of ``folder`` as ``file``; all but the weights goes to ``config`` (beside it, unless said)."""
+    """The weights of ``folder`` as ``file``; all the rest goes to ``config``, beside it unless said."""
     large = "XL" in (folder / "model_index.json").read_text()
     kind: Any = StableDiffusionXLPipeline if large else StableDiffusionPipeline
     pipeline = kind.from_pretrained(folder, low_cpu_mem_usage=False)

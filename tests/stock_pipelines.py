@@ -417,6 +417,27 @@ def kandinsky22(path: Path) -> tuple[Any, int]:
     return pipeline, 64
 
 
+def kandinsky3(path: Path) -> tuple[Any, int]:
+    """T5 and a UNet of its own, without a prior."""
+    unet = diffusers.Kandinsky3UNet(
+        in_channels=4,
+        time_embedding_dim=8,
+        groups=2,
+        attention_head_dim=4,
+        layers_per_block=3,
+        block_out_channels=(8, 16),
+        cross_attention_dim=8,
+        encoder_hid_dim=WIDTH,
+    ).eval()
+    scheduler = diffusers.DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, steps_offset=1, beta_schedule="squaredcos_cap_v2"
+    )
+    pipeline = diffusers.Kandinsky3Pipeline(
+        **_t5(), unet=unet, scheduler=scheduler, movq=_vq(width=32, norm_type="spatial")
+    )
+    return pipeline, 64
+
+
 def unclip(path: Path) -> tuple[Any, int]:
     """A prior, a decoder in pixels and two networks that enlarge; a scheduler for each."""
     from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
@@ -552,6 +573,7 @@ BUILDERS: Mapping[str, Callable[[Path], tuple[Any, int]]] = {
     "sana-sprint": sana_sprint,
     "flux2-klein": flux2_klein,
     "kandinsky22": kandinsky22,
+    "kandinsky3": kandinsky3,
     "unclip": unclip,
     "amused": amused,
     "if": deepfloyd,
