@@ -273,6 +273,7 @@ def build_engine(settings: Settings) -> Engine:
         spare=_bytes(settings.engine.aside_gb if settings.engine.aside_gb >= 0 else None),
         learned=settings.data.dir / "costs.json",
         segmenter=settings.segmentation.path,
+        captioner=settings.captioning.path,
     )
     for name, fault in engine.faults.items():
         if name == settings.engine.default_model:

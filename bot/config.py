@@ -350,6 +350,15 @@ class Safety(Section):
     )
 
 
+class Captioning(Section):
+    """What puts a picture into words, for /describe. Without it, only colours, light and shape are told."""
+
+    path: Folder | None = Field(
+        None,
+        description="Folder of a BLIP, GIT or ViT-GPT2 model as transformers saves it (model.safetensors).",
+    )
+
+
 class Segmentation(Section):
     """What finds "the sky" in a picture, for Vary (Region). Without it, regions are numbered fields."""
 
@@ -394,6 +403,7 @@ class Settings(Section):
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
     safety: Safety = Safety()
+    captioning: Captioning = Captioning()
     segmentation: Segmentation = Segmentation()
     web: Web = Web()
     log: Log = Log()

@@ -87,7 +87,8 @@ class Services:
     @property
     def describer(self) -> Describer:
         """Prompts for pictures."""
-        return Describer(self.settings, self.engine.models, None)
+        caption = None if self.engine.captioning() else self.engine.caption
+        return Describer(self.settings, self.engine.models, caption)
 
     @property
     def privacy(self) -> Privacy:
