@@ -84,6 +84,9 @@ class Discord(Section):
         (),
         description="Roles that may set quotas and delete any picture, beside administrators.",
     )
+    report_channel_id: Snowflake | None = Field(
+        None, description="Channel that is told of reported pictures; without one they are in the log."
+    )
 
     @field_validator("token")
     @classmethod

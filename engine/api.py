@@ -13,6 +13,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
 from engine.samplers import sampler_choice as sampler_choice
 from engine.samplers import sampler_name as sampler_name
@@ -249,6 +250,8 @@ class EngineHealth:
     waiting: int
     stalled_for: float
     alive: bool
+    devices: int = 1
+    """How many paint at the same time."""
 
 
 class Engine(Protocol):

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import logging
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from engine.api import ModelInfo, ModelUnavailable, ReferenceKind
+from engine.checkpoint import found, held
 from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
@@ -30,6 +30,7 @@ from engine.samplers import (
     sampler_name,
     samplers_for,
 )
+from engine.weights import shapes_of
 
 log = logging.getLogger(__name__)
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
@@ -44,6 +45,7 @@ class ModelSource:
 
     name: str
     path: Path
+    """A diffusers folder, or one .safetensors file with everything."""
     description: str | None = None
     native_size: int | None = None
     steps: int | None = None
@@ -60,6 +62,10 @@ class ModelSource:
     """IP-Adapter file for reference pictures."""
     image_encoder: Path | None = None
     """Folder of its image encoder; None looks beside the file and in the model's folder."""
+    config: Path | None = None
+    """Folder with the configuration of a single file; None looks beside it."""
+    checkpoint: Path | None = None
+    """The single file, once ``path`` is the folder of its configuration."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
@@ -88,6 +94,8 @@ class Profile:
     """Of negative prompts, where ``guidance_scale`` is embedded and means something else."""
     pipeline: str = ""
     """The pipeline class that the folder names."""
+    held: frozenset[str] = frozenset()
+    """Components whose weights are in ``source.checkpoint``."""
     guidance_rescale: float = 0.0
     """In [0, 1]: how far guided predictions are brought back to the spread of unguided ones."""
 
@@ -97,6 +105,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
 
     ``families`` maps the pipeline classes that can be loaded to their family.
     """
+    source = _settled(source)
     index = _index(source)
     architecture = str(index.get("_class_name"))
     if architecture not in families:
@@ -107,14 +116,17 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         )
     family = families[architecture]
     _refuse_partial(source.path, family, index)
-    folders = _components(source.path, index)
-    variants = {_whole(folder) for folder in folders if (folder / "config.json").exists()}
+    inside = _held(source, family)
+    folders = [folder for folder in _components(source.path, index) if folder.name not in inside]
+    variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
     own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
     own = {**own, **source.overrides()}
     settings = source.path / "scheduler" / "scheduler_config.json"
     scheduler = _json(settings) if family.native or settings.exists() else {}
-    loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
-    adapter, misfit = _adapter(source, family)
+    denoiser = source.path / family.denoiser
+    weights = [source.checkpoint] if source.checkpoint else sorted(denoiser.glob("*.safetensors"))
+    loras, unfit = sorted_out(source.loras if family.loras else (), denoiser, weights)
+    adapter, misfit = _adapter(source, family, weights)
     info = (_info if family.native else _stock_info)(source, family, own, scheduler)
     return Profile(
         source=source,
@@ -135,11 +147,14 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         variant="fp16" if "fp16" in variants else None,
         true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
         pipeline=architecture,
+        held=inside,
         guidance_rescale=_share(own, "guidance_rescale"),
     )
 
 
-def _adapter(source: ModelSource, family: Family) -> tuple[AdapterFiles | None, str | None]:
+def _adapter(
+    source: ModelSource, family: Family, weights: Sequence[Path]
+) -> tuple[AdapterFiles | None, str | None]:
     """The configured IP-Adapter, or why it is not used."""
     if source.ip_adapter is None:
         return None, None
@@ -147,7 +162,7 @@ def _adapter(source: ModelSource, family: Family) -> tuple[AdapterFiles | None, 
         return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
     encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
     files = AdapterFiles(source.ip_adapter, encoder)
-    misfit = adapter_misfit(files, source.path / family.denoiser)
+    misfit = adapter_misfit(files, weights)
     if misfit:
         log.warning("model %s goes without reference pictures: %s", source.name, misfit)
     return (None, misfit) if misfit else (files, None)
@@ -175,6 +190,17 @@ def trusted(library: object) -> bool:
     named = isinstance(library, str) and library.isidentifier()
     inside = [Path(place) / "pipelines" / deep for place in places for deep in ("", "deprecated")]
     return named and any((folder / str(library)).is_dir() for folder in inside)
+
+
+def _settled(source: ModelSource) -> ModelSource:
+    folder, checkpoint = found(source.path, source.config)
+    return replace(source, path=folder, checkpoint=checkpoint)
+
+
+def _held(source: ModelSource, family: Family) -> frozenset[str]:
+    if source.checkpoint is None:
+        return frozenset()
+    return held(source.checkpoint, family.name, family.title, family.denoiser, source.path)
 
 
 def _index(source: ModelSource) -> dict[str, Any]:
@@ -228,7 +254,7 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     return folders
 
 
-def _whole(folder: Path) -> str:
+def _whole(folder: Path, source: ModelSource) -> str:
     """Check every safetensors file of a component to its last byte; ``""`` or the variant that is there."""
     files = sorted(folder.glob("*.safetensors"))
     plain = [file for file in files if ".fp16" not in file.name]
@@ -237,10 +263,13 @@ def _whole(folder: Path) -> str:
         raise ModelUnavailable(
             f"{pickled} is a pickle, which is never loaded; convert the model to safetensors."
             if pickled
+            else f"{source.checkpoint} holds no {folder.name}, and {folder} has no .safetensors file; "
+            "copy one there."
+            if source.checkpoint
             else f"{folder} has no .safetensors file; copy the model's folder again."
         )
     for file in (*_shards(folder), *(plain or files)):
-        _check_safetensors(file)
+        shapes_of(file)
     return "" if plain else "fp16"
 
 
@@ -248,25 +277,6 @@ def _shards(folder: Path) -> Iterator[Path]:
     for index in folder.glob("*.safetensors.index.json"):
         for name in sorted(set(_json(index).get("weight_map", {}).values())):
             yield folder / str(name)
-
-
-def _check_safetensors(path: Path) -> None:
-    """Header and length agree; format: https://huggingface.co/docs/safetensors."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else None
-    except FileNotFoundError:
-        raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
-    except (OSError, struct.error, ValueError):
-        header = None
-    if not isinstance(header, dict):
-        raise ModelUnavailable(f"{path} is not a whole safetensors file; copy it again.")
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        raise ModelUnavailable(f"{path} is cut short: {size:,} of {expected:,} bytes; copy it again.")
 
 
 def _info(

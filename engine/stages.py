@@ -29,6 +29,10 @@ FLAT = 2
 """Span of values, of 255, up to which a frame counts as empty."""
 
 
+class BrokenFrame(EngineError):
+    """What a model painted is no picture: NaN, or one colour all over."""
+
+
 @dataclass(slots=True)
 class Rows:
     """Images of one job that step together: latents (n, C, h, w), a scheduler and generators of their own."""
@@ -289,10 +293,10 @@ def _put_back(part: Rows, images: list[Image.Image]) -> list[Image.Image]:
 def checked_pictures(pixels: torch.Tensor) -> list[Image.Image]:
     """RGB pictures of (n, 3, H, W) in [0, 1]; EngineError when a frame holds NaN or one colour only."""
     if not bool(torch.isfinite(pixels).all()):
-        raise EngineError("The model returned no numbers for this picture; try another seed or fewer flags.")
+        raise BrokenFrame("The model returned no numbers for this picture; try another seed or fewer flags.")
     images = to_pictures(pixels)
     if any(_span(image) <= FLAT for image in images):
-        raise EngineError("The model painted an empty frame; try another seed or another prompt.")
+        raise BrokenFrame("The model painted an empty frame; try another seed or another prompt.")
     return images
 
 

@@ -17,13 +17,17 @@ from bot.domain.sentence import say
 from bot.errors import EngineStartError, NotAllowed, UserError
 from bot.services import blackbox
 from bot.services.admission import Admission, discard_inputs
+from bot.services.adoption import Adoption, Remains
 from bot.services.backlog import Backlog
 from bot.services.batches import Batches
+from bot.services.describer import Describer
 from bot.services.dispatcher import Dispatcher
 from bot.services.fetcher import Fetcher
+from bot.services.history import History
 from bot.services.library import Library
 from bot.services.outbox import CANCELLED, Outbox, exponential
 from bot.services.preferences import PreferenceBook
+from bot.services.privacy import Privacy
 from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
 from bot.services.recorder import Recorder
@@ -60,6 +64,7 @@ class Services:
     quotas: Quotas
     feeds: ProgressFeeds
     backlog: Backlog
+    fetcher: Fetcher
     drained: asyncio.Event
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     loading: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,6 +74,25 @@ class Services:
     def batches(self) -> Batches:
         """Orders of several jobs at once."""
         return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
+
+    async def adopt(self, job_id: str, remains: Remains) -> Job | None:
+        """A job whose row is gone, from what its message still shows; None where that tells nothing."""
+        return await Adoption(self.database, self.library).adopt(job_id, remains)
+
+    @property
+    def history(self) -> History:
+        """What was painted, found again."""
+        return History(self.database, self.library)
+
+    @property
+    def describer(self) -> Describer:
+        """Prompts for pictures."""
+        return Describer(self.settings, self.engine.models, None)
+
+    @property
+    def privacy(self) -> Privacy:
+        """What is stored of users."""
+        return Privacy(self.database, self.library, self.cancel, self.quotas.clock)
 
     @property
     def preferences(self) -> PreferenceBook:
@@ -145,6 +169,14 @@ class Services:
     async def job_of_message(self, message_id: int) -> Job | None:
         """The job whose result this message is, or None."""
         return await self.database.read(lambda connection: jobs.find_message(connection, message_id))
+
+    async def job_of_any_message(self, message_id: int) -> Job | None:
+        """The job whose result or waiting message this is, or None."""
+
+        def seek(connection: Connection) -> Job | None:
+            return jobs.find_message(connection, message_id) or jobs.find_waiting(connection, message_id)
+
+        return await self.database.read(seek)
 
     async def pictures(self, job_id: str) -> tuple[Picture, ...]:
         """The stored pictures by index; files that are gone are left out."""
@@ -275,6 +307,7 @@ async def _wire(
         quotas=quotas,
         feeds=feeds,
         backlog=backlog,
+        fetcher=reading,
         drained=_set_event(),
     )
 

@@ -261,7 +261,11 @@ class Dispatcher:
         if starts > 0 and intake.strength is not None:
             init = await self._start(job, files[:starts], specs.painted_size(job, model), intake.strength)
         lent = [await self._files.contents(file) for file in files[max(0, starts) :]]
-        return specs.build(job, model, self._settings, lane=intake.lane, init=init, references=lent)
+        mixed = files[:starts] if starts > 0 and specs.blends(job) else []
+        blend = [await self._files.contents(file) for file in mixed]
+        return specs.build(
+            job, model, self._settings, lane=intake.lane, init=init, references=lent, blend=blend
+        )
 
     async def _start(
         self, job: Job, files: Sequence[str], size: tuple[int, int], strength: float

@@ -88,23 +88,30 @@ class Fetcher:
 
     async def link(self, url: str) -> bytes:
         """Fetch a picture by its http(s) address, following up to three redirects by hand."""
+        return await self.decoded(await self.fetch(url), quoted(url))
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes at an address, within the limits, unread: for the text that a picture may hold."""
         try:
             async with asyncio.timeout(TIMEOUT.total), self._session() as session:
-                data = await self._follow(session, url)
+                return await self._follow(session, url)
         except Forbidden:
             raise _private(url) from None
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             raise self._unreachable(url, error) from error
-        return await self._decoded(data, quoted(url))
 
     async def upload(self, upload: Upload) -> bytes:
         """Read and check an attachment."""
+        return await self.decoded(await self.receive(upload), quoted(upload.name))
+
+    async def receive(self, upload: Upload) -> bytes:
+        """An attachment's bytes, within the limits, unread."""
         if upload.size > self._limit:
             raise self._too_large(quoted(upload.name))
         data = await upload.read()
         if len(data) > self._limit:
             raise self._too_large(quoted(upload.name))
-        return await self._decoded(data, quoted(upload.name))
+        return data
 
     def close(self) -> None:
         """Wait for the picture being read."""
@@ -181,7 +188,8 @@ class Fetcher:
                 raise self._too_large(quoted(url))
         return bytes(data)
 
-    async def _decoded(self, data: bytes, name: str) -> bytes:
+    async def decoded(self, data: bytes, name: str) -> bytes:
+        """Strangers' bytes as a plain PNG without any text; ``name`` stands in the sentence of a refusal."""
         try:
             return await self._cleaned(data)
         except TooManyPixels:

@@ -13,7 +13,7 @@ import threading
 import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import ParamSpec, TypeVar
 
 from PIL import Image, ImageOps
 
+from bot.domain import change as changes
 from bot.domain.change import Change
 from bot.domain.job import Job
 from bot.domain.prompt import render
@@ -105,6 +106,12 @@ class Library:
         """A copy with numbered fields to choose from, as PNG bytes."""
         return await self._run(canvas.numbered, picture)
 
+    async def adopt(
+        self, job: Job, pictures: Sequence[Image.Image], texts: Sequence[Mapping[str, str]]
+    ) -> tuple[ImageRow, ...]:
+        """Keep pictures that a message still had, with their texts, as those of ``job``, by its seeds."""
+        return await self._run(self._adopt, job, tuple(pictures), tuple(texts))
+
     async def contents(self, file: str) -> bytes:
         """A file as it is; OSError when it is gone."""
         return await self._run((self.folder / file).read_bytes)
@@ -145,6 +152,19 @@ class Library:
             digest = hashlib.sha256(data).hexdigest()
             rows.append(
                 ImageRow(uuid.uuid4().hex, job.id, index, file, spec.seeds[index], *picture.size, digest)
+            )
+        return tuple(rows)
+
+    def _adopt(
+        self, job: Job, pictures: tuple[Image.Image, ...], texts: tuple[Mapping[str, str], ...]
+    ) -> tuple[ImageRow, ...]:
+        rows = []
+        for index, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+            data, file = encoding.png(picture, text), _file(index, job.id)
+            self._write(file, data)
+            digest = hashlib.sha256(data).hexdigest()
+            rows.append(
+                ImageRow(uuid.uuid4().hex, job.id, index, file, job.seeds[index], *picture.size, digest)
             )
         return tuple(rows)
 
@@ -220,8 +240,10 @@ def _text(job: Job, spec: GenerationSpec, index: int) -> dict[str, str]:
         "index": index,
         "prompt": render(job.prompt),
         "seed": spec.seeds[index],
+        "seeds": list(job.seeds),
         "parent": job.parent_id,
         "parent_index": job.index,
+        "change": json.loads(changes.dumps(job.change)) if job.change else None,
         "model": spec.model,
         "ai_generated": True,
     }

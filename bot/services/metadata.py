@@ -27,6 +27,8 @@ LARGEST_TEXT = 1_000_000
 _USER_COMMENT = 0x9286
 _DESCRIPTION = 0x010E
 _EXIF = 0x8769
+KEYS = ("tessera", "parameters", "UserComment", "ImageDescription", "prompt", "workflow", "Comment")
+"""Chunks that are looked at."""
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _Facts = dict[str, Any]
 
@@ -47,9 +49,13 @@ def read(data: bytes, *, models: tuple[str, ...] = ()) -> Found | None:
 
     ``models`` are names that ``--model`` may take; others are left out of the prompt.
     """
-    texts = _texts(data)
+    return of_texts(texts(data), models=models)
+
+
+def of_texts(found: Mapping[str, str], *, models: tuple[str, ...] = ()) -> Found | None:
+    """As :func:`read`, of text chunks by name."""
     for source, reader in _READERS:
-        facts = reader(texts)
+        facts = reader(found)
         if facts and (prompt := _prompt(facts, models)):
             seed = prompt.get("seed")
             model = printable(str(facts.get("model") or ""))[:100]
@@ -57,11 +63,11 @@ def read(data: bytes, *, models: tuple[str, ...] = ()) -> Found | None:
     return None
 
 
-def _texts(data: bytes) -> dict[str, str]:
+def texts(data: bytes) -> dict[str, str]:
     """Text chunks by name; ``UserComment`` of EXIF. Pillow bounds what compressed chunks may grow to."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            texts = {str(key): str(value) for key, value in picture.info.items() if isinstance(value, str)}
+            found = {str(key): str(value) for key, value in picture.info.items() if isinstance(value, str)}
             exif = picture.getexif()
             comment = exif.get_ifd(_EXIF).get(_USER_COMMENT)
             described = exif.get(_DESCRIPTION)
@@ -69,10 +75,10 @@ def _texts(data: bytes) -> dict[str, str]:
         # Pillow raises what its plugins raise, down to struct.error; a picture that says nothing is no fault.
         return {}
     if comment:
-        texts.setdefault("UserComment", _decoded(comment))
+        found.setdefault("UserComment", _decoded(comment))
     if isinstance(described, str):
-        texts.setdefault("ImageDescription", described)
-    return {key: value for key, value in texts.items() if len(value) <= LARGEST_TEXT}
+        found.setdefault("ImageDescription", described)
+    return {key: value for key, value in found.items() if len(value) <= LARGEST_TEXT}
 
 
 def _decoded(comment: object) -> str:

@@ -16,7 +16,7 @@ from itertools import product
 from bot import config
 from bot.config import Settings
 from bot.domain import weights
-from bot.domain.job import Action, Job, Place
+from bot.domain.job import PAINTS_FROM, Action, Job, Place
 from bot.domain.preferences import Preferences
 from bot.domain.prompt import (
     REFERENCES,
@@ -34,6 +34,7 @@ from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
 from engine.api import (
+    BLEND,
     GenerationSpec,
     Hires,
     InitImage,
@@ -223,9 +224,14 @@ def count_of(prompt: Prompt) -> int:
     return int(prompt.number("n"))
 
 
+def blends(job: Job) -> bool:
+    """Whether the job mixes its pictures instead of starting from them; a variation starts from a result."""
+    return bool(job.prompt.get("blend")) and job.action not in PAINTS_FROM
+
+
 def uses_pictures(prompt: Prompt) -> bool:
     """Whether image prompts count at all: ``--iw 0`` follows the text alone."""
-    return prompt.number("iw") > 0
+    return prompt.number("iw") > 0 or bool(prompt.get("blend"))
 
 
 def input_strength(prompt: Prompt, action: Action) -> float:
@@ -241,10 +247,12 @@ def build(
     lane: str = "fast",
     init: InitImage | None = None,
     references: Sequence[bytes] = (),
+    blend: Sequence[bytes] = (),
 ) -> GenerationSpec:
     """The spec of a job: a function of its row, so that what is gone can be made again.
 
-    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order.
+    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order; ``blend`` those
+    of ``job.prompt.images`` where the job ``blends``.
     """
     prompt = job.prompt
     width, height = painted_size(job, model)
@@ -267,6 +275,7 @@ def build(
         lane=Lane(lane),
         loras=said.loras,
         references=references_of(prompt, references),
+        blend=tuple(blend),
         hires=hires_of(job),
         checks=checks_of(job.place, settings),
     )
@@ -497,6 +506,24 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
         if lora not in model.loras:
             yield _no_lora(lora, model)
     yield from _unknown_preset(prompt, model, settings)
+    yield from _bad_blend(prompt, model)
+
+
+def _bad_blend(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
+    if not prompt.get("blend"):
+        return
+    if not model.blend:
+        yield say(
+            "The model {model} cannot blend pictures; choose another `--model`.", model=quoted(model.name)
+        )
+    least, most = BLEND
+    if not least <= len(prompt.images) <= most:
+        yield say(
+            "`--blend` mixes {least} to {most} pictures in front of the text, and here are {count}.",
+            least=least,
+            most=most,
+            count=len(prompt.images),
+        )
 
 
 def _no_lora(lora: str, model: ModelInfo) -> Sentence:

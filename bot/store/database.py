@@ -84,6 +84,16 @@ class Database:
         """Write a consistent copy of the database while it is in use; StoreError when it cannot be."""
         await asyncio.to_thread(schema.backup, self.path, target)
 
+    async def checkpoint(self) -> None:
+        """Fold the WAL back into the file, so that what was deleted is nowhere any more."""
+        async with self._turn:
+            self._refuse_closed()
+            async with self._writer.connect() as connection:
+                raw = await connection.get_raw_connection()
+                cursor = await raw.cursor()  # type: ignore[misc]
+                await cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                await cursor.close()
+
     async def _write(self, work: Callable[[Connection], T]) -> T:
         async with self._turn:
             self._refuse_closed()

@@ -76,10 +76,25 @@ def find_interaction(connection: Connection, interaction_id: int) -> Job | None:
     return None if row is None else as_job(row)
 
 
+def known(connection: Connection, job_id: str) -> bool:
+    """Whether there ever was such a job here, deleted or not."""
+    return connection.execute(select(jobs.c.seq).where(jobs.c.id == job_id)).first() is not None
+
+
 def find_message(connection: Connection, message_id: int) -> Job | None:
     """The job whose result this message is."""
     row = connection.execute(
         select(jobs).where(jobs.c.result_message_id == message_id, jobs.c.deleted.is_(False))
+    ).first()
+    return None if row is None else as_job(row)
+
+
+def find_waiting(connection: Connection, message_id: int) -> Job | None:
+    """The unfinished job whose waiting message this is."""
+    row = connection.execute(
+        select(jobs).where(
+            jobs.c.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), jobs.c.message_id == message_id
+        )
     ).first()
     return None if row is None else as_job(row)
 

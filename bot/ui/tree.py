@@ -13,6 +13,7 @@ import discord
 from discord import app_commands
 
 from bot.ui.commands import COMMANDS
+from bot.ui.commands.menus import MENUS
 from bot.ui.funnel import answer_error
 from bot.ui.translator import Translator
 
@@ -29,7 +30,7 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
 
     def __init__(self, client: TesseraClient) -> None:
         super().__init__(client)
-        for command in COMMANDS:
+        for command in (*COMMANDS, *MENUS):
             self.add_command(command)
 
     async def on_error(
