@@ -276,12 +276,7 @@ async def _wire(
     recorder = Recorder(settings, database, files, ended=outbox.wake, clock=clock)
     await _recover(recorder, database.folder)
     await files.sweep(await database.read(library.known_files))
-    backlog = Backlog(
-        await database.read(jobs.waiting),
-        share=lambda roles: specs.share_of(roles, settings),
-        devices=lambda: engine.health().devices,
-        clock=clock,
-    )
+    backlog = await _backlog(settings, engine, database, clock)
     dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
     quotas = Quotas(settings, database, clock)
 
@@ -306,6 +301,17 @@ async def _wire(
         backlog=backlog,
         fetcher=reading,
         drained=_set_event(),
+    )
+
+
+async def _backlog(
+    settings: Settings, engine: Engine, database: Database, clock: Callable[[], float]
+) -> Backlog:
+    return Backlog(
+        await database.read(jobs.waiting),
+        share=lambda roles: specs.share_of(roles, settings),
+        devices=lambda: engine.health().devices,
+        clock=clock,
     )
 
 
