@@ -278,12 +278,11 @@ async def _wire(
     await files.sweep(await database.read(library.known_files))
     backlog = await _backlog(settings, engine, database, clock)
     dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
-    quotas = Quotas(settings, database, clock)
+    quotas, reading = Quotas(settings, database, clock), fetcher or Fetcher(settings.limits)
 
     def admitted(job: Job) -> None:
         (dispatcher if job.status is JobStatus.QUEUED else outbox).wake()
 
-    reading = fetcher or Fetcher(settings.limits)
     admission = Admission(
         settings, engine, database, files, reading, quotas, backlog, wake=admitted, clock=clock
     )
