@@ -77,6 +77,7 @@ class PromptWindow(ui.Modal):
         self.pictures = pictures
         self.prompt: ui.TextInput[PromptWindow] = ui.TextInput(
             label=translated(say("Prompt"), locale),
+            custom_id="prompt",
             style=discord.TextStyle.paragraph,
             default=text[:4000],
             max_length=4000,

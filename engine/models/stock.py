@@ -24,7 +24,7 @@ from diffusers import SchedulerMixin
 from greenlet import getcurrent, greenlet
 from PIL import Image
 
-from engine import samplers, stages
+from engine import samplers, schedulers, stages
 from engine.api import GenerationSpec
 from engine.blending import from_mean
 from engine.masks import read_picture
@@ -70,7 +70,7 @@ class StockPipeline(OwnWay):
             if isinstance(part, SchedulerMixin):
                 own[name] = copy.deepcopy(part)
         if samplers.sampler_name(spec.sampler) != DEFAULT:
-            own["scheduler"] = samplers.build(spec.sampler, self.profile.scheduler)
+            own["scheduler"] = schedulers.build(spec.sampler, self.profile.scheduler)
         pipeline = kind(**own)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from engine import samplers, stages
+from engine import samplers, schedulers, stages
 from engine.api import Hires, InitImage, InvalidSpec, Progress, Variation
 from engine.checks import check_spec
 from engine.models.latent import LatentFamily
@@ -285,6 +285,6 @@ def test_what_they_cannot_do_is_said_before(
 
 def test_samplers_are_found_by_the_scheduler_of_the_folder() -> None:
     for name in samplers.samplers_for(samplers.FLOW):
-        config = dict(samplers.build(name, {"_class_name": "FlowMatchEulerDiscreteScheduler"}).config)
+        config = dict(schedulers.build(name, {"_class_name": "FlowMatchEulerDiscreteScheduler"}).config)
         config["_class_name"] = samplers.FLOW_SAMPLERS[name].scheduler
         assert samplers.name_of(config) == name

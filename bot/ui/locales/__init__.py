@@ -21,7 +21,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {"zh": {**PROMPTS, **ANSWERS, **PANELS
 def translated(text: str, locale: str | Enum) -> str:
     """``text`` for a reader of ``locale`` (``zh-CN``); itself where it is no sentence of ours, or English."""
     table = TABLES.get(str(locale).partition("-")[0])
-    return text if table is None or not isinstance(text, Sentence) else _said(text, table)
+    return str(text) if table is None or not isinstance(text, Sentence) else _said(text, table)
 
 
 def _said(sentence: Sentence, table: Mapping[str, str]) -> str:
