@@ -119,11 +119,9 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
     index = _index(source)
     family = _family(source, index, families)
     inside = _held(source, family)
-    folders = [folder for folder in _components(source.path, index) if folder.name not in inside]
-    variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
+    variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
     own = _own(source)
-    settings = source.path / "scheduler" / "scheduler_config.json"
-    scheduler = _json(settings) if family.native or settings.exists() else {}
+    scheduler = _scheduler(source, family)
     denoiser = source.path / family.denoiser
     weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
     loras, unfit = sorted_out(source.loras if family.loras else (), denoiser, weights)
@@ -145,7 +143,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
         adapter=adapter,
-        variant="fp16" if "fp16" in variants else None,
+        variant=variant,
         true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
         pipeline=str(index["_class_name"]),
         held=inside,
@@ -191,6 +189,17 @@ def trusted(library: object) -> bool:
     named = isinstance(library, str) and library.isidentifier()
     inside = [Path(place) / "pipelines" / deep for place in places for deep in ("", "deprecated")]
     return named and any((folder / str(library)).is_dir() for folder in inside)
+
+
+def _variant(source: ModelSource, folders: Sequence[Path]) -> str | None:
+    """Every file of the components checked; ``fp16`` when one of them has that variant only."""
+    variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
+    return "fp16" if "fp16" in variants else None
+
+
+def _scheduler(source: ModelSource, family: Family) -> dict[str, Any]:
+    settings = source.path / "scheduler" / "scheduler_config.json"
+    return _json(settings) if family.native or settings.exists() else {}
 
 
 def _own(source: ModelSource) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from bot.config import Limits, Quota
 from bot.domain.job import JobStatus
+from bot.errors import StoreError
 from bot.ui.history import result_of
 from tests.bot.ui.test_echo import HOSTILE, assert_harmless
 from tests.bot.ui.world import World, button, labels, playing
@@ -226,6 +228,24 @@ async def test_unexpected_errors_become_an_apology_with_a_reference(
     errors = world.env.errors
     assert [type(error.original) for error in errors] == [RuntimeError]
     world.forgive(RuntimeError)
+
+
+@pytest.mark.parametrize(
+    "error", [StoreError("The disk of /srv/data is full."), OSError(errno.ENOSPC, "full")]
+)
+async def test_a_full_disk_is_told_and_takes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Without the operator's paths."""
+
+    async def full(_: object) -> None:
+        raise error
+
+    world.forgive(type(error))
+    monkeypatch.setattr(type(world.services.admission), "admit", lambda *_: full(None))
+    (told,) = (await world.imagine("a cat")).followups
+    assert told.ephemeral and "My disk is full or cannot be written" in told.content
+    assert "nothing was taken" in told.content and "a cat" in told.content and "/srv" not in told.content
 
 
 async def test_posted_jobs_are_posted(world: World) -> None:
