@@ -69,6 +69,9 @@ def test_no_custom_id_fits_two_buttons() -> None:
 
 
 async def test_a_waiting_job_can_be_cancelled() -> None:
-    """One red button."""
+    """One red button, beside the one that explains the prompt."""
     (row,) = waiting_view("ab" * 16).to_components()
-    assert [(button["label"], button["style"]) for button in row["components"]] == [("Cancel", 4)]
+    assert [(button["label"], button["style"]) for button in row["components"]] == [
+        ("Cancel", 4),
+        ("Explain", 2),
+    ]
