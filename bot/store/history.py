@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from bot.domain.job import Job, JobStatus
 from bot.store.jobs import as_job
-from bot.store.tables import images, jobs
+from bot.store.tables import favourites, images, jobs
 
 _DELIVERED = (JobStatus.RENDERED, JobStatus.POSTING, JobStatus.POSTED)
 
@@ -93,8 +93,6 @@ def _conditions(user_id: int, wanted: Filter) -> list[ColumnElement[bool]]:
 
 def _favourite(user_id: int) -> ColumnElement[bool]:
     """Whether any picture of the job is one of the user's favourites."""
-    from bot.store.tables import favourites  # type: ignore[attr-defined]
-
     return exists().where(
         images.c.job_id == jobs.c.id,
         favourites.c.image_id == images.c.id,
