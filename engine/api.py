@@ -15,6 +15,8 @@ from PIL import Image
 
 from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
+from engine.samplers import sampler_choice as sampler_choice
+from engine.samplers import sampler_name as sampler_name
 
 BLEND = (2, 5)
 """Fewest and most pictures of a blend."""
@@ -118,6 +120,7 @@ class GenerationSpec:
     steps: int
     guidance_scale: float
     sampler: str
+    """One of ``ModelInfo.samplers``, in any spelling that :func:`sampler_name` understands."""
     negative_prompt: str = ""
     init: InitImage | None = None
     variation: Variation | None = None
@@ -247,6 +250,8 @@ class EngineHealth:
     waiting: int
     stalled_for: float
     alive: bool
+    devices: int = 1
+    """How many paint at the same time."""
 
 
 class Engine(Protocol):
@@ -275,6 +280,15 @@ class Engine(Protocol):
 
     def estimate(self, spec: GenerationSpec) -> float:
         """Expected device seconds of the job alone, learned from what ran before."""
+
+    def captioning(self) -> str | None:
+        """Why :meth:`caption` cannot be used, as a sentence; None where it can."""
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """Up to ``count`` different texts that say what an encoded picture shows, the likeliest first.
+
+        EngineError says why there is none.
+        """
 
     def segmentation(self) -> str | None:
         """Why :meth:`segment` cannot be used, as a sentence; None where it can."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from engine.api import BLEND, GenerationSpec, InvalidSpec, ModelInfo
 from engine.masks import size_of
+from engine.samplers import sampler_choice, sampler_name
 
 MAX_SEED = 2**32
 MAX_GUIDANCE = 100.0
@@ -66,8 +67,8 @@ def _guidance(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
 
 
 def _sampler(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
-    if spec.sampler not in info.samplers:
-        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {_listed(info.samplers)}."
+    if sampler_name(spec.sampler) not in info.samplers:
+        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {sampler_choice(info.samplers)}."
 
 
 def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:

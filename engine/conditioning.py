@@ -27,6 +27,11 @@ class Conditioning:
         """B."""
         return self.text.shape[0]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.text.nbytes + sum(tensor.nbytes for tensor in self.extra.values())
+
     def repeat(self, times: int) -> Conditioning:
         """Each row ``times`` times, neighbours of each other: (B * times) rows."""
         mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.lora import Shapes, shapes_of
+from engine.lora import shapes_of
+from engine.weights import Shapes
 
 _TOLD = "leave ip_adapter out, or choose another"
 
@@ -28,12 +29,12 @@ def encoder_beside(weights: Path, model: Path) -> Path:
     return next((place for place in places if place.is_dir()), places[0])
 
 
-def adapter_misfit(files: AdapterFiles, denoiser: Path) -> str | None:
-    """Why an adapter does not fit the model whose UNet lies in ``denoiser``, or cannot be used; else None."""
+def adapter_misfit(files: AdapterFiles, weights: Sequence[Path]) -> str | None:
+    """Why an adapter does not fit the model whose UNet is in ``weights``, or cannot be used; else None."""
     shapes = shapes_of(files.weights)
     if isinstance(shapes, str):
         return shapes
-    own = [shapes_of(file) for file in sorted(denoiser.glob("*.safetensors"))]
+    own = [shapes_of(file) for file in weights]
     layers: Shapes = {key: shape for part in own if not isinstance(part, str) for key, shape in part.items()}
     return next(_misfits(files, shapes, layers), None)
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-Shapes = Mapping[str, tuple[int, ...]]
-_DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\.down)(?:\.[a-z0-9_]+)?\.weight")
+from engine.weights import PICKLES, Shapes
+
+_DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\d?\.down)(?:\.[a-z0-9_]+)?\.weight")
 _DENOISER = re.compile(
     r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
 )
+_BLOCK = re.compile(r"(?:single_)?transformer_blocks_\d")
+"""Of transformers, several of which name a layer alike; LoRAs for them are not renamed on the way."""
+_FLUX = re.compile(r"(double|single)_blocks_(\d+)_(?:img_attn_qkv|processor_qkv|linear1)")
 _TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
 EMBEDDING_KEYS = ("clip_l", "clip_g")
 """Of a textual inversion for two text encoders, in the encoders' order."""
-PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin"})
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -30,15 +33,17 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 
 def sorted_out(
-    files: Iterable[tuple[str, Path]], model: Path, denoiser: str
+    files: Iterable[tuple[str, Path]], denoiser: Path, weights: Sequence[Path]
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """LoRAs by name that fit the model's folder, and of the others the reason why not."""
+    """LoRAs by name that fit the denoiser whose configuration lies in a folder and whose layers are in files,
+    and of the others the reason why not.
+    """
     fit: dict[str, Path] = {}
     unfit: dict[str, str] = {}
     own: Shapes | None = None
     for name, file in files:
-        own = _modules(model / denoiser) if own is None else own
-        reason = lora_misfit(file, own, _cross_attention(model / denoiser))
+        own = _modules(weights) if own is None else own
+        reason = lora_misfit(file, own, _cross_attention(denoiser))
         if reason is None:
             fit[name] = file
         else:
@@ -51,7 +56,7 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
     shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
-    takes = dict(_taken(shapes))
+    takes = {_renamed(module, own): size for module, size in _taken(shapes)}
     if not takes:
         return f"{file.name} holds no LoRA"
     shared = [module for module in takes if module in own]
@@ -61,9 +66,21 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
             f"{file.name} was made for another kind of model: "
             f"its {wrong} takes {takes[wrong]} values, and this model's {own[wrong][1]}"
         )
+    strange = next((name for name in takes if _BLOCK.match(name) and name not in own), None)
+    if strange:
+        return f"{file.name} was made for another kind of model: its {strange} is not in this one"
     if shared or cross_attention in {size for name, size in takes.items() if name.endswith("attn2_to_k")}:
         return None
     return f"{file.name} was made for another kind of model: none of its layers is in this one"
+
+
+def _renamed(module: str, own: Shapes) -> str:
+    """A layer of FLUX by the name that its makers gave it, as one of diffusers' that takes as many values."""
+    found = _FLUX.fullmatch(module)
+    if not found:
+        return module
+    ours = f"{'' if found[1] == 'double' else 'single_'}transformer_blocks_{found[2]}_attn_to_q"
+    return ours if ours in own else module
 
 
 def embedding_misfit(file: Path, widths: Sequence[int]) -> str | None:
@@ -93,13 +110,19 @@ def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
             yield _DENOISER.sub("", found["module"]).replace(".", "_"), shape[1]
 
 
-def _modules(folder: Path) -> dict[str, tuple[int, ...]]:
+def is_lora(shapes: Shapes) -> bool:
+    """Whether a file with these tensors is one."""
+    return any(_DOWN.fullmatch(key) for key in shapes)
+
+
+def _modules(weights: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """Layers by name; those of a single file have the names of the layout that it is in."""
     own: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in weights:
         shapes = shapes_of(file)
         if not isinstance(shapes, str):
             own |= {
-                key.removesuffix(".weight").replace(".", "_"): shape
+                _DENOISER.sub("", key.removeprefix("model.")).removesuffix(".weight").replace(".", "_"): shape
                 for key, shape in shapes.items()
                 if len(shape) >= 2
             }

@@ -10,18 +10,27 @@ from __future__ import annotations
 
 import json
 import logging
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from engine.api import ModelInfo, ModelUnavailable, ReferenceKind
+from engine.checkpoint import found, held
 from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
-from engine.samplers import DEFAULT, FLOW, name_of, prediction_of, samplers_for
+from engine.samplers import (
+    DEFAULT,
+    FLOW,
+    name_of,
+    prediction_of,
+    sampler_choice,
+    sampler_name,
+    samplers_for,
+)
+from engine.weights import shapes_of
 
 log = logging.getLogger(__name__)
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
@@ -36,10 +45,12 @@ class ModelSource:
 
     name: str
     path: Path
+    """A diffusers folder, or one .safetensors file with everything."""
     description: str | None = None
     native_size: int | None = None
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_rescale: float | None = None
     sampler: str | None = None
     max_size: int | None = None
     hub: str | None = None
@@ -52,10 +63,22 @@ class ModelSource:
     """IP-Adapter file for reference pictures."""
     image_encoder: Path | None = None
     """Folder of its image encoder; None looks beside the file and in the model's folder."""
+    config: Path | None = None
+    """Folder with the configuration of a single file; None looks beside it."""
+    checkpoint: Path | None = None
+    """The single file, once ``path`` is the folder of its configuration."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
-        keys = ("description", "native_size", "steps", "guidance_scale", "sampler", "max_size")
+        keys = (
+            "description",
+            "native_size",
+            "steps",
+            "guidance_scale",
+            "guidance_rescale",
+            "sampler",
+            "max_size",
+        )
         return {key: value for key in keys if (value := getattr(self, key)) not in (None, "")}
 
 
@@ -80,6 +103,8 @@ class Profile:
     """Of negative prompts, where ``guidance_scale`` is embedded and means something else."""
     pipeline: str = ""
     """The pipeline class that the folder names."""
+    held: frozenset[str] = frozenset()
+    """Components whose weights are in ``source.checkpoint``."""
     guidance_rescale: float = 0.0
     """In [0, 1]: how far guided predictions are brought back to the spread of unguided ones."""
 
@@ -89,24 +114,18 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
 
     ``families`` maps the pipeline classes that can be loaded to their family.
     """
+    folder, checkpoint = found(source.path, source.config)
+    source = replace(source, path=folder, checkpoint=checkpoint)
     index = _index(source)
-    architecture = str(index.get("_class_name"))
-    if architecture not in families:
-        known = ", ".join(families)
-        raise ModelUnavailable(
-            f"{source.path / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
-            f"it runs {known}."
-        )
-    family = families[architecture]
-    _refuse_partial(source.path, family, index)
-    folders = _components(source.path, index)
-    variants = {_whole(folder) for folder in folders if (folder / "config.json").exists()}
-    own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
-    own = {**own, **source.overrides()}
-    settings = source.path / "scheduler" / "scheduler_config.json"
-    scheduler = _json(settings) if family.native or settings.exists() else {}
-    loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
-    adapter, misfit = _adapter(source, family)
+    family = _family(source, index, families)
+    inside = _held(source, family)
+    variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
+    own = _own(source)
+    scheduler = _scheduler(source, family)
+    denoiser = source.path / family.denoiser
+    weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
+    loras, unfit = sorted_out(source.loras if family.loras else (), denoiser, weights)
+    adapter, misfit = _adapter(source, family, weights)
     info = (_info if family.native else _stock_info)(source, family, own, scheduler)
     return Profile(
         source=source,
@@ -124,14 +143,17 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
         adapter=adapter,
-        variant="fp16" if "fp16" in variants else None,
+        variant=variant,
         true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
-        pipeline=architecture,
+        pipeline=str(index["_class_name"]),
+        held=inside,
         guidance_rescale=_share(own, "guidance_rescale"),
     )
 
 
-def _adapter(source: ModelSource, family: Family) -> tuple[AdapterFiles | None, str | None]:
+def _adapter(
+    source: ModelSource, family: Family, weights: Sequence[Path]
+) -> tuple[AdapterFiles | None, str | None]:
     """The configured IP-Adapter, or why it is not used."""
     if source.ip_adapter is None:
         return None, None
@@ -139,7 +161,7 @@ def _adapter(source: ModelSource, family: Family) -> tuple[AdapterFiles | None, 
         return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
     encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
     files = AdapterFiles(source.ip_adapter, encoder)
-    misfit = adapter_misfit(files, source.path / family.denoiser)
+    misfit = adapter_misfit(files, weights)
     if misfit:
         log.warning("model %s goes without reference pictures: %s", source.name, misfit)
     return (None, misfit) if misfit else (files, None)
@@ -169,6 +191,29 @@ def trusted(library: object) -> bool:
     return named and any((folder / str(library)).is_dir() for folder in inside)
 
 
+def _variant(source: ModelSource, folders: Sequence[Path]) -> str | None:
+    """Every file of the components checked; ``fp16`` when one of them has that variant only."""
+    variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
+    return "fp16" if "fp16" in variants else None
+
+
+def _scheduler(source: ModelSource, family: Family) -> dict[str, Any]:
+    settings = source.path / "scheduler" / "scheduler_config.json"
+    return _json(settings) if family.native or settings.exists() else {}
+
+
+def _own(source: ModelSource) -> dict[str, Any]:
+    """What ``tessera.json`` says, and before it the operator."""
+    described = source.path / "tessera.json"
+    return {**(_json(described) if described.exists() else {}), **source.overrides()}
+
+
+def _held(source: ModelSource, family: Family) -> frozenset[str]:
+    if source.checkpoint is None:
+        return frozenset()
+    return held(source.checkpoint, family.name, family.title, family.denoiser, source.path)
+
+
 def _index(source: ModelSource) -> dict[str, Any]:
     if source.hub is not None and not source.path.is_dir():
         raise ModelUnavailable(
@@ -193,14 +238,23 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_partial(root: Path, family: Family, index: Mapping[str, Any]) -> None:
-    """SDXL's refiner, for one, is a pipeline of the same class without its first encoder."""
+def _family(source: ModelSource, index: Mapping[str, Any], families: Mapping[str, Family]) -> Family:
+    """By the pipeline class; not for a part of a model, as SDXL's refiner is, which has no first encoder."""
+    architecture, root = str(index.get("_class_name")), source.path
+    if architecture not in families:
+        known = ", ".join(families)
+        raise ModelUnavailable(
+            f"{root / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
+            f"it runs {known}."
+        )
+    family = families[architecture]
     for name in family.needs:
         if not isinstance(index.get(name), list) or index[name][0] is None:
             raise ModelUnavailable(
                 f"{root / 'model_index.json'} names no {name}: it is a part of {family.title} (a refiner, "
                 "say) and paints nothing by itself; choose the base model."
             )
+    return family
 
 
 def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
@@ -220,7 +274,7 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     return folders
 
 
-def _whole(folder: Path) -> str:
+def _whole(folder: Path, source: ModelSource) -> str:
     """Check every safetensors file of a component to its last byte; ``""`` or the variant that is there."""
     files = sorted(folder.glob("*.safetensors"))
     plain = [file for file in files if ".fp16" not in file.name]
@@ -229,10 +283,13 @@ def _whole(folder: Path) -> str:
         raise ModelUnavailable(
             f"{pickled} is a pickle, which is never loaded; convert the model to safetensors."
             if pickled
+            else f"{source.checkpoint} holds no {folder.name}, and {folder} has no .safetensors file; "
+            "copy one there."
+            if source.checkpoint
             else f"{folder} has no .safetensors file; copy the model's folder again."
         )
     for file in (*_shards(folder), *(plain or files)):
-        _check_safetensors(file)
+        shapes_of(file)
     return "" if plain else "fp16"
 
 
@@ -240,25 +297,6 @@ def _shards(folder: Path) -> Iterator[Path]:
     for index in folder.glob("*.safetensors.index.json"):
         for name in sorted(set(_json(index).get("weight_map", {}).values())):
             yield folder / str(name)
-
-
-def _check_safetensors(path: Path) -> None:
-    """Header and length agree; format: https://huggingface.co/docs/safetensors."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else None
-    except FileNotFoundError:
-        raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
-    except (OSError, struct.error, ValueError):
-        header = None
-    if not isinstance(header, dict):
-        raise ModelUnavailable(f"{path} is not a whole safetensors file; copy it again.")
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        raise ModelUnavailable(f"{path} is cut short: {size:,} of {expected:,} bytes; copy it again.")
 
 
 def _info(
@@ -324,6 +362,7 @@ def _stock_info(
         samplers=samplers,
         negative_prompt=family.negative_prompt,
         image_to_image=family.image_to_image,
+        inpaint=family.inpaint,
         tile=False,
         stop=False,
     )
@@ -372,10 +411,11 @@ def _share(own: Mapping[str, Any], key: str) -> float:
 def _sampler(
     source: ModelSource, own: Mapping[str, Any], scheduler: Mapping[str, Any], samplers: tuple[str, ...]
 ) -> str:
-    wanted = own.get("sampler")
+    typed = own.get("sampler")
+    wanted = sampler_name(str(typed)) if typed is not None else None
     if wanted is not None and wanted not in samplers:
         raise ModelUnavailable(
-            f"Model {source.name!r} has no sampler {wanted!r}; choose one of {', '.join(samplers)}."
+            f"Model {source.name!r} has no sampler {typed!r}; choose one of {sampler_choice(samplers)}."
         )
     name = wanted or name_of(scheduler)
     return str(name) if name in samplers else samplers[0]

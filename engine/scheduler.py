@@ -135,10 +135,26 @@ class Scheduler:
         """Count the device seconds that each ticket of the last plan took against its user."""
         entries = [(self._entries[key], spent) for key, spent in seconds.items() if key in self._entries]
         for entry, spent in entries:
-            self._charge(entry, spent)
+            self.charge(entry.ticket.key, spent)
         if entries:
             rows = sum(entry.ticket.rows for entry, _ in entries)
             self._pace.learn(entries[0][0].ticket.group, rows, sum(spent for _, spent in entries))
+
+    def charge(self, key: Hashable, seconds: float) -> None:
+        """Count device seconds beside a plan's (texts, decoding); unknown keys are ignored."""
+        if (entry := self._entries.get(key)) is None:
+            return
+        ticket, owner = entry.ticket, (entry.lane, entry.ticket.user)
+        before = max(0.0, entry.spent - ticket.cost)
+        entry.spent += seconds
+        entry.account.finish += (max(0.0, entry.spent - ticket.cost) - before) / ticket.share
+        entry.slice += seconds / ticket.share
+        if entry.slice >= SLICE * self._ordinary:
+            entry.rank += entry.slice
+            entry.slice = 0.0
+        if owner in self._quiet:
+            self._quiet[owner] = self._clock()
+            self._quiet.move_to_end(owner)
 
     def _account(self, lane: int, ticket: Ticket) -> Account:
         """The user's account; who comes from idling is as far ahead as an ordinary job costs, at most."""
@@ -217,19 +233,6 @@ class Scheduler:
         entry.place, entry.rank = place, entry.account.finish
         entry.account.finish += entry.ticket.price
         self._line_up(entry)
-
-    def _charge(self, entry: Entry, seconds: float) -> None:
-        ticket, owner = entry.ticket, (entry.lane, entry.ticket.user)
-        before = max(0.0, entry.spent - ticket.cost)
-        entry.spent += seconds
-        entry.account.finish += (max(0.0, entry.spent - ticket.cost) - before) / ticket.share
-        entry.slice += seconds / ticket.share
-        if entry.slice >= SLICE * self._ordinary:
-            entry.rank += entry.slice
-            entry.slice = 0.0
-        if owner in self._quiet:
-            self._quiet[owner] = self._clock()
-            self._quiet.move_to_end(owner)
 
     def _promote(self) -> None:
         """One ticket of each user of a lower lane who has waited too long goes one lane up."""

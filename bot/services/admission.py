@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from PIL import Image
 from sqlalchemy import Connection
 
 from bot.config import Settings
@@ -20,7 +21,7 @@ from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt, quoted
 from bot.domain.sentence import say
 from bot.errors import TooManyJobs, UserError
-from bot.services import derived, specs
+from bot.services import derived, encoding, specs
 from bot.services.backlog import Backlog
 from bot.services.fetcher import Fetcher
 from bot.services.library import INPUTS, Library
@@ -36,6 +37,8 @@ from engine.api import Engine, EngineError, InitImage, ModelInfo
 TOKEN_LASTS = 12 * 60
 """Seconds that a job may be expected to take where only the 15-minute token can answer."""
 MAX_SEED = 2**32
+BLANK = encoding.png(Image.new("RGB", (8, 8)), {})
+"""Stands for a picture of a blend while its cost is estimated."""
 ORIGIN_GONE = say(
     "The picture that this one was made from was deleted, so it cannot be painted again; use Vary instead."
 )
@@ -169,8 +172,10 @@ class Admission:
         if fresh:
             reached(Step.ADMITTED, job.id)
             if job.status is JobStatus.QUEUED:
-                self._backlog.queued(draft.intake.lane, job.requester.user_id, draft.intake.expected_s)
-            admitted = self._admitted(job, fresh=True, own_s=draft.intake.expected_s, lane=draft.intake.lane)
+                share = specs.share_of(job.requester.role_ids, self._settings)
+                user, intake = job.requester.user_id, draft.intake
+                self._backlog.queued(job.id, intake.lane, user, intake.expected_s, share=share)
+            admitted = self._admitted(job, fresh=True)
             self._wake(job)
             return admitted
         return self._admitted(job, fresh=False)
@@ -183,9 +188,7 @@ class Admission:
         model = self._model(prompt, order, parent)
         job = self._derived(order, prompt, parent, model)
         starts = self._starts(order, job.prompt)
-        return self._intake(
-            order, job, model, (), derived.strength(job.prompt, order.action) if starts else None
-        )
+        return self._intake(order, job, model, (), _strength(job) if starts else None)
 
     async def _with_preferences(self, order: Order) -> Order:
         if order.preferences is not None:
@@ -246,8 +249,7 @@ class Admission:
         prompt, inputs = await self._inputs(order, prompt, parent, kept)
         job = self._derived(order, prompt, parent, model)
         starts = len(inputs) > len(specs.reference_links(prompt))
-        strength = derived.strength(prompt, order.action) if starts else None
-        return _Draft(job, self._intake(order, job, model, inputs, strength))
+        return _Draft(job, self._intake(order, job, model, inputs, _strength(job) if starts else None))
 
     async def _single(self, order: Order, prompt: Prompt, parent: _Parent) -> _Draft:
         """U: the parent's file under a name of its own, or the parent's spec with that one seed."""
@@ -372,7 +374,10 @@ class Admission:
     def _estimate(self, job: Job, model: ModelInfo, lane: str, strength: float | None) -> float:
         init = None if strength is None else InitImage(b"", strength)
         references = [b""] * len(specs.reference_links(job.prompt))
-        spec = specs.build(job, model, self._settings, lane=lane, init=init, references=references)
+        mixed = [BLANK] * len(job.prompt.images) if init is None and specs.blends(job) else []
+        spec = specs.build(
+            job, model, self._settings, lane=lane, init=init, references=references, blend=mixed
+        )
         try:
             self._engine.check(spec)
             return self._engine.estimate(spec)
@@ -380,8 +385,7 @@ class Admission:
             raise UserError(str(error)) from error
 
     def _refuse_long_waits(self, requester: Requester, lane: str, seconds: float) -> None:
-        rank = self._backlog.own(lane, requester.user_id) + 1
-        wait = self._backlog.ahead(lane, requester.user_id, rank)[1] + seconds
+        wait = self._backlog.before(lane, requester.user_id, seconds) + seconds
         if wait > TOKEN_LASTS:
             raise UserError(
                 say(
@@ -485,13 +489,16 @@ class Admission:
             return await self._files.keep_input(await self._fetcher.upload(order.uploads[int(rest)]))
         return await self._files.keep_input(await self._fetcher.link(image))
 
-    def _admitted(self, job: Job, *, fresh: bool, own_s: float = 0.0, lane: str | None = None) -> Admitted:
+    def _admitted(self, job: Job, *, fresh: bool) -> Admitted:
         if job.status is not JobStatus.QUEUED:
             return Admitted(job, 0, 0.0, fresh)
-        lane = lane or str(job.prompt.get("speed"))
-        user = job.requester.user_id
-        ahead, seconds = self._backlog.ahead(lane, user, max(1, self._backlog.own(lane, user)))
-        return Admitted(job, ahead, seconds + own_s, fresh)
+        ahead, seconds = self._backlog.ahead(job.id)
+        return Admitted(job, ahead, seconds + self._backlog.left(job.id), fresh)
+
+
+def _strength(job: Job) -> float | None:
+    """How far a job that begins with pictures leaves them; None where it mixes them."""
+    return None if specs.blends(job) else derived.strength(job.prompt, job.action)
 
 
 def discard_inputs(connection: Connection, files: Library, inputs: Iterable[str]) -> None:

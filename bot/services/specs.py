@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -16,7 +16,7 @@ from itertools import product
 from bot import config
 from bot.config import Settings
 from bot.domain import weights
-from bot.domain.job import Action, Job, Place
+from bot.domain.job import PAINTS_FROM, Action, Job, Place
 from bot.domain.preferences import Preferences
 from bot.domain.prompt import (
     REFERENCES,
@@ -33,7 +33,18 @@ from bot.domain.prompt import (
 from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
-from engine.api import GenerationSpec, Hires, InitImage, Lane, ModelInfo, Reference, ReferenceKind
+from engine.api import (
+    BLEND,
+    GenerationSpec,
+    Hires,
+    InitImage,
+    Lane,
+    ModelInfo,
+    Reference,
+    ReferenceKind,
+    sampler_choice,
+    sampler_name,
+)
 
 VARIATION_STRENGTH = 0.65
 """``InitImage.strength`` of V: the layout of the picture stays, its details are painted anew."""
@@ -213,14 +224,25 @@ def count_of(prompt: Prompt) -> int:
     return int(prompt.number("n"))
 
 
+def blends(job: Job) -> bool:
+    """Whether the job mixes its pictures instead of starting from them; a variation starts from a result."""
+    return bool(job.prompt.get("blend")) and job.action not in PAINTS_FROM
+
+
 def uses_pictures(prompt: Prompt) -> bool:
     """Whether image prompts count at all: ``--iw 0`` follows the text alone."""
-    return prompt.number("iw") > 0
+    return prompt.number("iw") > 0 or bool(prompt.get("blend"))
 
 
 def input_strength(prompt: Prompt, action: Action) -> float:
     """How far a job leaves the pictures that it starts from, in (0, 1]."""
     return VARIATION_STRENGTH if action is Action.VARIATION else round(0.6 ** prompt.number("iw"), 4)
+
+
+def share_of(role_ids: Iterable[int], settings: Settings) -> float:
+    """A user's weight among others who wait: the highest of their roles' that have one."""
+    shares = settings.limits.shares
+    return max((shares[role] for role in role_ids if role in shares), default=1.0)
 
 
 def build(
@@ -231,10 +253,12 @@ def build(
     lane: str = "fast",
     init: InitImage | None = None,
     references: Sequence[bytes] = (),
+    blend: Sequence[bytes] = (),
 ) -> GenerationSpec:
     """The spec of a job: a function of its row, so that what is gone can be made again.
 
-    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order.
+    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order; ``blend`` those
+    of ``job.prompt.images`` where the job ``blends``.
     """
     prompt = job.prompt
     width, height = painted_size(job, model)
@@ -248,15 +272,17 @@ def build(
         height=height,
         steps=steps_of(prompt, model, settings),
         guidance_scale=guidance_of(prompt, model, settings),
-        sampler=str(prompt.get("sampler") or model.sampler),
+        sampler=sampler_name(str(prompt.get("sampler") or model.sampler)),
         negative_prompt=said.negative,
         init=init,
         stop=prompt.number("stop") / 100,
         tile=bool(prompt.get("tile")),
         user=str(job.requester.user_id),
         lane=Lane(lane),
+        share=share_of(job.requester.role_ids, settings),
         loras=said.loras,
         references=references_of(prompt, references),
+        blend=tuple(blend),
         hires=hires_of(job),
         checks=checks_of(job.place, settings),
     )
@@ -476,18 +502,35 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
                 kind=KINDS[flag].value,
             )
     sampler = prompt.get("sampler")
-    if sampler is not None and sampler not in model.samplers:
-        names = ", ".join(model.samplers)
+    if sampler is not None and sampler_name(str(sampler)) not in model.samplers:
         yield say(
             "The model {model} has no sampler {sampler}; choose one of {names}.",
             model=name,
             sampler=quoted(str(sampler)),
-            names=names,
+            names=sampler_choice(model.samplers),
         )
     for lora, _ in weights.loras(prompt.text)[1]:
         if lora not in model.loras:
             yield _no_lora(lora, model)
     yield from _unknown_preset(prompt, model, settings)
+    yield from _bad_blend(prompt, model)
+
+
+def _bad_blend(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
+    if not prompt.get("blend"):
+        return
+    if not model.blend:
+        yield say(
+            "The model {model} cannot blend pictures; choose another `--model`.", model=quoted(model.name)
+        )
+    least, most = BLEND
+    if not least <= len(prompt.images) <= most:
+        yield say(
+            "`--blend` mixes {least} to {most} pictures in front of the text, and here are {count}.",
+            least=least,
+            most=most,
+            count=len(prompt.images),
+        )
 
 
 def _no_lora(lora: str, model: ModelInfo) -> Sentence:

@@ -276,8 +276,9 @@ BUTTONS: tuple[type[JobButton], ...] = (
 
 
 def waiting_view(job_id: str, locale: str = "") -> ui.View:
-    """Cancel."""
-    return rows_view([[CancelButton(CustomId(CancelButton.action, job_id), locale=locale)]])
+    """Cancel, and what was understood of the prompt."""
+    shown = (CancelButton, ExplainButton)
+    return rows_view([[button(CustomId(button.action, job_id), locale=locale) for button in shown]])
 
 
 def result_view(job: Job, used: Used = FRESH, locale: str = "") -> ui.View:

@@ -16,6 +16,7 @@ import discord
 from bot.domain.change import Change
 from bot.domain.custom_id import CustomId, encode
 from bot.domain.job import CHANGES, Action, Job, Requester
+from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt
 from bot.domain.sentence import say
 from bot.errors import NotAllowed, PictureRefused, UserError
@@ -59,9 +60,16 @@ class Desk:
         return caller.requester(interaction, tuple(self._services.settings.discord.admin_role_ids))
 
     async def imagine(
-        self, interaction: discord.Interaction[Any], prompt: Prompt, uploads: tuple[Upload, ...] = ()
+        self,
+        interaction: discord.Interaction[Any],
+        prompt: Prompt,
+        uploads: tuple[Upload, ...] = (),
+        wishes: Preferences | None = None,
     ) -> None:
-        """/imagine: the "thinking" answer becomes the waiting message."""
+        """/imagine: the "thinking" answer becomes the waiting message.
+
+        ``wishes`` take the place of the settings that the asker has.
+        """
         caller.require_delivery(interaction)
         thinking = await interaction.response.defer(thinking=True)
         order = self._order(
@@ -69,6 +77,7 @@ class Desk:
             Action.IMAGINE,
             prompt=prompt,
             uploads=uploads,
+            preferences=wishes,
             message_id=thinking.message_id if thinking else None,
         )
         with self._welcomes.expect(interaction.id) as welcome:

@@ -15,18 +15,21 @@ import diffusers
 import torch
 import transformers
 
-from engine import samplers
+from engine import schedulers
 from engine.api import GenerationSpec, ModelUnavailable
 from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
+from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
 
 log = logging.getLogger(__name__)
 TEXTS_KEPT = 256
+TEXT_BYTES = 2**28
+"""On the device, for texts that are kept."""
 
 
 class LatentFamily(ABC):
@@ -72,9 +75,13 @@ class LatentFamily(ABC):
         if key not in self._texts:
             self._texts[key] = self._embed(text)
         self._texts.move_to_end(key)
-        if len(self._texts) > TEXTS_KEPT:
+        while len(self._texts) > 1 and self._texts_are_many():
             self._texts.popitem(last=False)
         return self._texts[key]
+
+    def _texts_are_many(self) -> bool:
+        """The long texts of large encoders take megabytes each."""
+        return len(self._texts) > TEXTS_KEPT or sum(text.nbytes for text in self._texts.values()) > TEXT_BYTES
 
     def wear(self, loras: Worn) -> None:
         """Put exactly these LoRAs on for the next texts and steps; EngineError for a broken one."""
@@ -125,7 +132,7 @@ class LatentFamily(ABC):
 
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""
-        scheduler = samplers.build(spec.sampler, self.profile.scheduler)
+        scheduler = schedulers.build(spec.sampler, self.profile.scheduler)
         own = scheduler.config.get("original_inference_steps") or spec.steps
         # A consistency model's schedule has the steps that it was distilled with; a longer one is made anew.
         options = {"original_inference_steps": spec.steps} if spec.steps > own else {}
@@ -202,7 +209,9 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     _hush()
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
-        parts = {**strays(profile, dtype), **_absent(profile)}
+        if profile.source.checkpoint:
+            return load_single_file(kind, profile, dtype, _without_extras(kind))
+        parts = {**_absent(profile), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -210,13 +219,15 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
-            **_without_extras(kind),
-            **dict.fromkeys(parts),
+            **_without_extras(kind) | dict.fromkeys(parts),
         )
         pipeline.register_modules(**parts)
         return pipeline
+    except ModelUnavailable:
+        raise
     except Exception as error:
-        raise ModelUnavailable(f"{profile.source.path} cannot be loaded: {error}") from error
+        place = profile.source.checkpoint or profile.source.path
+        raise ModelUnavailable(f"{place} cannot be loaded: {error}") from error
 
 
 def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:

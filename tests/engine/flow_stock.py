@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -89,7 +90,10 @@ class FlowStock:
         kind = getattr(diffusers, f"{KINDS[model]}{task}Pipeline")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pipeline = kind.from_pretrained(self._folder(model), low_cpu_mem_usage=False)
+            folder = self._folder(model)
+            index = json.loads((folder / "model_index.json").read_text())
+            missing = {name: None for name, value in index.items() if value == [None, None]}
+            pipeline = kind.from_pretrained(folder, low_cpu_mem_usage=False, **missing)
         pipeline.set_progress_bar_config(disable=True)
         pipeline.own = dict(pipeline.scheduler.config)
         return pipeline

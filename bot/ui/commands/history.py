@@ -278,8 +278,8 @@ def _page_view(page: Page, query: Query, locale: str) -> ui.View:
     if not page.total:
         return ui.View(timeout=None)
     last = page.pages - 1
-    before = replace(query, number=max(0, query.number - 1)).encode()
-    after = replace(query, number=min(last, query.number + 1)).encode()
+    # Beyond the ends too: no two buttons of a message may carry the same, and a page beyond is the last one.
+    before, after = (replace(query, number=query.number + step).encode() for step in (-1, 1))
     options = [
         discord.SelectOption(
             label=f"{place}. {entry.job.prompt.text[:80] or entry.job.id}", value=entry.job.id
@@ -290,8 +290,8 @@ def _page_view(page: Page, query: Query, locale: str) -> ui.View:
         [
             [JobMenu("", options, placeholder=translated(say("Parameters and origin of ..."), locale))],
             [
-                PageButton(f"{before}", emoji="◀️", disabled=query.number == 0),
-                PageButton(f"{after}", emoji="▶️", disabled=query.number >= last),
+                PageButton(before, emoji="◀️", disabled=query.number == 0),
+                PageButton(after, emoji="▶️", disabled=query.number >= last),
                 ExportButton(query.encode(), translated(say("Export as ZIP"), locale)),
             ],
         ]

@@ -83,6 +83,7 @@ class ReportWindow(ui.Modal):
         self.message = message
         self.reason: ui.TextInput[ReportWindow] = ui.TextInput(
             label=translated(say("What is wrong with it?"), locale),
+            custom_id="reason",
             style=discord.TextStyle.paragraph,
             max_length=500,
             required=False,

@@ -234,6 +234,31 @@ PANELS: dict[str, str] = {
     "nothing": "免费",
     "by chance": "随机",
     "Explain": "说明",
+    "Price: {price} by {model}, {count} jobs": "费用：{price}，模型 {model}，{count} 个任务",
+    # Buttons that change a picture
+    "The picture that this one was made from was deleted, so it cannot be painted again; use Vary "
+    "instead.": "这张图的来源已删除，无法重画；请改用变体。",
+    "This picture cannot grow further that way: it would be more than four times as long as wide. Pan "
+    "the other way, or use Make Square first.": (
+        "这张图不能再往那个方向扩展：长宽比会超过四倍。请往另一方向平移，或先变方。"
+    ),
+    "A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2, or another "
+    "`--ar`.": "比例不变时缩放 1 倍没有可画的内容；请选择大于 1、不超过 2 的值，或换一个 `--ar`。",
+    "The model {model} cannot paint a picture larger in a second pass, which Upscale needs. U and Vary "
+    "work with it; or paint the prompt with another `--model` and upscale that.": (
+        "模型 {model} 不能用第二遍放大，而放大需要它。U 和变体可用；或换一个 `--model` 画好再放大。"
+    ),
+    "The model {model} cannot repaint a part of a picture, which this button needs. Vary (Subtle) and "
+    "Vary (Strong) paint all of it anew; or paint the prompt with another `--model` first.": (
+        "模型 {model} 不能重画图片的一部分，而这个按钮需要它。细微变体和强变体会重画整张；或先换一个 "
+        "`--model`。"
+    ),
+    "The model {model} cannot blend pictures; choose another `--model`.": (
+        "模型 {model} 不能融合图片；请换一个 `--model`。"
+    ),
+    "`--blend` mixes {least} to {most} pictures in front of the text, and here are {count}.": (
+        "`--blend` 融合文字前的 {least} 到 {most} 张图，而这里有 {count} 张。"
+    ),
     # Help
     "**/imagine** paints a grid of pictures, for example `/imagine a red apple --ar 3:2 --seed "
     "7`.\nUnder a grid: **U1** posts picture 1 at full size, **V1** paints variations of it, 🔄 paints "

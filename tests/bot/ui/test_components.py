@@ -118,7 +118,7 @@ async def test_labels_are_in_the_owners_language() -> None:
     words = [label for row in rows(chinese) for label in row if label.isascii()]
     assert words == []
     assert [ids(chinese), rows(english)] == [ids(english), SINGLE]
-    assert rows(waiting_view("ab" * 16, "zh-CN")) == [["取消"]]
+    assert rows(waiting_view("ab" * 16, "zh-CN")) == [["取消", "解读"]]
 
 
 def ids(view: discord.ui.View) -> list[str]:
@@ -168,6 +168,9 @@ def test_a_window_says_what_it_is_for() -> None:
 
 
 async def test_a_waiting_job_can_be_cancelled() -> None:
-    """One red button."""
+    """One red button, beside the one that explains the prompt."""
     (row,) = waiting_view("ab" * 16).to_components()
-    assert [(button["label"], button["style"]) for button in row["components"]] == [("Cancel", 4)]
+    assert [(button["label"], button["style"]) for button in row["components"]] == [
+        ("Cancel", 4),
+        ("Explain", 2),
+    ]
