@@ -32,7 +32,7 @@ from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
 from bot.services.recorder import Recorder
 from bot.services.sink import MessageSink, Picture
-from bot.store import jobs, library
+from bot.store import favourites, jobs, library
 from bot.store.database import Database
 from engine.api import Engine, EngineError
 
@@ -74,6 +74,22 @@ class Services:
     def batches(self) -> Batches:
         """Orders of several jobs at once."""
         return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
+
+    async def favourite(self, job_id: str, index: int, user_id: int) -> tuple[bool, int]:
+        """Put a picture among a user's favourites, or take it out: whether it is one, and of how many."""
+        now = self.quotas.clock()
+
+        def work(connection: Connection) -> tuple[bool, int] | None:
+            rows = [row for row in library.of_job(connection, job_id) if row.index == index]
+            if not rows:
+                return None
+            kept = favourites.toggle(connection, user_id, rows[0].id, now)
+            return kept, favourites.admirers(connection, rows[0].id)
+
+        found = await self.database.write(work)
+        if found is None:
+            raise UserError(GONE)
+        return found
 
     async def adopt(self, job_id: str, remains: Remains) -> Job | None:
         """A job whose row is gone, from what its message still shows; None where that tells nothing."""
