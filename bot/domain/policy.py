@@ -146,13 +146,12 @@ def cost(
 
 def quota_sentence(short: Bucket, price: float, unit: Unit, now: float) -> str:
     """Why a job is refused and when there is credit again, for people and as a Discord time stamp."""
-    asked = f"This job costs {amount(price, unit)}"
+    asked, until = f"This job costs {amount(price, unit)}", refills_at(short.window, now)
     if price > short.limit + EPSILON:
         return (
             f"{asked}, more than the {amount(short.limit, unit)} you have for a whole {short.window}; "
-            "ask for fewer pictures with `--n`."
+            f"ask for fewer pictures with `--n`. What is spent refills {when(until)}. Nothing was taken."
         )
-    until = refills_at(short.window, now)
     return (
         f"{asked} and you have {amount(short.left or 0, unit)} left of {amount(short.limit, unit)} "
         f"for this {short.window}; it refills {when(until)}. Nothing was taken."
