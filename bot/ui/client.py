@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +163,25 @@ async def run_bot(settings: Settings, engine: Engine, beside: Beside = nothing_b
     client.serve(services)
     try:
         async with stop_signal() as stop, beside(services, client.fault):
-            await _login(client, token.get_secret_value())
-            with blackbox.recording(services.database.folder):
-                await _serve(client, services, stop)
+            await _unless(stop, _login(client, token.get_secret_value()))
+            if not stop.is_set():
+                with blackbox.recording(services.database.folder):
+                    await _serve(client, services, stop)
     finally:
         await _close(client, services)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Do it, but let go of it as soon as asked to stop: Discord may not answer for minutes."""
+    task, asked = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+    finally:
+        for one in (task, asked):
+            one.cancel()
+        await asyncio.gather(task, asked, return_exceptions=True)
 
 
 async def _login(client: TesseraClient, token: str) -> None:

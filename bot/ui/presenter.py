@@ -43,7 +43,7 @@ PASSING = frozenset({401, 408, 425, 429})
 """Refusals that say nothing of the request: another try may be taken."""
 EARLY, LATE = timedelta(minutes=10), timedelta(hours=1)
 """Around the moment of a send, what a message may be found in: clocks differ, requests wait their turn."""
-SMALLEST_UPLOAD = 64 * 1024
+SMALLEST_UPLOAD = 2 * 1024
 """Bytes below which no smaller variant is tried."""
 PREVIEW_NAME = "preview.jpg"
 NO_MORE_MAIL = say(
