@@ -33,7 +33,7 @@ def visit(device: Device, chance: random.Random) -> tuple[list[float], list[floa
     heavy = light = 0
     coming = grid * (2 + chance.random())
     while light < VISITS or any(key[0] == "light" for key in device.left if isinstance(key, tuple)):
-        while heavy - sum(1 for key in device.ended if key[0] == "heavy") < QUEUED + 1:  # type: ignore[index]
+        while heavy - len([key for key in device.ended if key[0] == "heavy"]) < QUEUED + 1:  # type: ignore[index]
             device.submit(("heavy", heavy), "heavy")
             heavy += 1
         if light < VISITS and device.now >= coming:
@@ -59,7 +59,7 @@ def gap(seed: int) -> float:
     worst = 0.0
     for _ in range(1500):
         for user in users:
-            while sum(1 for key in device.left if key[0] == user) < 3:  # type: ignore[index]
+            while len([key for key in device.left if key[0] == user]) < 3:  # type: ignore[index]
                 rows, steps = chance.choice(shapes[user])
                 device.submit((user, counts[user]), user, rows, steps, group=chance.choice("ab"))
                 counts[user] += 1

@@ -43,7 +43,7 @@ from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
 CPU = torch.device("cpu")
-PLAIN = {"sd1": pipelines.classic, "sdxl": pipelines.xl}
+PLAIN: dict[str, Callable[[Path], Path]] = {"sd1": pipelines.classic, "sdxl": pipelines.xl}
 UNBUILT = {"flux2", "kandinsky3"}
 """Too much to build small; their siblings stand for them."""
 pytestmark = pytest.mark.filterwarnings("ignore")  # diffusers warns of its deprecated pipelines
@@ -53,8 +53,9 @@ def built(name: str, path: Path) -> Path:
     """A tiny model of a family."""
     if name in PLAIN:
         return PLAIN[name](path)
-    kind = flow_pipelines if name in flow_pipelines.BUILDERS else stock_pipelines
-    return kind.build(name, path)
+    kind: Any = flow_pipelines if name in flow_pipelines.BUILDERS else stock_pipelines
+    folder: Path = kind.build(name, path)
+    return folder
 
 
 NAMES = [
@@ -259,7 +260,12 @@ class Cells:
         rows: list[Any] = [stages.prepare(family, job, job.seeds) for job in jobs]
         seen: list[int] = []
         true = family.denoise
-        family.denoise = lambda latents, *given: seen.append(len(latents)) or true(latents, *given)
+
+        def denoise(latents: torch.Tensor, *given: Any) -> Any:
+            seen.append(len(latents))
+            return true(latents, *given)
+
+        family.denoise = denoise
         try:
             stages.Batcher().predict(rows, 16)
         finally:
