@@ -275,6 +275,7 @@ def build_engine(settings: Settings) -> Engine:
         compile=settings.engine.compile,
         compiled=settings.data.dir / "compiled",
         segmenter=settings.segmentation.path,
+        captioner=settings.captioning.path,
     )
     for name, fault in engine.faults.items():
         if name == settings.engine.default_model:
@@ -312,11 +313,13 @@ def _source(settings: Settings, name: str) -> ModelSource:
     return ModelSource(
         name=name,
         path=settings.folder_of(name),
+        config=model.config,
         hub=model.hub,
         description=model.description or None,
         native_size=model.native_size,
         steps=model.steps,
         guidance_scale=model.guidance_scale,
+        guidance_rescale=model.guidance_rescale,
         sampler=model.sampler,
         max_size=model.max_size,
         loras=_loras(settings),

@@ -30,6 +30,7 @@ from engine.api import (
     ModelUnavailable,
     Started,
 )
+from engine.captioner import Captioner
 from engine.checks import check_spec
 from engine.estimates import Estimates
 from engine.models.registry import Registry
@@ -109,13 +110,14 @@ class LocalEngine:
         default: str | None = None,
         keep_models: int = 8,
         segmenter: Path | None = None,
+        captioner: Path | None = None,
         memory: int | None = None,
         spare: int | None = None,
         learned: Path | None = None,
         compile: str = "off",
         compiled: Path | None = None,
     ) -> None:
-        self._segmenter = Segmenter(segmenter)
+        self._segmenter, self._captioner = Segmenter(segmenter), Captioner(captioner)
         self._registry = Registry(models, default, keep_models)
         self._registry.compile = compile
         self._compiled = compiled
@@ -163,6 +165,7 @@ class LocalEngine:
                 await asyncio.to_thread(worker.thread.join, CLOSE_S)
                 worker.thread = None
         self._segmenter.close()
+        self._captioner.close()
         await asyncio.to_thread(self._estimates.save, now=True)
         self._active.clear()
         self._events.put_nowait(None)
@@ -199,6 +202,14 @@ class LocalEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """Device seconds of the job alone, from what like jobs took."""
         return self._estimates.expect(spec)
+
+    def captioning(self) -> str | None:
+        """Why no picture can be put into words, or None."""
+        return self._captioner.fault()
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """What a picture shows, by a CPU thread of its own."""
+        return await self._captioner.captions(picture, count)
 
     def segmentation(self) -> str | None:
         """Why no region can be named, or None."""
