@@ -1,8 +1,8 @@
 """Writes what would drift from the code if kept by hand; ``--check`` fails when it has drifted.
 
-``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/config.md``, ``docs/cli.md``,
-``docs/models.md`` and ``config.example.toml`` from the flag table, the settings, the command line and the
-engine's registry.
+``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/commands.md``, ``docs/config.md``,
+``docs/cli.md``, ``docs/models.md`` and ``config.example.toml`` from the flag table, the commands, the settings
+and the engine's registry.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ SAMPLES = {
     "models.description": '"Photographs and paintings"',
     "models.native_size": "512",
     "models.steps": "25",
+    "models.config": '"/models/stable-diffusion-v1-5"',
     "models.guidance_scale": "7.5",
+    "models.guidance_rescale": "0.7",
     "models.sampler": '"dpm++ 2m"',
     "models.max_size": "1024",
     "models.ip_adapter": '"/models/ip-adapter/ip-adapter_sd15.safetensors"',
@@ -319,7 +321,45 @@ def cli() -> str:
     return MARK + (once + CODES + "".join(rest)).strip().replace("\n\n\n", "\n") + "\n"
 
 
+def commands() -> str:
+    """Every command on Discord in both languages, from the commands themselves."""
+    from discord import app_commands
+
+    from bot.ui.commands import COMMANDS
+    from bot.ui.commands.menus import MENUS
+    from bot.ui.locales.zh_commands import COMMANDS as ZH
+
+    rows = []
+    for command in COMMANDS:
+        leaves = command.walk_commands() if isinstance(command, app_commands.Group) else [command]
+        for leaf in leaves:
+            if isinstance(leaf, app_commands.Command):
+                names = " ".join(ZH[name] for name in leaf.qualified_name.split())
+                options = " ".join(f"`{parameter.display_name}`" for parameter in leaf.parameters)
+                told = f"{leaf.description} | {names}：{ZH[leaf.description]}"
+                rows.append(f"| `/{leaf.qualified_name}` | {options} | {told} |")
+    menus = "\n".join(f"| {menu.name} | {ZH[menu.name]} |" for menu in MENUS)
+    listed = "\n".join(rows)
+    return f"""{MARK}# Commands on Discord
+
+Only `/quota` is for admins. What is answered to one person is in that person's language.
+
+| command | options | what it does | 中文 |
+|---|---|---|---|
+{listed}
+
+Right-click on a message, Apps:
+
+| menu | 中文 |
+|---|---|
+{menus}
+
+The owner of a picture may also react: ✉️ sends it by direct message with job and seeds, ❌ cancels or deletes.
+"""
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/commands.md": commands,
     "docs/prompts.md": prompts,
     "docs/config.md": config,
     "docs/cli.md": cli,

@@ -285,6 +285,15 @@ class Engine(Protocol):
     def estimate(self, spec: GenerationSpec) -> float:
         """Expected device seconds of the job alone, learned from what ran before."""
 
+    def captioning(self) -> str | None:
+        """Why :meth:`caption` cannot be used, as a sentence; None where it can."""
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """Up to ``count`` different texts that say what an encoded picture shows, the likeliest first.
+
+        EngineError says why there is none.
+        """
+
     def segmentation(self) -> str | None:
         """Why :meth:`segment` cannot be used, as a sentence; None where it can."""
 

@@ -1,4 +1,6 @@
-"""Samplers by the names people know, each a diffusers scheduler and its settings. Torch-free until built."""
+"""Samplers by the names people know, each a diffusers scheduler and its settings. Torch-free.
+
+From here `engine.schedulers` builds them."""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {
 """How the steps are spread, by the names people write behind a sampler's, and what sets it."""
 _SIGMAS = ("karras", "exponential", "beta")
 _SPACED = (*_SIGMAS, "sgm uniform")
-_PLAIN: Mapping[str, Any] = {key: False for name in _SIGMAS for key in SCHEDULES[name]}
+PLAIN: Mapping[str, Any] = {key: False for name in _SIGMAS for key in SCHEDULES[name]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Sampler:
 
     def spread(self) -> Iterator[Sampler]:
         """Itself, and itself with each of its schedules."""
-        plain = _PLAIN if "karras" in self.schedules else {}
+        plain = PLAIN if "karras" in self.schedules else {}
         yield replace(self, settings={**self.settings, **plain}, schedules=())
         for name in self.schedules:
             settings = {**self.settings, **plain, **SCHEDULES[name]}
@@ -76,16 +78,16 @@ _BASES = (
 )
 SAMPLERS: Mapping[str, Sampler] = {each.name: each for base in _BASES for each in base.spread()}
 
-_FLOW_EULER = "FlowMatchEulerDiscreteScheduler"
+FLOW_EULER = "FlowMatchEulerDiscreteScheduler"
 _FLOW_SOLVER = {"prediction_type": FLOW, "use_flow_sigmas": True}
 _FLOWS = frozenset({FLOW})
 _FLOW_BASES = (
-    Sampler("euler", _FLOW_EULER, {}, _FLOWS, _SIGMAS),
+    Sampler("euler", FLOW_EULER, {}, _FLOWS, _SIGMAS),
     Sampler("heun", "FlowMatchHeunDiscreteScheduler", {}, _FLOWS),
-    Sampler("dpm++ 2m", _DPM, {**_PLAIN, **_FLOW_SOLVER}, _FLOWS),
-    Sampler("dpm++ 2m sde", _DPM, {**_PLAIN, **_FLOW_SOLVER, **_SDE}, _FLOWS),
-    Sampler("unipc", "UniPCMultistepScheduler", {**_PLAIN, **_FLOW_SOLVER}, _FLOWS),
-    Sampler("lcm", _FLOW_EULER, {**_PLAIN, "stochastic_sampling": True}, _FLOWS),
+    Sampler("dpm++ 2m", _DPM, {**PLAIN, **_FLOW_SOLVER}, _FLOWS),
+    Sampler("dpm++ 2m sde", _DPM, {**PLAIN, **_FLOW_SOLVER, **_SDE}, _FLOWS),
+    Sampler("unipc", "UniPCMultistepScheduler", {**PLAIN, **_FLOW_SOLVER}, _FLOWS),
+    Sampler("lcm", FLOW_EULER, {**PLAIN, "stochastic_sampling": True}, _FLOWS),
 )
 FLOW_SAMPLERS: Mapping[str, Sampler] = {each.name: each for base in _FLOW_BASES for each in base.spread()}
 """Those of models that were trained by flow matching; the names mean the same there."""
@@ -178,29 +180,3 @@ def name_of(config: Mapping[str, Any]) -> str | None:
         and all((config.get(key) or False) == value for key, value in sampler.settings.items())
     ]
     return max(matches, key=lambda sampler: len(sampler.settings)).name if matches else None
-
-
-def build(name: str, config: Mapping[str, Any], shift: float | None = None) -> Any:
-    """A fresh diffusers scheduler for ``name``, on the model's own scheduler configuration.
-
-    Latents are not bounded by 1: where the configuration does not say, they are not clipped. ``shift`` is
-    what shifting by size comes to, where the configuration asks for that and the scheduler knows no such.
-    """
-    import diffusers
-
-    if prediction_of(config) == FLOW:
-        return _flow(FLOW_SAMPLERS[sampler_name(name)], config, shift)
-    sampler = SAMPLERS[sampler_name(name)]
-    return getattr(diffusers, sampler.scheduler).from_config(
-        {"clip_sample": False, **config}, **sampler.settings
-    )
-
-
-def _flow(sampler: Sampler, config: Mapping[str, Any], shift: float | None) -> Any:
-    import diffusers
-
-    settings = {**_PLAIN, **sampler.settings}
-    fixed = config.get("shift", config.get("flow_shift", 1.0)) if shift is None else shift
-    if sampler.scheduler != _FLOW_EULER:
-        settings |= {"shift": fixed, "flow_shift": fixed, "use_dynamic_shifting": False}
-    return getattr(diffusers, sampler.scheduler).from_config(dict(config), **settings)

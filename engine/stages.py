@@ -324,15 +324,17 @@ def decode(part: Rows | OwnCourse, most: int) -> list[Image.Image]:
     if part.end == 0:
         return list(part.pictures)
     pixels = [part.family.decode(chunk, part.spec.tile) for chunk in torch.split(part.latents, most)]
-    return _put_back(part, checked_pictures(torch.cat(pixels)))
+    return put_back(part.spec, checked_pictures(torch.cat(pixels)), part.pictures)
 
 
-def _put_back(part: Rows, images: list[Image.Image]) -> list[Image.Image]:
-    """With a mask, the pixels that it keeps are those that were given."""
-    soft = _soft_mask(part.spec)
+def put_back(
+    spec: GenerationSpec, images: list[Image.Image], pictures: tuple[Image.Image, ...]
+) -> list[Image.Image]:
+    """With a mask, the pixels that it keeps are those of the ``pictures``, one or as many as ``images``."""
+    soft = soft_mask(spec)
     if soft is None:
         return images
-    kept = part.pictures * (len(images) // len(part.pictures))
+    kept = pictures * (len(images) // len(pictures))
     return [restored(image, picture, soft) for image, picture in zip(images, kept, strict=True)]
 
 
@@ -408,7 +410,7 @@ def _start(
         return _blended(family, spec, scheduler, timesteps[:1], generators)
     pictures = tuple(pictures) or _given(spec)
     pixels = [_pixels(picture) for picture in pictures] * (count // len(pictures))
-    soft = _soft_mask(spec)
+    soft = soft_mask(spec)
     # An inpainting pipeline begins with mere noise where nothing of the picture is to show through.
     bare = init is None or (soft is not None and init.strength == 1)
     draws = _samplers(family, pixels, spec.tile)
@@ -471,7 +473,8 @@ def _given(spec: GenerationSpec) -> tuple[Image.Image, ...]:
     return (read_picture(spec.init.data, spec.width, spec.height),)
 
 
-def _soft_mask(spec: GenerationSpec) -> Mask | None:
+def soft_mask(spec: GenerationSpec) -> Mask | None:
+    """The spec's mask with its edge softened, in the size that is painted; None where it has none."""
     if spec.init is None or spec.init.mask is None:
         return None
     return softened(read_mask(spec.init.mask, spec.width, spec.height), spec.init.feather)

@@ -47,6 +47,8 @@ class Family:
     """Paints one size only, the native one (stock pipelines)."""
     from_picture: str = ""
     """Pipeline class that starts from a picture (stock pipelines)."""
+    inpainter: str = ""
+    """Pipeline class that repaints a part of one, or all of it where ``from_picture`` is missing."""
     distilled: tuple[int, float] | None = None
     """Steps and guidance scale of folders whose denoiser embeds no guidance, where others do."""
     samplers: tuple[str, ...] = ()
@@ -177,6 +179,7 @@ def _stock(
     negative_prompt: bool = True,
     fixed_size: bool = False,
     from_picture: str = "",
+    inpainter: str = "",
 ) -> Family:
     """A pipeline that runs as diffusers wrote it."""
     return Family(
@@ -184,17 +187,19 @@ def _stock(
         title,
         "engine.models.stock",
         "StockPipeline",
-        tuple(filter(None, (pipeline, from_picture))),
+        tuple(filter(None, (pipeline, from_picture, inpainter))),
         size=size,
         steps=steps,
         guidance_scale=guidance,
         native=False,
-        image_to_image=bool(from_picture),
+        image_to_image=bool(from_picture or inpainter),
+        inpaint=bool(inpainter),
         negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
         fixed_size=fixed_size,
         from_picture=from_picture,
+        inpainter=inpainter,
     )
 
 
@@ -216,7 +221,15 @@ _STOCK = (
         from_picture="SanaSprintImg2ImgPipeline",
     ),
     _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False),
-    _stock("flux2-klein", "FLUX.2 Klein", "Flux2KleinPipeline", steps=4, guidance=4.0, negative_prompt=False),
+    _stock(
+        "flux2-klein",
+        "FLUX.2 Klein",
+        "Flux2KleinPipeline",
+        steps=4,
+        guidance=4.0,
+        negative_prompt=False,
+        inpainter="Flux2KleinInpaintPipeline",
+    ),
     _stock(
         "kandinsky22",
         "Kandinsky 2.2",
@@ -252,6 +265,7 @@ _STOCK = (
         steps=12,
         guidance=10.0,
         from_picture="AmusedImg2ImgPipeline",
+        inpainter="AmusedInpaintPipeline",
     ),
     _stock(
         "if",
@@ -262,6 +276,7 @@ _STOCK = (
         steps=50,
         guidance=7.0,
         from_picture="IFImg2ImgPipeline",
+        inpainter="IFInpaintingPipeline",
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_ALL, *_STOCK)}

@@ -8,7 +8,7 @@ from typing import Any
 import diffusers
 import pytest
 
-from engine import samplers
+from engine import samplers, schedulers
 from engine.samplers import FLOW_SAMPLERS, SAMPLERS, SCHEDULES, sampler_choice, sampler_name
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -75,7 +75,7 @@ def test_the_table_names_each_sampler_once() -> None:
 def test_what_it_is_in_diffusers(name: str) -> None:
     """As diffusers' own table of equivalents says (docs, "Schedulers"): class, spread of the steps, kind."""
     own = {**BETAS, "_class_name": "PNDMScheduler", "steps_offset": 1, "use_karras_sigmas": True}
-    built = samplers.build(name, own)
+    built = schedulers.build(name, own)
     assert type(built).__name__ == SAMPLERS[name].scheduler
     assert built.config.beta_start == 0.00085
     spread = next((end for end in SCHEDULES if name.endswith(f" {end}")), None)
@@ -109,8 +109,8 @@ def test_a_model_s_own_sampler_by_name(config: dict[str, Any], name: str | None)
 
 def test_a_model_keeps_the_spacing_that_it_was_made_for() -> None:
     own = {**BETAS, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "linspace"}
-    assert samplers.build("heun", own).config.timestep_spacing == "linspace"
-    assert samplers.build("Heun SGM Uniform", own).config.timestep_spacing == "trailing"
+    assert schedulers.build("heun", own).config.timestep_spacing == "linspace"
+    assert schedulers.build("Heun SGM Uniform", own).config.timestep_spacing == "trailing"
 
 
 def test_the_choice_names_schedules_once() -> None:
