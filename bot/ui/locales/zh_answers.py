@@ -10,7 +10,9 @@ ANSWERS: dict[str, str] = {
     "This job costs {price} and you have {left} left of {limit} for this {window}; it refills {when}. "
     "Nothing was taken.": "这个任务要 {price}，而你本{window}的 {limit} 还剩 {left}；{when} 重置。没有扣费。",
     "This job costs {price}, more than the {limit} you have for a whole {window}; ask for fewer pictures "
-    "with `--n`.": "这个任务要 {price}，超过你每{window}的 {limit}；请用 `--n` 减少张数。",
+    "with `--n`. What is spent refills {when}. Nothing was taken.": (
+        "这个任务要 {price}，超过你每{window}的 {limit}；请用 `--n` 减少张数。已用的额度 {when} 重置。没有扣费。"
+    ),
     "{day} at {time} UTC (<t:{moment}:R>)": "世界时 {day} {time}（<t:{moment}:R>）",
     "{number} image": "{number} 张图",
     "{number} images": "{number} 张图",
