@@ -20,6 +20,10 @@ from engine.samplers import sampler_name as sampler_name
 
 BLEND = (2, 5)
 """Fewest and most pictures of a blend."""
+BLEND_STRENGTH = 0.6
+"""Of the denoising of pictures that are mixed without an IP-Adapter: enough to make one thing of what lies
+upon each other, too little to lose it.
+"""
 
 
 class EngineError(Exception):
@@ -192,7 +196,7 @@ class ModelInfo:
     unfit_loras: Mapping[str, str] = field(default_factory=dict)
     """Why each of the others does not."""
     hires: bool = False
-    """Honours ``GenerationSpec.hires``."""
+    """Paints a second pass; a mere enlargement (``Hires.strength`` 0) works with every model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +284,15 @@ class Engine(Protocol):
 
     def estimate(self, spec: GenerationSpec) -> float:
         """Expected device seconds of the job alone, learned from what ran before."""
+
+    def captioning(self) -> str | None:
+        """Why :meth:`caption` cannot be used, as a sentence; None where it can."""
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """Up to ``count`` different texts that say what an encoded picture shows, the likeliest first.
+
+        EngineError says why there is none.
+        """
 
     def segmentation(self) -> str | None:
         """Why :meth:`segment` cannot be used, as a sentence; None where it can."""

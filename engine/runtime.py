@@ -30,6 +30,7 @@ from engine.api import (
     ModelUnavailable,
     Started,
 )
+from engine.captioner import Captioner
 from engine.checks import check_spec
 from engine.estimates import Estimates
 from engine.models.registry import Registry
@@ -108,11 +109,12 @@ class LocalEngine:
         default: str | None = None,
         keep_models: int = 8,
         segmenter: Path | None = None,
+        captioner: Path | None = None,
         memory: int | None = None,
         spare: int | None = None,
         learned: Path | None = None,
     ) -> None:
-        self._segmenter = Segmenter(segmenter)
+        self._segmenter, self._captioner = Segmenter(segmenter), Captioner(captioner)
         self._registry = Registry(models, default, keep_models)
         if not self._registry.profiles:
             raise ModelUnavailable(" ".join(map(str, self._registry.faults.values())) or "There is no model.")
@@ -158,6 +160,7 @@ class LocalEngine:
                 await asyncio.to_thread(worker.thread.join, CLOSE_S)
                 worker.thread = None
         self._segmenter.close()
+        self._captioner.close()
         await asyncio.to_thread(self._estimates.save, now=True)
         self._active.clear()
         self._events.put_nowait(None)
@@ -194,6 +197,14 @@ class LocalEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """Device seconds of the job alone, from what like jobs took."""
         return self._estimates.expect(spec)
+
+    def captioning(self) -> str | None:
+        """Why no picture can be put into words, or None."""
+        return self._captioner.fault()
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """What a picture shows, by a CPU thread of its own."""
+        return await self._captioner.captions(picture, count)
 
     def segmentation(self) -> str | None:
         """Why no region can be named, or None."""

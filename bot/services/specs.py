@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -239,6 +239,12 @@ def input_strength(prompt: Prompt, action: Action) -> float:
     return VARIATION_STRENGTH if action is Action.VARIATION else round(0.6 ** prompt.number("iw"), 4)
 
 
+def share_of(role_ids: Iterable[int], settings: Settings) -> float:
+    """A user's weight among others who wait: the highest of their roles' that have one."""
+    shares = settings.limits.shares
+    return max((shares[role] for role in role_ids if role in shares), default=1.0)
+
+
 def build(
     job: Job,
     model: ModelInfo,
@@ -254,8 +260,7 @@ def build(
     ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order; ``blend`` those
     of ``job.prompt.images`` where the job ``blends``.
     """
-    prompt = job.prompt
-    width, height = painted_size(job, model)
+    prompt, (width, height) = job.prompt, painted_size(job, model)
     said = wording(prompt, model, settings)
     return GenerationSpec(
         job_id=job.id,
@@ -273,6 +278,7 @@ def build(
         tile=bool(prompt.get("tile")),
         user=str(job.requester.user_id),
         lane=Lane(lane),
+        share=share_of(job.requester.role_ids, settings),
         loras=said.loras,
         references=references_of(prompt, references),
         blend=tuple(blend),

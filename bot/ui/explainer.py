@@ -33,23 +33,23 @@ class ExplainButton(PanelButton, template=panel("explain")):
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
         client, message = interaction.client, interaction.message
         assert message is not None
+        default = client.settings.engine.default_model
         if self.argument:
             job = await park(client.services.job(self.argument), "look up a job")
             if job is None:
                 raise UserError(say("That picture no longer exists; start anew with /imagine."))
-            prompt = job.prompt
+            prompt, default = job.prompt, job.model
         else:
             prompt = (await read_all(interaction, await text_of(message), len(pictures_of(message))))[0]
-        await tell(interaction, text(explained(client, prompt), language(interaction)))
+        await tell(interaction, text(explained(client, prompt, default), language(interaction)))
 
 
 ITEMS = (ExplainButton,)
 
 
-def explained(client: TesseraClient, prompt: Prompt) -> Explanation:
-    """By the model that would paint it."""
+def explained(client: TesseraClient, prompt: Prompt, default: str) -> Explanation:
+    """By the model that paints it: the prompt's, else the ``default``."""
     models = client.services.engine.models()
-    default = client.settings.engine.default_model
     model = specs.model_of(prompt, models, default, client.settings)
     return explain(prompt, model, client.settings)
 

@@ -20,6 +20,7 @@ pytest.importorskip("simcord", reason="the demo extra (SimCord) is not installed
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 from selenium import webdriver
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -130,8 +131,10 @@ class Page:
         browser.execute_script(WATCH)
 
     def until(self, holds: Callable[[], object], timeout: float = 120.0, every: float = 0.1) -> object:
-        """Wait for something to be seen."""
-        return WebDriverWait(self.browser, timeout, poll_frequency=every).until(lambda _: holds())
+        """Wait for something to be seen; what is drawn anew between two looks is looked at again."""
+        changed = (StaleElementReferenceException, ElementClickInterceptedException)
+        wait = WebDriverWait(self.browser, timeout, poll_frequency=every, ignored_exceptions=changed)
+        return wait.until(lambda _: holds())
 
     def seen(self) -> list[str]:
         """Every state of the messages since the page was opened, however short."""
@@ -151,7 +154,7 @@ class Page:
         box.click()
         box.send_keys("/imagine")
         self.until(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[role=option]"))
-        box.send_keys(Keys.ENTER)
+        self._focused().send_keys(Keys.ENTER)
         self.until(lambda: self._typing("prompt"))
         self._focused().send_keys(prompt)
         self.until(self._sent, every=1.0)
@@ -163,10 +166,16 @@ class Page:
 
     def press(self, label: str) -> None:
         """The newest of them, as soon as it can be pressed."""
-        self.until(lambda: self.buttons(label) and self.buttons(label)[-1].is_enabled())
-        button = self.buttons(label)[-1]
+        self.until(lambda: self._pressed(label))
+
+    def _pressed(self, label: str) -> bool:
+        found = self.buttons(label)
+        if not (found and found[-1].is_enabled()):
+            return False
+        button = found[-1]
         self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
         button.click()
+        return True
 
     def pictures(self) -> int:
         """Pictures that are loaded."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SHEET = "history.jpg"
 TEXT_LENGTH = 40
 """Characters of the text that is looked for: it travels in the buttons' custom ids."""
-_DAY = "%y%m%d"
+_DAY = "%Y%m%d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Query:
     model: str = ""
     """The name's digest: names may be longer than a button can carry."""
     since: str = ""
-    """Day as YYMMDD, as is ``until``, which counts still."""
+    """Day as YYYYMMDD, as is ``until``, which counts still."""
     until: str = ""
 
     def encode(self) -> str:
@@ -278,8 +278,8 @@ def _page_view(page: Page, query: Query, locale: str) -> ui.View:
     if not page.total:
         return ui.View(timeout=None)
     last = page.pages - 1
-    before = replace(query, number=max(0, query.number - 1)).encode()
-    after = replace(query, number=min(last, query.number + 1)).encode()
+    # Beyond the ends too: no two buttons of a message may carry the same, and a page beyond is the last one.
+    before, after = (replace(query, number=query.number + step).encode() for step in (-1, 1))
     options = [
         discord.SelectOption(
             label=f"{place}. {entry.job.prompt.text[:80] or entry.job.id}", value=entry.job.id
@@ -290,8 +290,8 @@ def _page_view(page: Page, query: Query, locale: str) -> ui.View:
         [
             [JobMenu("", options, placeholder=translated(say("Parameters and origin of ..."), locale))],
             [
-                PageButton(f"{before}", emoji="◀️", disabled=query.number == 0),
-                PageButton(f"{after}", emoji="▶️", disabled=query.number >= last),
+                PageButton(before, emoji="◀️", disabled=query.number == 0),
+                PageButton(after, emoji="▶️", disabled=query.number >= last),
                 ExportButton(query.encode(), translated(say("Export as ZIP"), locale)),
             ],
         ]

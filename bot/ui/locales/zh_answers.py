@@ -163,6 +163,10 @@ ANSWERS: dict[str, str] = {
     "if it happens again, give the operator this reference: `{reference}`.": (
         "抱歉，我这边出了问题；没有画出来的不扣费。请重试；若再次发生，请把此编号告诉运营者：`{reference}`。"
     ),
+    "My disk is full or cannot be written, so I could not take this down: nothing was taken. Tell the "
+    "operator (reference `{reference}`), and try again later.": (
+        "我的磁盘已满或无法写入，这次没能记下：什么都没有扣。请告诉运营者（编号 `{reference}`），稍后再试。"
+    ),
     "I could not read {value!r}; please choose from what Discord offers.": (
         "我读不懂 {value!r}；请从 Discord 给出的选项里选择。"
     ),

@@ -234,6 +234,7 @@ PANELS: dict[str, str] = {
     "nothing": "免费",
     "by chance": "随机",
     "Explain": "说明",
+    "Price: {price} by {model}, {count} jobs": "费用：{price}，模型 {model}，{count} 个任务",
     # Buttons that change a picture
     "The picture that this one was made from was deleted, so it cannot be painted again; use Vary "
     "instead.": "这张图的来源已删除，无法重画；请改用变体。",
