@@ -84,6 +84,9 @@ class Discord(Section):
         (),
         description="Roles that may set quotas and delete any picture, beside administrators.",
     )
+    report_channel_id: Snowflake | None = Field(
+        None, description="Channel that is told of reported pictures; without one they are in the log."
+    )
 
     @field_validator("token")
     @classmethod
@@ -104,13 +107,29 @@ class Engine(Section):
     """What paints."""
 
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$", description="auto, cpu, cuda, cuda:N or mps."
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?(,cuda:\d{1,3})*)$",
+        description="auto, cpu, cuda (every GPU), cuda:N, several as cuda:0,cuda:1, or mps.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Numbers to calculate in: auto, float32, bfloat16 or float16."
     )
     max_rows: int = Field(8, ge=1, le=256, description="Pictures that share one step of the device.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 lets torch choose.")
+    memory_gb: float = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Memory of each device that models may fill, in GiB; 0: three quarters of a GPU's. The "
+        "longest unused ones leave first.",
+    )
+    aside_gb: float = Field(
+        -1,
+        ge=-1,
+        le=10_000,
+        description="The machine's memory for models that left a GPU, in GiB; -1: half of it. What does not "
+        "fit is read from the disk again.",
+    )
     preview_interval: float = Field(
         1.0, ge=0, le=3600, description="Seconds between two previews of a job; 0 sends one at every step."
     )
@@ -158,7 +177,7 @@ class Hub(Section):
 
 
 class Model(Section):
-    """A model of one's own, in diffusers' folder format; its name in the brackets is what --model takes."""
+    """A model of one's own, a folder or one .safetensors file; its name in brackets is what --model takes."""
 
     hub: str | None = Field(
         None,
@@ -174,8 +193,13 @@ class Model(Section):
     path: Folder | None = Field(
         None,
         validate_default=True,
-        description="Folder with model_index.json. May be left out beside `hub`: it is models/<name> in the "
-        "data folder then.",
+        description="Folder with model_index.json, or one .safetensors file with everything. May be left out "
+        "beside `hub`: it is models/<name> in the data folder then.",
+    )
+    config: Folder | None = Field(
+        None,
+        description="Folder with model_index.json for a `path` that is one file; otherwise looked for beside "
+        "it, in a folder of the file's name, in config, or right there.",
     )
     mirrors: Annotated[tuple[Mirror, ...], Field(strict=False)] = Field(
         (), description="Mirrors of this model, in place of [hub] mirrors."
@@ -197,10 +221,19 @@ class Model(Section):
     guidance_scale: float | None = Field(
         None, ge=0, le=100, description="How strongly the prompt pulls (classifier-free guidance)."
     )
+    guidance_rescale: float | None = Field(
+        None, ge=0, le=1, description="For models whose noise schedule ends in pure noise: 0.7 is usual."
+    )
     sampler: str | None = Field(
         None, description="Sampler by the name people know; otherwise read from the model."
     )
     max_size: int | None = Field(None, ge=8, le=16384, description="Longest side it may paint, in pixels.")
+    ip_adapter: Folder | None = Field(
+        None, description="IP-Adapter (.safetensors) for --sref, --cref, --oref and blends by what is seen."
+    )
+    image_encoder: Folder | None = Field(
+        None, description="Folder of its image encoder; otherwise image_encoder beside it or in the model."
+    )
     negative_prompt: str | None = Field(None, description="Always added to what --no takes out.")
     aliases: Names = Field(
         (), description='Other names for --model, such as "6.1"; one named niji paints what asks for --niji.'
@@ -227,7 +260,7 @@ class Model(Section):
     @classmethod
     def _somewhere(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is None and info.data.get("hub", "") is None:
-            raise ValueError("is missing; give the model's folder, or hub and revision to pull it")
+            raise ValueError("is missing; give the model's folder or file, or hub and revision to pull it")
         return path
 
 
@@ -260,6 +293,11 @@ class Limits(Section):
     upload_mb: float = Field(10, gt=0, le=500, description="Size of a picture taken from a user, in MiB.")
     picture_pixels: int = Field(40_000_000, ge=1, le=10**9, description="Pixels of such a picture.")
     attempts: int = Field(3, ge=1, le=10, description="Tries of a job that fails in the engine.")
+    shares: Annotated[Mapping[IdKey, Annotated[float, Field(gt=0, le=100)]], Field(strict=False)] = Field(
+        {},
+        description="By role id, how many times the device's time of others who wait its members get; the "
+        "highest of a user's roles counts.",
+    )
 
 
 class Buckets(Section):
@@ -312,6 +350,28 @@ class Safety(Section):
     )
 
 
+class Captioning(Section):
+    """What puts a picture into words, for /describe. Without it, only colours, light and shape are told."""
+
+    path: Folder | None = Field(
+        None,
+        description="Folder of a BLIP, GIT or ViT-GPT2 model as transformers saves it (model.safetensors).",
+    )
+
+
+class Segmentation(Section):
+    """What finds "the sky" in a picture, for Vary (Region). Without it, regions are numbered fields."""
+
+    path: Folder | None = Field(
+        None, description="Folder of a CLIPSeg model as transformers saves it, with model.safetensors."
+    )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path(cls, path: object) -> object:
+        return None if path == "" else path
+
+
 class Web(Section):
     """A small web server for monitoring: /healthz, /readyz, /metrics."""
 
@@ -343,6 +403,8 @@ class Settings(Section):
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
     safety: Safety = Safety()
+    captioning: Captioning = Captioning()
+    segmentation: Segmentation = Segmentation()
     web: Web = Web()
     log: Log = Log()
 

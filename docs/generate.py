@@ -1,7 +1,7 @@
 """Writes what would drift from the code if kept by hand; ``--check`` fails when it has drifted.
 
-``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/config.md``, ``docs/cli.md`` and
-``config.example.toml`` from the flag table, the settings and the command line.
+``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/commands.md``, ``docs/config.md``,
+``docs/cli.md`` and ``config.example.toml`` from the flag table, the commands and the settings.
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ SAMPLES = {
     "models.description": '"Photographs and paintings"',
     "models.native_size": "512",
     "models.steps": "25",
+    "models.config": '"/models/stable-diffusion-v1-5"',
     "models.guidance_scale": "7.5",
+    "models.guidance_rescale": "0.7",
     "models.sampler": '"dpm++ 2m"',
     "models.max_size": "1024",
+    "models.ip_adapter": '"/models/ip-adapter/ip-adapter_sd15.safetensors"',
+    "models.image_encoder": '"/models/ip-adapter/image_encoder"',
     "models.negative_prompt": '"blurry"',
     "models.aliases": '["1.5", "6"]',
     "models.prefix": '"masterpiece"',
@@ -164,8 +168,8 @@ def config() -> str:
 `tessera run --config config.toml`. Without a file everything has the default below. `config.example.toml`
 holds all keys to begin with. Each key can be set by the environment, which wins: `TESSERA_<SECTION>__<KEY>`,
 so `TESSERA_QUOTA__DAY=50`, `TESSERA_MODELS__SD15__PATH=/models/sd15`; also {short}.
-Lists are written `a,b` or as in TOML, tables as in TOML, true and false also `1` and `0`. `SD_1_5` stands for a section
-that the file calls `SD-1.5`. Relative folders begin at the folder the command runs in. Faults are
+Lists are written `a,b` or as in TOML, tables as in TOML, true and false also `1` and `0`. `SD_1_5` stands for
+a section that the file calls `SD-1.5`. Relative folders begin at the folder the command runs in. Faults are
 reported all at once, with key and line or variable.
 
 {parts}"""
@@ -222,6 +226,8 @@ def _toml(value: object) -> str:
             return str(value)
         case tuple():
             return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items()) + "}"
         case _:
             return f'"{value}"'
 
@@ -261,7 +267,45 @@ def cli() -> str:
     return MARK + (once + CODES + "".join(rest)).strip().replace("\n\n\n", "\n") + "\n"
 
 
+def commands() -> str:
+    """Every command on Discord in both languages, from the commands themselves."""
+    from discord import app_commands
+
+    from bot.ui.commands import COMMANDS
+    from bot.ui.commands.menus import MENUS
+    from bot.ui.locales.zh_commands import COMMANDS as ZH
+
+    rows = []
+    for command in COMMANDS:
+        leaves = command.walk_commands() if isinstance(command, app_commands.Group) else [command]
+        for leaf in leaves:
+            if isinstance(leaf, app_commands.Command):
+                names = " ".join(ZH[name] for name in leaf.qualified_name.split())
+                options = " ".join(f"`{parameter.display_name}`" for parameter in leaf.parameters)
+                told = f"{leaf.description} | {names}：{ZH[leaf.description]}"
+                rows.append(f"| `/{leaf.qualified_name}` | {options} | {told} |")
+    menus = "\n".join(f"| {menu.name} | {ZH[menu.name]} |" for menu in MENUS)
+    listed = "\n".join(rows)
+    return f"""{MARK}# Commands on Discord
+
+Only `/quota` is for admins. What is answered to one person is in that person's language.
+
+| command | options | what it does | 中文 |
+|---|---|---|---|
+{listed}
+
+Right-click on a message, Apps:
+
+| menu | 中文 |
+|---|---|
+{menus}
+
+The owner of a picture may also react: ✉️ sends it by direct message with job and seeds, ❌ cancels or deletes.
+"""
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/commands.md": commands,
     "docs/prompts.md": prompts,
     "docs/config.md": config,
     "docs/cli.md": cli,

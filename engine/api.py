@@ -13,7 +13,13 @@ from typing import Protocol
 
 from PIL import Image
 
+from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
+from engine.samplers import sampler_choice as sampler_choice
+from engine.samplers import sampler_name as sampler_name
+
+BLEND = (2, 5)
+"""Fewest and most pictures of a blend."""
 
 
 class EngineError(Exception):
@@ -114,6 +120,7 @@ class GenerationSpec:
     steps: int
     guidance_scale: float
     sampler: str
+    """One of ``ModelInfo.samplers``, in any spelling that :func:`sampler_name` understands."""
     negative_prompt: str = ""
     init: InitImage | None = None
     variation: Variation | None = None
@@ -129,6 +136,10 @@ class GenerationSpec:
     loras: tuple[tuple[str, float], ...] = ()
     """Names from ``ModelInfo.loras`` with their weights, applied together."""
     references: tuple[Reference, ...] = ()
+    blend: tuple[bytes, ...] = field(default=(), repr=False)
+    """Encoded pictures, already checked by the bot, that are mixed in equal parts: by what an IP-Adapter sees
+    in them, else by their noised latents. Takes the place of ``init``; the prompt may be empty.
+    """
     hires: Hires | None = None
     checks: tuple[str, ...] = ()
     """Names of picture checks (``engine.safety``) that every picture must pass; else the job fails."""
@@ -170,6 +181,10 @@ class ModelInfo:
     """Honours ``InitImage.mask``."""
     references: tuple[ReferenceKind, ...] = ()
     """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    unfit_references: str = ""
+    """Why the IP-Adapter that is configured for it is not used."""
+    blend: bool = False
+    """Honours ``GenerationSpec.blend``, with an IP-Adapter or without."""
     prompt_weights: bool = False
     """Understands ``(a:1.2)``, ``[a:b:0.5]``, ``AND`` and ``BREAK``, and texts longer than its encoder."""
     loras: tuple[str, ...] = ()
@@ -235,6 +250,8 @@ class EngineHealth:
     waiting: int
     stalled_for: float
     alive: bool
+    devices: int = 1
+    """How many paint at the same time."""
 
 
 class Engine(Protocol):
@@ -263,6 +280,24 @@ class Engine(Protocol):
 
     def estimate(self, spec: GenerationSpec) -> float:
         """Expected device seconds of the job alone, learned from what ran before."""
+
+    def captioning(self) -> str | None:
+        """Why :meth:`caption` cannot be used, as a sentence; None where it can."""
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """Up to ``count`` different texts that say what an encoded picture shows, the likeliest first.
+
+        EngineError says why there is none.
+        """
+
+    def segmentation(self) -> str | None:
+        """Why :meth:`segment` cannot be used, as a sentence; None where it can."""
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """A grey PNG of the picture's size, white where ``text`` names what is there; EngineError if nowhere.
+
+        The same picture and text give the same mask.
+        """
 
     def health(self) -> EngineHealth:
         """Never blocks."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 
-from engine.api import GenerationSpec, InvalidSpec, ModelInfo
+from engine.api import BLEND, GenerationSpec, InvalidSpec, ModelInfo
 from engine.masks import size_of
+from engine.samplers import sampler_choice, sampler_name
 
 MAX_SEED = 2**32
 MAX_GUIDANCE = 100.0
@@ -66,8 +67,8 @@ def _guidance(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
 
 
 def _sampler(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
-    if spec.sampler not in info.samplers:
-        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {_listed(info.samplers)}."
+    if sampler_name(spec.sampler) not in info.samplers:
+        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {sampler_choice(info.samplers)}."
 
 
 def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
@@ -103,6 +104,21 @@ def _mask(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"A mask's edge is softened over 0 to {MAX_FEATHER} pixels, not {spec.init.feather}."
 
 
+def _blend(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if not spec.blend:
+        return
+    if not info.blend:
+        yield f"{info.name} cannot mix pictures; leave them out."
+    least, most = BLEND
+    if not least <= len(spec.blend) <= most:
+        yield f"A blend takes {least} to {most} pictures, not {len(spec.blend)}."
+    if spec.init:
+        yield "A blend has no picture to start from; leave the picture out, or add it to the blend."
+    for place, picture in enumerate(spec.blend, 1):
+        if size_of(picture) is None:
+            yield f"Picture {place} of the blend cannot be read; send it as PNG, JPEG or WebP."
+
+
 def _weights(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
     for name, weight in spec.loras:
         if not (math.isfinite(weight) and abs(weight) <= MAX_WEIGHT):
@@ -127,7 +143,8 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"{info.name} cannot paint a picture larger in a second pass."
     for kind in dict.fromkeys(reference.kind for reference in spec.references):
         if kind not in info.references:
-            yield f"{info.name} has no adapter for {kind} references; leave them out."
+            reason = f": {info.unfit_references}" if info.unfit_references else "; leave them out"
+            yield f"{info.name} has no adapter for {kind} references{reason}."
 
 
 def _loras(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
@@ -155,6 +172,7 @@ _RULES: tuple[_Rule, ...] = (
     _shares,
     _passes,
     _mask,
+    _blend,
     _weights,
     _abilities,
     _loras,

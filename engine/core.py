@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from typing import TypeVar
 
 import torch
 from PIL import Image
@@ -32,14 +33,16 @@ from engine.api import (
 from engine.estimates import Estimates
 from engine.images import columns_for, grid, jpeg
 from engine.masks import put_back
-from engine.memory import is_fatal, is_out_of_memory
+from engine.memory import in_less_memory, is_fatal, is_out_of_memory
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.registry import Registry
+from engine.models.tiling import in_tiles
+from engine.queue import JobQueue, Key, group_of, shared_out
 from engine.safety import Gate
-from engine.scheduler import Scheduler, Ticket
-from engine.stages import Rows
+from engine.stages import BrokenFrame, Rows
 from engine.upscale import Upscaler
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 PREVIEW_SIDE = 512
 """Longest side of a preview, in pixels."""
@@ -49,9 +52,11 @@ PREVIEW_SIDE = 512
 class _Part:
     """Some images of a job that step together: all of them, unless they are more than a plan may hold."""
 
-    key: Hashable
+    key: Key
     job: _Job
     seeds: tuple[int, ...]
+    safely: bool = False
+    """In float32, since the pictures were none in the engine's own numbers."""
     rows: Rows | OwnCourse | None = None
     images: list[Image.Image] | None = field(default=None, repr=False)
 
@@ -69,8 +74,8 @@ class _Job:
 class Core:
     """The engine without its thread. ``emit`` is called with every event, in order, from :meth:`tick`.
 
-    ``preview_interval`` in seconds, per job; ``clock`` in seconds. :meth:`tick` raises EngineBroken when the
-    device cannot go on.
+    ``preview_interval`` in seconds, per job; ``clock`` in seconds. Several devices share one ``queue``, each
+    at its own ``place``. :meth:`tick` raises EngineBroken when the device cannot go on.
     """
 
     def __init__(
@@ -84,16 +89,18 @@ class Core:
         preview_interval: float = 1.0,
         estimates: Estimates | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        queue: JobQueue | None = None,
+        place: int = 0,
     ) -> None:
         self._registry = registry
         self._emit = emit
         self._device = device
         self._dtype = dtype
-        self._max_rows = max_rows
         self._preview_interval = preview_interval
-        self._estimates = estimates or Estimates()
         self._clock = clock
-        self._scheduler = Scheduler(max_rows)
+        self._queue = queue or JobQueue(registry.profiles, max_rows, estimates or Estimates())
+        self._place = place
+        self._queue.join(place, registry.loading)
         self._batcher = stages.Batcher()
         self._jobs: dict[str, _Job] = {}
         self._parts: dict[Hashable, _Part] = {}
@@ -104,38 +111,55 @@ class Core:
     @property
     def busy(self) -> bool:
         """Whether a tick has something to do."""
-        return bool(self._jobs)
+        return bool(self._jobs) or self._queue.waiting > 0
 
-    def family(self, name: str) -> ModelFamily | OwnWay:
-        """The loaded model; ModelUnavailable with the file that is wrong."""
-        in_use = {part.job.spec.model for part in self._parts.values() if part.rows is not None}
-        return self._registry.load(name, self._device, self._dtype, in_use)
+    def family(self, name: str, *, safely: bool = False) -> ModelFamily | OwnWay:
+        """The loaded model, in float32 if ``safely``; ModelUnavailable with the file that is wrong."""
+        dtype = torch.float32 if safely else self._dtype
+        return in_less_memory(
+            lambda: self._registry.load(name, self._device, dtype, self._in_use()), self._set_aside
+        )
+
+    def _in_use(self) -> set[str]:
+        return {part.job.spec.model for part in self._parts.values() if part.rows is not None}
 
     def submit(self, spec: GenerationSpec) -> None:
         """Queue a spec that was checked before."""
-        job = _Job(spec, preview_at=self._clock() + self._preview_interval)
-        self._jobs[spec.job_id] = job
-        for number, seeds in enumerate(_shared_out(spec.seeds, self._max_rows)):
-            part = _Part((spec.job_id, number), job, seeds)
-            job.parts.append(part)
-            self._parts[part.key] = part
-            group = _group(spec, part.key, self._registry.profiles[spec.model].family.native)
-            self._scheduler.add(Ticket(part.key, spec.user, spec.lane, len(seeds), group))
+        self._queue.put(spec)
 
     def cancel(self, job_id: str) -> None:
         """Drop a job; unknown ids are ignored."""
         if (job := self._jobs.get(job_id)) is not None:
             self._end(job, Cancelled(job_id, job.seconds))
+        elif self._queue.withdraw(job_id):
+            self._emit(Cancelled(job_id, 0.0))
+
+    def abandon(self) -> tuple[str, ...]:
+        """The device is lost: its jobs' ids; they are no longer queued, and no event is told of them."""
+        for part in self._parts.values():
+            self._queue.remove(part.key)
+        return tuple(self._jobs)
 
     def tick(self) -> None:
         """One denoising step for the planned rows, with all that comes before and after it."""
-        planned = [self._parts[ticket.key] for ticket in self._scheduler.plan()]
+        tickets, begun = self._queue.plan(self._place)
+        for spec in begun:
+            self._adopt(spec)
+        planned = [part for ticket in tickets if (part := self._parts.get(ticket.key)) is not None]
         ready = [part for part in planned if self._alive(part) and self._prepared(part)]
         running = [part for part in ready if part.rows and not part.rows.done and self._alive(part)]
         if running:
             self._step(running)
         for job in {id(part.job): part.job for part in ready}.values():
             self._report(job)
+
+    def _adopt(self, spec: GenerationSpec) -> None:
+        """A job is this device's from now on."""
+        job = self._jobs[spec.job_id] = _Job(spec, preview_at=self._clock() + self._preview_interval)
+        for number, seeds in enumerate(shared_out(spec.seeds, self._queue.max_rows)):
+            part = _Part((spec.job_id, number), job, seeds)
+            job.parts.append(part)
+            self._parts[part.key] = part
 
     def _alive(self, part: _Part) -> bool:
         return self._jobs.get(part.job.spec.job_id) is part.job
@@ -147,8 +171,12 @@ class Core:
             job.started = True
             self._emit(Started(job.spec.job_id))
         if part.rows is None:
-            with self._own_fault(job), self._charged(job):
-                part.rows = stages.begin(self.family(job.spec.model), job.spec, part.seeds)
+            with self._own_fault(job):
+                family = self.family(job.spec.model, safely=part.safely)
+                with self._charged(part):
+                    part.rows = self._eased(
+                        family, lambda: stages.begin(family, job.spec, part.seeds), tile=job.spec.tile
+                    )
         return part.rows is not None
 
     def _step(self, parts: Sequence[_Part]) -> None:
@@ -159,13 +187,23 @@ class Core:
         for part, prediction in predictions:
             row = rows[id(part)]
             with self._own_fault(part.job):
-                stages.advance(row, prediction, want_clean=self._preview_due(part.job))
+                self._advance(part, row, prediction)
         self._synchronize()
         spent = self._clock() - began
         shares = {id(part): spent * rows[id(part)].cost / total for part in parts}
         for part in parts:
             part.job.seconds += shares[id(part)]
-        self._scheduler.update({part.key: shares[id(part)] for part in parts})
+        self._queue.update({part.key: shares[id(part)] for part in parts})
+
+    def _advance(self, part: _Part, row: Rows | OwnCourse, prediction: torch.Tensor) -> None:
+        """A step; a course of its own that finds no memory begins again when some has been freed."""
+        try:
+            stages.advance(row, prediction, want_clean=self._preview_due(part.job))
+        except Exception as error:
+            own = isinstance(row, OwnCourse) and is_out_of_memory(error)
+            if not own or not self._ease(row.family):
+                raise
+            self._begin_again(part)
 
     def _predictions(self, parts: Sequence[_Part]) -> list[tuple[_Part, torch.Tensor]]:
         """The model's answer for each part. What fails together is tried alone, so a fault finds its job."""
@@ -184,17 +222,52 @@ class Core:
         """One forward pass, in halves and quarters where memory does not hold it; what held is remembered."""
         total = sum(row.cost for row in rows)
         shape = (rows[0].spec.model, rows[0].spec.width, rows[0].spec.height)
-        most = min(total, self._most.get(shape, total))
-        while True:
-            try:
-                return self._batcher.predict(rows, most)
-            except Exception as error:
-                if not is_out_of_memory(error) or most == 1:
-                    raise
-                log.warning("out of memory with %d rows, trying %d", most, most // 2)
-            most //= 2
-            self._most[shape] = most
+
+        def most() -> int:
+            return min(total, self._most.get(shape, total))
+
+        def less() -> bool:
+            if most() == 1:
+                return self._ease(rows[0].family)
+            self._most[shape] = most() // 2
             self._free_memory()
+            return True
+
+        return in_less_memory(lambda: self._batcher.predict(rows, most()), less)
+
+    def _eased(self, family: ModelFamily | OwnWay, attempt: Callable[[], T], *, tile: bool) -> T:
+        """The attempt; out of memory, again with the autoencoder at work in tiles, then with other weights
+        put aside. Pictures whose own edges meet are not cut into tiles.
+        """
+        tiled = False
+
+        def less() -> bool:
+            nonlocal tiled
+            before, tiled = tiled, True
+            return (not before and not tile) or self._ease(family)
+
+        def once() -> T:
+            with in_tiles(family, tiled and not tile):
+                return attempt()
+
+        return in_less_memory(once, less)
+
+    def _ease(self, family: ModelFamily | OwnWay) -> bool:
+        """Put aside what is not needed now: idle models, then parts of the one at work; False at the end."""
+        return self._set_aside() or self._freed(self._registry.rotate(family))
+
+    def _set_aside(self) -> bool:
+        return self._freed(self._registry.set_aside(self._in_use()))
+
+    def _freed(self, some: bool) -> bool:
+        if some:
+            self._free_memory()
+        return some
+
+    def _begin_again(self, part: _Part) -> None:
+        if isinstance(part.rows, OwnCourse):
+            part.rows.close()
+        part.rows = None
 
     def _report(self, job: _Job) -> None:
         """Tell how far a job is, or finish it."""
@@ -217,32 +290,60 @@ class Core:
         """Pictures as large as they were asked for, or the second pass that makes them so."""
         rows = part.rows
         assert rows is not None
-        with self._charged(part.job):
-            images = self._decoded(rows)
-            second = stages.second_pass(rows.spec, rows.family.profile.info.size_multiple)
-            if second is None or isinstance(rows, OwnCourse):
-                images = self._enlarged(rows, images, part.job.spec)
-                self._gate.check(images, part.job.spec.checks, rows.family.profile.source.path)
-                part.images = images
-            else:
-                grown = [self._to_size(rows, image, (second.width, second.height)) for image in images]
-                done = rows.before + rows.end
-                part.rows = stages.prepare(rows.family, second, part.seeds, grown, before=done)
-        self._scheduler.remove(part.key)
-        if second is not None:
-            self._scheduler.add(
-                Ticket(part.key, second.user, second.lane, len(part.seeds), _group(second, part.key, True))
-            )
+        with self._charged(part):
+            try:
+                second = self._painted(part, rows)
+            except BrokenFrame:
+                if part.safely or rows.family.dtype == torch.float32:
+                    raise
+                self._paint_safely(part)
+                return
+        if second is None:
+            self._queue.remove(part.key)
+        else:
+            self._go_on(part, second)
+
+    def _painted(self, part: _Part, rows: Rows | OwnCourse) -> GenerationSpec | None:
+        """The spec of a second pass, begun; None where the pictures are done."""
+        images = self._decoded(rows)
+        second = stages.second_pass(rows.spec, rows.family.profile.info.size_multiple)
+        if second is None or isinstance(rows, OwnCourse):
+            images = self._enlarged(rows, images, part.job.spec)
+            self._gate.check(images, part.job.spec.checks, rows.family.profile.source.path)
+            part.images = images
+            return None
+        grown = [self._to_size(rows, image, (second.width, second.height)) for image in images]
+        done = rows.before + rows.end
+        begin = partial(stages.prepare, rows.family, second, part.seeds, grown, before=done)
+        part.rows = self._eased(rows.family, begin, tile=second.tile)
+        return second
+
+    def _paint_safely(self, part: _Part) -> None:
+        """All over, in numbers that do not overflow."""
+        log.warning("job %s painted no picture and is painted again in float32", part.job.spec.job_id)
+        self._begin_again(part)
+        part.safely = True
+        self._go_on(part, part.job.spec)
+
+    def _go_on(self, part: _Part, spec: GenerationSpec) -> None:
+        """The part's next pass, in a group of its own kind."""
+        native = self._registry.profiles[spec.model].family.native
+        group = (
+            (group_of(spec, part.key, native), part.safely)
+            if part.safely
+            else group_of(spec, part.key, native)
+        )
+        self._queue.replace(self._queue.ticket(spec, part.key, len(part.seeds), group))
 
     def _decoded(self, rows: Rows | OwnCourse) -> list[Image.Image]:
-        """Decoded pictures; one at a time where memory does not hold them together."""
+        """Decoded pictures; one at a time where memory does not hold them together, then in tiles."""
         try:
             return stages.decode(rows, rows.count)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            self._free_memory()
-            return stages.decode(rows, 1)
+        self._free_memory()
+        return self._eased(rows.family, lambda: stages.decode(rows, 1), tile=rows.spec.tile)
 
     def _enlarged(
         self, rows: Rows | OwnCourse, images: list[Image.Image], spec: GenerationSpec
@@ -264,7 +365,7 @@ class Core:
 
     def _finish(self, job: _Job) -> None:
         images = tuple(image for part in job.parts for image in part.images or ())
-        self._estimates.learn(job.spec, job.seconds)
+        self._queue.estimates.learn(job.spec, job.seconds)
         self._end(job, Finished(job.spec.job_id, images, job.seconds))
 
     def _end(self, job: _Job, event: Event) -> None:
@@ -272,7 +373,7 @@ class Core:
         del self._jobs[job.spec.job_id]
         for part in job.parts:
             self._parts.pop(part.key, None)
-            self._scheduler.remove(part.key)
+            self._queue.remove(part.key)
             if isinstance(part.rows, OwnCourse):
                 part.rows.close()
         self._emit(event)
@@ -297,14 +398,16 @@ class Core:
             self._fail(job, error)
 
     @contextmanager
-    def _charged(self, job: _Job) -> Iterator[None]:
+    def _charged(self, part: _Part) -> Iterator[None]:
         """Device seconds spent inside are this job's."""
         began = self._clock()
         try:
             yield
         finally:
             self._synchronize()
-            job.seconds += self._clock() - began
+            spent = self._clock() - began
+            part.job.seconds += spent
+            self._queue.charge(part.key, spent)
 
     def _preview_due(self, job: _Job) -> bool:
         return self._clock() >= job.preview_at
@@ -329,21 +432,6 @@ class Core:
     def _free_memory(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _group(spec: GenerationSpec, key: Hashable, native: bool) -> Hashable:
-    """Equal for what can share a forward pass; prompt, guidance, steps and sampler may differ."""
-    if not native:
-        return (spec.model, key)
-    return (spec.model, spec.width, spec.height, spec.tile, spec.loras)
-
-
-def _shared_out(seeds: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
-    """``seeds`` in as few and as equal parts as ``most`` allows."""
-    parts = -(-len(seeds) // most)
-    rest = iter(seeds)
-    for part in range(parts):
-        yield tuple(islice(rest, len(seeds) // parts + (part < len(seeds) % parts)))
 
 
 @torch.inference_mode()

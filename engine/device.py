@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from engine.api import EngineError
@@ -9,7 +10,21 @@ from engine.api import EngineError
 if TYPE_CHECKING:
     import torch
 
+HELD = 0.75
+"""Share of a GPU's memory that models may fill; the rest is for the pictures."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def pick_devices(names: str) -> list[torch.device]:
+    """The devices called ``names``, with commas between: ``auto`` is the best there is, ``auto`` and ``cuda``
+    are all GPUs of CUDA. EngineError when one is not there.
+    """
+    import torch
+
+    gpus = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    if names in ("auto", "cuda") and gpus:
+        return gpus
+    return [pick_device(name.strip()) for name in names.split(",")]
 
 
 def pick_device(name: str) -> torch.device:
@@ -25,6 +40,19 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise EngineError(f"There is no device {name!r} here: {str(error).splitlines()[0]}") from error
     return device
+
+
+def room(device: torch.device, devices: int = 1) -> tuple[int, int]:
+    """Bytes that models may fill on a device, and aside in the machine's memory when they leave it.
+
+    A GPU keeps a share for the pictures at work. On a CPU there is nothing to be gained by putting aside.
+    """
+    import torch
+
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if device.type == "cuda":
+        return int(HELD * torch.cuda.get_device_properties(device).total_memory), whole // 2 // devices
+    return whole // 2 // devices, 0
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:

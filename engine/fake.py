@@ -28,9 +28,11 @@ from engine.api import (
     Progress,
     Started,
 )
+from engine.captioner import UNSET as NO_CAPTIONER
 from engine.checks import check_spec
 from engine.images import grid, jpeg
-from engine.masks import read_mask, read_picture, restored, softened
+from engine.masks import mixed, read_mask, read_picture, restored, size_of, softened
+from engine.segment import UNSET, encoded
 
 SKETCH = ModelInfo(
     name="sketch",
@@ -49,6 +51,7 @@ SKETCH = ModelInfo(
     inpaint=True,
     prompt_weights=True,
     hires=True,
+    blend=True,
 )
 
 
@@ -74,7 +77,10 @@ class FakeEngine:
 
     ``failures`` maps a word to the error that strikes jobs whose prompt contains it. ``pause`` is awaited
     between ticks (a real sleep for a demo, an event in a test). ``seconds_per_step`` is what a picture
-    is said to cost. ``submitted`` and ``cancelled`` record what the bot asked for.
+    is said to cost. ``segments`` maps what can be named in any picture to its box (left, top, right, bottom
+    as shares of the sides); None has no segmentation at all. ``captions`` are what any picture shows; None
+    is no captioner. ``submitted`` and ``cancelled`` record what the
+    bot asked for.
     """
 
     def __init__(
@@ -85,6 +91,8 @@ class FakeEngine:
         failures: Mapping[str, Failure] | None = None,
         pause: Callable[[], Awaitable[None]] | None = None,
         seconds_per_step: float = 0.01,
+        segments: Mapping[str, tuple[float, float, float, float]] | None = None,
+        captions: tuple[str, ...] | None = None,
     ) -> None:
         self._models = dict(models or {SKETCH.name: SKETCH})
         self._manual = manual
@@ -92,6 +100,7 @@ class FakeEngine:
         self._struck: dict[str, int] = {}
         self._pause = pause or _yield
         self._seconds_per_step = seconds_per_step
+        self._segments, self._captions = segments, captions
         self._runs: dict[str, _Run] = {}
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._work = asyncio.Event()
@@ -146,6 +155,30 @@ class FakeEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """``steps x pictures x seconds_per_step``."""
         return spec.steps * self._cost_of_step(spec)
+
+    def captioning(self) -> str | None:
+        """The real engine's sentence where nothing can be described."""
+        return NO_CAPTIONER if self._captions is None else None
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """The ``captions`` it was given, of any picture."""
+        if self._captions is None:
+            raise EngineError(NO_CAPTIONER)
+        return self._captions[:count]
+
+    def segmentation(self) -> str | None:
+        """The real engine's sentence where nothing can be named."""
+        return UNSET if self._segments is None else None
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """The box that ``segments`` has for this text."""
+        size, box = size_of(picture) or (1, 1), (self._segments or {}).get(text)
+        if box is None:
+            raise EngineError(f"I do not see {text!r} in this picture; name something else")
+        corners = [round(share * side) for share, side in zip(box, (*size, *size), strict=True)]
+        mask = Image.new("L", size, 0)
+        mask.paste(255, (corners[0], corners[1], corners[2], corners[3]))
+        return encoded(mask)
 
     def health(self) -> EngineHealth:
         """``running`` counts the jobs that began, ``waiting`` the others."""
@@ -220,12 +253,16 @@ class FakeEngine:
         return spec.count * self._seconds_per_step
 
     def _picture(self, spec: GenerationSpec, seed: int) -> Image.Image:
-        """A gradient by its seed; what a mask keeps is kept, what is only enlarged stays itself."""
+        """A gradient by its seed; what a mask keeps is kept, what is only enlarged stays itself, and what is
+        blended shows through, each picture as much.
+        """
         factor = self._models[spec.model].upscale * (spec.hires.scale if spec.hires else 1)
         size = (round(spec.width * factor), round(spec.height * factor))
         if spec.init is not None and spec.init.strength == 0:
             return read_picture(spec.init.data, *size)
         painted = gradient(seed, *size)
+        if spec.blend:
+            return Image.blend(painted, mixed([read_picture(each, *size) for each in spec.blend]), 0.8)
         if spec.init is None or spec.init.mask is None:
             return painted
         mask = softened(read_mask(spec.init.mask, *size), round(spec.init.feather * factor))

@@ -29,12 +29,33 @@ def grid(images: Sequence[Image.Image], columns: int | None = None, gap: int = 0
     rows = math.ceil(len(images) / columns)
     width, height = images[0].size
     sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), BLANK)
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        missing = columns - min(columns, len(images) - row * columns)
-        left = column * (width + gap) + missing * (width + gap) // 2
-        sheet.paste(_fitted(image, (width, height)), (left, row * (height + gap)))
+    places = corners(len(images), (width + gap, height + gap), columns)
+    for image, place in zip(images, places, strict=True):
+        sheet.paste(_fitted(image, (width, height)), place)
     return sheet
+
+
+def corners(count: int, cell: tuple[int, int], columns: int) -> list[tuple[int, int]]:
+    """Left and top, in pixels, of each picture of a grid whose cells are ``cell`` wide and high."""
+    places = []
+    for index in range(count):
+        row, column = divmod(index, columns)
+        missing = columns - min(columns, count - row * columns)
+        places.append((column * cell[0] + missing * cell[0] // 2, row * cell[1]))
+    return places
+
+
+def apart(sheet: Image.Image, count: int) -> list[Image.Image]:
+    """The pictures of a :func:`grid` without gaps; ValueError for a picture that is no such grid."""
+    columns = columns_for(count)
+    rows = math.ceil(count / columns)
+    width, height = sheet.width // columns, sheet.height // rows
+    if (width * columns, height * rows) != sheet.size:
+        raise ValueError(f"{sheet.width}x{sheet.height} pixels are no grid of {count} pictures")
+    return [
+        sheet.crop((left, top, left + width, top + height))
+        for left, top in corners(count, (width, height), columns)
+    ]
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-Shapes = Mapping[str, tuple[int, ...]]
-_DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\.down)(?:\.[a-z0-9_]+)?\.weight")
+from engine.weights import PICKLES, Shapes
+
+_DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\d?\.down)(?:\.[a-z0-9_]+)?\.weight")
 _DENOISER = re.compile(
     r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
 )
+_BLOCK = re.compile(r"(?:single_)?transformer_blocks_\d")
+"""Of transformers, several of which name a layer alike; LoRAs for them are not renamed on the way."""
+_FLUX = re.compile(r"(double|single)_blocks_(\d+)_(?:img_attn_qkv|processor_qkv|linear1)")
 _TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
-PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin"})
+EMBEDDING_KEYS = ("clip_l", "clip_g")
+"""Of a textual inversion for two text encoders, in the encoders' order."""
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -28,15 +33,17 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 
 def sorted_out(
-    files: Iterable[tuple[str, Path]], model: Path, denoiser: str
+    files: Iterable[tuple[str, Path]], denoiser: Path, weights: Sequence[Path]
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """LoRAs by name that fit the model's folder, and of the others the reason why not."""
+    """LoRAs by name that fit the denoiser whose configuration lies in a folder and whose layers are in files,
+    and of the others the reason why not.
+    """
     fit: dict[str, Path] = {}
     unfit: dict[str, str] = {}
     own: Shapes | None = None
     for name, file in files:
-        own = _modules(model / denoiser) if own is None else own
-        reason = lora_misfit(file, own, _cross_attention(model / denoiser))
+        own = _modules(weights) if own is None else own
+        reason = lora_misfit(file, own, _cross_attention(denoiser))
         if reason is None:
             fit[name] = file
         else:
@@ -46,10 +53,10 @@ def sorted_out(
 
 def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | None:
     """Why a LoRA does not fit a denoiser with the layers ``own`` (by name, dots as underscores), or None."""
-    shapes = _shapes(file)
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
-    takes = dict(_taken(shapes))
+    takes = {_renamed(module, own): size for module, size in _taken(shapes)}
     if not takes:
         return f"{file.name} holds no LoRA"
     shared = [module for module in takes if module in own]
@@ -59,23 +66,40 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
             f"{file.name} was made for another kind of model: "
             f"its {wrong} takes {takes[wrong]} values, and this model's {own[wrong][1]}"
         )
+    strange = next((name for name in takes if _BLOCK.match(name) and name not in own), None)
+    if strange:
+        return f"{file.name} was made for another kind of model: its {strange} is not in this one"
     if shared or cross_attention in {size for name, size in takes.items() if name.endswith("attn2_to_k")}:
         return None
     return f"{file.name} was made for another kind of model: none of its layers is in this one"
 
 
-def embedding_misfit(file: Path, width: int) -> str | None:
-    """Why a textual inversion does not fit a text encoder of hidden size ``width``, or None."""
-    shapes = _shapes(file)
+def _renamed(module: str, own: Shapes) -> str:
+    """A layer of FLUX by the name that its makers gave it, as one of diffusers' that takes as many values."""
+    found = _FLUX.fullmatch(module)
+    if not found:
+        return module
+    ours = f"{'' if found[1] == 'double' else 'single_'}transformer_blocks_{found[2]}_attn_to_q"
+    return ours if ours in own else module
+
+
+def embedding_misfit(file: Path, widths: Sequence[int]) -> str | None:
+    """Why a textual inversion does not fit text encoders of the hidden sizes ``widths``, or None."""
+    shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
-    widths = {shape[-1] for shape in shapes.values() if shape}
-    if len(shapes) != 1 or widths != {width}:
-        found = ", ".join(map(str, sorted(widths))) or "none"
-        return (
-            f"{file.name} holds no embedding of {width} values for this model's text encoder, but of {found}"
-        )
-    return None
+    found = [shape[-1] for _, shape in sorted(shapes.items(), key=_place) if shape]
+    if found == list(widths) and (len(widths) == 1 or set(shapes) == set(EMBEDDING_KEYS)):
+        return None
+    wanted, told = (" and ".join(map(str, values)) or "none" for values in (widths, sorted(set(found))))
+    encoders = "encoder" if len(widths) == 1 else "encoders"
+    return (
+        f"{file.name} holds no embedding of {wanted} values for this model's text {encoders}, but of {told}"
+    )
+
+
+def _place(item: tuple[str, object]) -> int:
+    return EMBEDDING_KEYS.index(item[0]) if item[0] in EMBEDDING_KEYS else len(EMBEDDING_KEYS)
 
 
 def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
@@ -86,13 +110,19 @@ def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
             yield _DENOISER.sub("", found["module"]).replace(".", "_"), shape[1]
 
 
-def _modules(folder: Path) -> dict[str, tuple[int, ...]]:
+def is_lora(shapes: Shapes) -> bool:
+    """Whether a file with these tensors is one."""
+    return any(_DOWN.fullmatch(key) for key in shapes)
+
+
+def _modules(weights: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """Layers by name; those of a single file have the names of the layout that it is in."""
     own: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        shapes = _shapes(file)
+    for file in weights:
+        shapes = shapes_of(file)
         if not isinstance(shapes, str):
             own |= {
-                key.removesuffix(".weight").replace(".", "_"): shape
+                _DENOISER.sub("", key.removeprefix("model.")).removesuffix(".weight").replace(".", "_"): shape
                 for key, shape in shapes.items()
                 if len(shape) >= 2
             }
@@ -107,8 +137,8 @@ def _cross_attention(folder: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]] | str:
-    """Shapes of a file's tensors, or why it is not read."""
+def shapes_of(file: Path) -> dict[str, tuple[int, ...]] | str:
+    """Shapes of a safetensors file's tensors by its header, or why it is not read."""
     if file.suffix.lower() in PICKLES:
         return f"{file.name} is a pickle, which is never loaded; convert it to safetensors"
     try:

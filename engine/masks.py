@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,33 +18,38 @@ Mask = npt.NDArray[np.float32]
 
 def read_picture(data: bytes, width: int, height: int) -> Image.Image:
     """RGB of the given size, cropped about its centre; EngineError when it cannot be read."""
-    return ImageOps.fit(_opened(data), (width, height), Image.Resampling.LANCZOS)
+    return ImageOps.fit(opened(data), (width, height), Image.Resampling.LANCZOS)
+
+
+def mixed(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The mean of RGB pictures of one size."""
+    mean = np.mean([np.asarray(picture, dtype=np.float32) for picture in pictures], axis=0)
+    return Image.fromarray(np.round(mean).astype(np.uint8))
 
 
 def in_shape(data: bytes, ratio: float) -> Image.Image:
     """RGB, as large as it is, cropped about its centre to ``ratio`` of width to height; EngineError too."""
-    picture = _opened(data)
+    picture = opened(data)
     width = min(picture.width, max(1, round(picture.height * ratio)))
     height = min(picture.height, max(1, round(picture.width / ratio)))
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
 
 
-def _opened(data: bytes) -> Image.Image:
+def opened(data: bytes, what: str = "The picture to start from") -> Image.Image:
+    """RGB, as it is; EngineError that says of ``what`` that it cannot be read."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            return opened.convert("RGB")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            return picture.convert("RGB")
     except Exception as error:
-        raise EngineError(
-            "The picture to start from cannot be read; send it as PNG, JPEG or WebP."
-        ) from error
+        raise EngineError(f"{what} cannot be read; send it as PNG, JPEG or WebP.") from error
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
     """Width and height by the header alone; None when it is no picture."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            return opened.size
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            return picture.size
     except Exception:
         return None
 
@@ -51,8 +57,8 @@ def size_of(data: bytes) -> tuple[int, int] | None:
 def read_mask(data: bytes, width: int, height: int) -> Mask:
     """0 and 1 alone, fitted as the picture is; EngineError when it cannot be read or marks nothing."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            grey = ImageOps.fit(opened.convert("L"), (width, height), Image.Resampling.BOX)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            grey = ImageOps.fit(picture.convert("L"), (width, height), Image.Resampling.BOX)
     except Exception as error:
         raise EngineError("The mask cannot be read; send it as PNG, JPEG or WebP.") from error
     mask = (np.asarray(grey) >= 128).astype(np.float32)

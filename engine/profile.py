@@ -2,26 +2,41 @@
 
 A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
 ``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
-``sampler``, ``upscaler`` and ``latent_rgb``. What the operator configured goes before it.
+``sampler``, ``guidance_rescale``, ``true_cfg_scale``, ``upscaler`` and ``latent_rgb``. What the operator
+configured goes before it.
 """
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.api import ModelInfo, ModelUnavailable
+from engine.api import ModelInfo, ModelUnavailable, ReferenceKind
+from engine.checkpoint import found, held
+from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
-from engine.samplers import DEFAULT, EPSILON, name_of, samplers_for
+from engine.samplers import (
+    DEFAULT,
+    FLOW,
+    name_of,
+    prediction_of,
+    sampler_choice,
+    sampler_name,
+    samplers_for,
+)
+from engine.weights import shapes_of
 
+log = logging.getLogger(__name__)
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
 """The model that comes with the package."""
+TRUE_CFG_SCALE = 2.0
+"""Mild: it comes on top of the guidance that such a model has learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +45,12 @@ class ModelSource:
 
     name: str
     path: Path
+    """A diffusers folder, or one .safetensors file with everything."""
     description: str | None = None
     native_size: int | None = None
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_rescale: float | None = None
     sampler: str | None = None
     max_size: int | None = None
     hub: str | None = None
@@ -42,10 +59,26 @@ class ModelSource:
     """LoRA files by name; those that fit the model are offered with it."""
     embeddings: tuple[tuple[str, Path], ...] = ()
     """Textual inversions by the word that calls them."""
+    ip_adapter: Path | None = None
+    """IP-Adapter file for reference pictures."""
+    image_encoder: Path | None = None
+    """Folder of its image encoder; None looks beside the file and in the model's folder."""
+    config: Path | None = None
+    """Folder with the configuration of a single file; None looks beside it."""
+    checkpoint: Path | None = None
+    """The single file, once ``path`` is the folder of its configuration."""
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
-        keys = ("description", "native_size", "steps", "guidance_scale", "sampler", "max_size")
+        keys = (
+            "description",
+            "native_size",
+            "steps",
+            "guidance_scale",
+            "guidance_rescale",
+            "sampler",
+            "max_size",
+        )
         return {key: value for key in keys if (value := getattr(self, key)) not in (None, "")}
 
 
@@ -62,8 +95,18 @@ class Profile:
     latent_rgb: tuple[tuple[float, ...], ...] | None
     loras: Mapping[str, Path]
     """Those that fit."""
+    adapter: AdapterFiles | None
+    """For reference pictures, where there is one that fits."""
     variant: str | None
     """``fp16`` when only files of that variant are there."""
+    true_cfg_scale: float = TRUE_CFG_SCALE
+    """Of negative prompts, where ``guidance_scale`` is embedded and means something else."""
+    pipeline: str = ""
+    """The pipeline class that the folder names."""
+    held: frozenset[str] = frozenset()
+    """Components whose weights are in ``source.checkpoint``."""
+    guidance_rescale: float = 0.0
+    """In [0, 1]: how far guided predictions are brought back to the spread of unguided ones."""
 
 
 def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile:
@@ -71,37 +114,63 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
 
     ``families`` maps the pipeline classes that can be loaded to their family.
     """
+    folder, checkpoint = found(source.path, source.config)
+    source = replace(source, path=folder, checkpoint=checkpoint)
     index = _index(source)
-    architecture = str(index.get("_class_name"))
-    if architecture not in families:
-        known = ", ".join(families)
-        raise ModelUnavailable(
-            f"{source.path / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
-            f"it runs {known}."
-        )
-    folders = _components(source.path, index)
-    variants = {_whole(folder) for folder in folders if (folder / "config.json").exists()}
-    own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
-    own = {**own, **source.overrides()}
-    family = families[architecture]
-    settings = source.path / "scheduler" / "scheduler_config.json"
-    scheduler = _json(settings) if family.native or settings.exists() else {}
-    loras, unfit = sorted_out(source.loras if family.loras else (), source.path, family.denoiser)
+    family = _family(source, index, families)
+    inside = _held(source, family)
+    variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
+    own = _own(source)
+    scheduler = _scheduler(source, family)
+    denoiser = source.path / family.denoiser
+    weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
+    loras, unfit = sorted_out(source.loras if family.loras else (), denoiser, weights)
+    adapter, misfit = _adapter(source, family, weights)
     info = (_info if family.native else _stock_info)(source, family, own, scheduler)
     return Profile(
         source=source,
         family=family,
-        info=replace(info, loras=tuple(loras), unfit_loras=unfit),
+        info=replace(
+            info,
+            loras=tuple(loras),
+            unfit_loras=unfit,
+            references=tuple(ReferenceKind) if adapter else (),
+            blend=info.image_to_image or adapter is not None,
+            unfit_references=misfit or "",
+        ),
         scheduler=scheduler,
         upscaler=str(own.get("upscaler", "animevideov3")),
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
-        variant="fp16" if "fp16" in variants else None,
+        adapter=adapter,
+        variant=variant,
+        true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
+        pipeline=str(index["_class_name"]),
+        held=inside,
+        guidance_rescale=_share(own, "guidance_rescale"),
     )
+
+
+def _adapter(
+    source: ModelSource, family: Family, weights: Sequence[Path]
+) -> tuple[AdapterFiles | None, str | None]:
+    """The configured IP-Adapter, or why it is not used."""
+    if source.ip_adapter is None:
+        return None, None
+    if not family.references:
+        return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
+    encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
+    files = AdapterFiles(source.ip_adapter, encoder)
+    misfit = adapter_misfit(files, weights)
+    if misfit:
+        log.warning("model %s goes without reference pictures: %s", source.name, misfit)
+    return (None, misfit) if misfit else (files, None)
 
 
 def factor_of(vae: Mapping[str, Any]) -> int:
     """Pixels per latent along a side, from a VAE's configuration; not always 8."""
+    if vae.get("temperal_downsample") is not None:
+        return int(2 ** len(vae["temperal_downsample"]))
     stages = vae.get("block_out_channels") or vae.get("decoder_block_out_channels") or (0, 0, 0, 0)
     return int(2 ** (len(stages) - 1))
 
@@ -120,6 +189,29 @@ def trusted(library: object) -> bool:
     named = isinstance(library, str) and library.isidentifier()
     inside = [Path(place) / "pipelines" / deep for place in places for deep in ("", "deprecated")]
     return named and any((folder / str(library)).is_dir() for folder in inside)
+
+
+def _variant(source: ModelSource, folders: Sequence[Path]) -> str | None:
+    """Every file of the components checked; ``fp16`` when one of them has that variant only."""
+    variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
+    return "fp16" if "fp16" in variants else None
+
+
+def _scheduler(source: ModelSource, family: Family) -> dict[str, Any]:
+    settings = source.path / "scheduler" / "scheduler_config.json"
+    return _json(settings) if family.native or settings.exists() else {}
+
+
+def _own(source: ModelSource) -> dict[str, Any]:
+    """What ``tessera.json`` says, and before it the operator."""
+    described = source.path / "tessera.json"
+    return {**(_json(described) if described.exists() else {}), **source.overrides()}
+
+
+def _held(source: ModelSource, family: Family) -> frozenset[str]:
+    if source.checkpoint is None:
+        return frozenset()
+    return held(source.checkpoint, family.name, family.title, family.denoiser, source.path)
 
 
 def _index(source: ModelSource) -> dict[str, Any]:
@@ -146,6 +238,25 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
+def _family(source: ModelSource, index: Mapping[str, Any], families: Mapping[str, Family]) -> Family:
+    """By the pipeline class; not for a part of a model, as SDXL's refiner is, which has no first encoder."""
+    architecture, root = str(index.get("_class_name")), source.path
+    if architecture not in families:
+        known = ", ".join(families)
+        raise ModelUnavailable(
+            f"{root / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
+            f"it runs {known}."
+        )
+    family = families[architecture]
+    for name in family.needs:
+        if not isinstance(index.get(name), list) or index[name][0] is None:
+            raise ModelUnavailable(
+                f"{root / 'model_index.json'} names no {name}: it is a part of {family.title} (a refiner, "
+                "say) and paints nothing by itself; choose the base model."
+            )
+    return family
+
+
 def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     """Folders of the components; code from elsewhere than diffusers and transformers is never loaded."""
     folders = []
@@ -163,7 +274,7 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     return folders
 
 
-def _whole(folder: Path) -> str:
+def _whole(folder: Path, source: ModelSource) -> str:
     """Check every safetensors file of a component to its last byte; ``""`` or the variant that is there."""
     files = sorted(folder.glob("*.safetensors"))
     plain = [file for file in files if ".fp16" not in file.name]
@@ -172,10 +283,13 @@ def _whole(folder: Path) -> str:
         raise ModelUnavailable(
             f"{pickled} is a pickle, which is never loaded; convert the model to safetensors."
             if pickled
+            else f"{source.checkpoint} holds no {folder.name}, and {folder} has no .safetensors file; "
+            "copy one there."
+            if source.checkpoint
             else f"{folder} has no .safetensors file; copy the model's folder again."
         )
     for file in (*_shards(folder), *(plain or files)):
-        _check_safetensors(file)
+        shapes_of(file)
     return "" if plain else "fp16"
 
 
@@ -185,33 +299,18 @@ def _shards(folder: Path) -> Iterator[Path]:
             yield folder / str(name)
 
 
-def _check_safetensors(path: Path) -> None:
-    """Header and length agree; format: https://huggingface.co/docs/safetensors."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else None
-    except FileNotFoundError:
-        raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
-    except (OSError, struct.error, ValueError):
-        header = None
-    if not isinstance(header, dict):
-        raise ModelUnavailable(f"{path} is not a whole safetensors file; copy it again.")
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        raise ModelUnavailable(f"{path} is cut short: {size:,} of {expected:,} bytes; copy it again.")
-
-
 def _info(
     source: ModelSource, family: Family, own: Mapping[str, Any], scheduler: Mapping[str, Any]
 ) -> ModelInfo:
     denoiser, vae = (_json(source.path / part / "config.json") for part in (family.denoiser, "vae"))
     factor = factor_of(vae)
-    native = _size(own, "native_size", _side(denoiser.get("sample_size") or family.size // factor) * factor)
-    samplers = samplers_for(str(scheduler.get("prediction_type", EPSILON)))
-    multiple = max(8, _size(own, "size_multiple", factor * family.patch))
+    samplers = family.samplers or samplers_for(prediction_of(scheduler))
+    patch = max(family.patch, _side(denoiser.get("patch_size") or 1))
+    multiple = max(8, _size(own, "size_multiple", factor * patch))
+    reach = _reach(denoiser) * factor * patch
+    native = _side(denoiser.get("sample_size") or family.size // factor) * factor
+    native = min(_size(own, "native_size", native), reach)
+    steps, guidance = _usual(family, denoiser)
     return ModelInfo(
         name=source.name,
         family=family.name,
@@ -219,14 +318,14 @@ def _info(
         native_size=native,
         size_multiple=multiple,
         min_size=_size(own, "min_size", max(multiple, native // 2 // multiple * multiple)),
-        max_size=_size(own, "max_size", native * 2) // multiple * multiple,
+        max_size=min(_size(own, "max_size", native * 2), reach) // multiple * multiple,
         upscale=max(1, round(_size(own, "shown_size", native) / native)),
-        steps=_size(own, "steps", family.steps),
+        steps=_size(own, "steps", steps),
         max_steps=_size(own, "max_steps", 150),
-        guidance_scale=float(own.get("guidance_scale", family.guidance_scale)),
+        guidance_scale=float(own.get("guidance_scale", guidance)),
         sampler=_sampler(source, own, scheduler, samplers),
         samplers=samplers,
-        negative_prompt=family.negative_prompt,
+        negative_prompt=family.negative_prompt and not _embedded(denoiser),
         image_to_image=family.image_to_image,
         inpaint=family.inpaint,
         prompt_weights=family.prompt_weights,
@@ -240,7 +339,8 @@ def _stock_info(
 ) -> ModelInfo:
     """Of a pipeline that runs as it is: its sizes are the table's, its own scheduler is the first choice."""
     native, multiple = _size(own, "native_size", family.size), _size(own, "size_multiple", family.multiple)
-    known = samplers_for(str(scheduler.get("prediction_type", EPSILON))) if name_of(scheduler) else ()
+    prediction = prediction_of(scheduler)
+    known = samplers_for(prediction) if name_of(scheduler) and prediction != FLOW else ()
     samplers = (DEFAULT, *known)
     return ModelInfo(
         name=source.name,
@@ -262,9 +362,30 @@ def _stock_info(
         samplers=samplers,
         negative_prompt=family.negative_prompt,
         image_to_image=family.image_to_image,
+        inpaint=family.inpaint,
         tile=False,
         stop=False,
     )
+
+
+def _embedded(denoiser: Mapping[str, Any]) -> bool:
+    """A consistency model, whose embedded guidance has no negative branch."""
+    return denoiser.get("time_cond_proj_dim") is not None
+
+
+def _usual(family: Family, denoiser: Mapping[str, Any]) -> tuple[int, float]:
+    """Steps and guidance scale of a family, or of those of its models that were distilled to few steps."""
+    if _embedded(denoiser):
+        return 4, 8.5
+    if family.distilled is not None and not denoiser.get("guidance_embeds"):
+        return family.distilled
+    return family.steps, family.guidance_scale
+
+
+def _reach(denoiser: Mapping[str, Any]) -> int:
+    """Patches along a side that a transformer has positions for."""
+    tables = (denoiser.get("pos_embed_max_size"), *(denoiser.get("axes_lens") or ())[1:])
+    return min((int(length) for length in tables if length), default=2**16)
 
 
 def _side(sample_size: Any) -> int:
@@ -280,13 +401,21 @@ def _size(own: Mapping[str, Any], key: str, default: int) -> int:
     return int(value)
 
 
+def _share(own: Mapping[str, Any], key: str) -> float:
+    value = own.get(key, 0.0)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ModelUnavailable(f"tessera.json: {key} must be a number from 0 to 1, not {value!r}.")
+    return float(value)
+
+
 def _sampler(
     source: ModelSource, own: Mapping[str, Any], scheduler: Mapping[str, Any], samplers: tuple[str, ...]
 ) -> str:
-    wanted = own.get("sampler")
+    typed = own.get("sampler")
+    wanted = sampler_name(str(typed)) if typed is not None else None
     if wanted is not None and wanted not in samplers:
         raise ModelUnavailable(
-            f"Model {source.name!r} has no sampler {wanted!r}; choose one of {', '.join(samplers)}."
+            f"Model {source.name!r} has no sampler {typed!r}; choose one of {sampler_choice(samplers)}."
         )
     name = wanted or name_of(scheduler)
     return str(name) if name in samplers else samplers[0]

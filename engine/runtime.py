@@ -1,6 +1,6 @@
-"""The local engine: its thread, the inbox that feeds it, and the one queue through which events leave.
+"""The local engine: a thread for each device, the queue that feeds them, and the one by which events leave.
 
-Torch-free until :meth:`LocalEngine.start`; from then on torch is touched by the engine's own thread alone.
+Torch-free until :meth:`LocalEngine.start`; from then on torch is touched by the engine's own threads alone.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,14 @@ from engine.api import (
     ModelUnavailable,
     Started,
 )
+from engine.captioner import Captioner
 from engine.checks import check_spec
 from engine.estimates import Estimates
 from engine.models.registry import Registry
 from engine.profile import ModelSource
+from engine.queue import JobQueue
 from engine.safety import missing
+from engine.segment import Segmenter
 
 if TYPE_CHECKING:
     from engine.core import Core
@@ -47,24 +51,50 @@ class _Cancel:
     job_id: str
 
 
+class _Wake:
+    """There may be something to do."""
+
+
 class _Close:
-    """Ends the thread."""
+    """Ends a thread."""
 
 
-_Message = GenerationSpec | _Cancel | _Close
-
-
+_Message = _Cancel | _Wake | _Close
 CLOSE_S = 5.0
-"""How long :meth:`LocalEngine.close` waits for the thread."""
+"""How long :meth:`LocalEngine.close` waits for the threads."""
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """One device: its thread, what it is told, and when it last gave a sign of life."""
+
+    place: int
+    registry: Registry
+    inbox: SimpleQueue[_Message] = field(default_factory=SimpleQueue)
+    thread: threading.Thread | None = None
+    core: Core | None = None
+    described: str = ""
+    loaded: bool = False
+    broken: bool = False
+    beat: float | None = None
+    """Of the running tick; None while there is nothing to do."""
+
+    @property
+    def alive(self) -> bool:
+        return self.loaded and not self.broken and self.thread is not None and self.thread.is_alive()
 
 
 class LocalEngine:
     """The Engine protocol on this machine's torch.
 
-    ``device`` is ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``dtype`` is ``auto``, ``float32``,
+    ``device`` is ``auto``, ``cpu``, ``cuda`` (all there are), ``cuda:N``, ``mps`` or several with commas
+    between, each of which gets a thread and models of its own; ``dtype`` is ``auto``, ``float32``,
     ``bfloat16`` or ``float16``; at most ``max_rows`` images share a forward pass; ``threads`` is torch's
-    number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job. Raises
-    ModelUnavailable when no model's folder can be read; the faults of the others are in :attr:`faults`.
+    number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job; ``segmenter`` is a
+    folder of CLIPSeg, if there is one. ``memory`` and ``spare`` are bytes of models on a device and of those
+    put aside in the machine's memory (None: what is there allows); ``learned`` is the file that remembers
+    what jobs cost. Raises ModelUnavailable when no model's folder can be read; the faults of the others are
+    in :attr:`faults`.
     """
 
     def __init__(
@@ -77,23 +107,26 @@ class LocalEngine:
         threads: int = 0,
         preview_interval: float = 1.0,
         default: str | None = None,
-        keep_models: int = 2,
+        keep_models: int = 8,
+        segmenter: Path | None = None,
+        captioner: Path | None = None,
+        memory: int | None = None,
+        spare: int | None = None,
+        learned: Path | None = None,
     ) -> None:
+        self._segmenter, self._captioner = Segmenter(segmenter), Captioner(captioner)
         self._registry = Registry(models, default, keep_models)
         if not self._registry.profiles:
             raise ModelUnavailable(" ".join(map(str, self._registry.faults.values())) or "There is no model.")
         self._device, self._dtype, self._threads = device, dtype, threads
-        self._max_rows, self._preview_interval = max_rows, preview_interval
-        self._described = device
-        self._estimates = Estimates()
-        self._inbox: SimpleQueue[_Message] = SimpleQueue()
+        self._memory, self._spare = memory, spare
+        self._preview_interval = preview_interval
+        self._estimates = Estimates(learned)
+        self._queue = JobQueue(self._registry.profiles, max_rows, self._estimates)
+        self._workers: list[_Worker] = []
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._active: dict[str, bool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._loaded = False
-        self._broken = False
-        self._beat = time.monotonic()
 
     @property
     def faults(self) -> Mapping[str, ModelUnavailable]:
@@ -101,20 +134,34 @@ class LocalEngine:
         return dict(self._registry.faults)
 
     async def start(self) -> None:
-        """Start the thread, load torch and the default model there; EngineError when no model can be."""
+        """A thread for each device, which loads torch and the default model; EngineError if one cannot."""
         self._loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name="tessera-engine", daemon=True)
-        self._thread.start()
-        await ready
+        first = await self._hire(0, self._registry)
+        others = range(1, first)
+        await asyncio.gather(*(self._hire(place, self._registry.for_another_device()) for place in others))
+
+    async def _hire(self, place: int, registry: Registry) -> int:
+        """A worker, ready; the number of devices."""
+        worker = _Worker(place, registry)
+        self._workers.append(worker)
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        name = f"tessera-engine-{place}" if place else "tessera-engine"
+        worker.thread = threading.Thread(target=self._run, args=(worker, ready), name=name, daemon=True)
+        worker.thread.start()
+        return await ready
 
     async def close(self) -> None:
-        """Stop after the step in flight; :meth:`events` ends."""
-        self._inbox.put(_Close())
-        if self._thread is not None:
-            # A step takes less; while models load there is no step to wait for, and the thread is a daemon.
-            await asyncio.to_thread(self._thread.join, CLOSE_S)
-            self._thread = None
+        """Stop after the steps in flight; :meth:`events` ends."""
+        for worker in self._workers:
+            worker.inbox.put(_Close())
+        for worker in self._workers:
+            if worker.thread is not None:
+                # A step takes less; while models load there is none to wait for, and the thread is a daemon.
+                await asyncio.to_thread(worker.thread.join, CLOSE_S)
+                worker.thread = None
+        self._segmenter.close()
+        self._captioner.close()
+        await asyncio.to_thread(self._estimates.save, now=True)
         self._active.clear()
         self._events.put_nowait(None)
 
@@ -132,32 +179,51 @@ class LocalEngine:
             raise InvalidSpec(" ".join(faults))
 
     def submit(self, spec: GenerationSpec) -> None:
-        """Hand a job to the thread; raises as :meth:`check`, and EngineBroken when the thread is gone."""
+        """Hand a job to the threads; raises as :meth:`check`, and EngineBroken when they are gone."""
         self.check(spec)
         if not self._alive():
             raise EngineBroken(STOPPED)
         if spec.job_id in self._active:
             raise InvalidSpec(f"Job {spec.job_id} is already in the engine.")
-        if not self._active:
-            self._beat = time.monotonic()
         self._active[spec.job_id] = False
-        self._inbox.put(spec)
+        self._queue.put(spec)
+        self._tell(_Wake())
 
     def cancel(self, job_id: str) -> None:
-        """Ask the thread to drop a job before its next step."""
+        """Ask the threads to drop a job before its next step."""
         if job_id in self._active:
-            self._inbox.put(_Cancel(job_id))
+            self._tell(_Cancel(job_id))
 
     def estimate(self, spec: GenerationSpec) -> float:
         """Device seconds of the job alone, from what like jobs took."""
         return self._estimates.expect(spec)
 
+    def captioning(self) -> str | None:
+        """Why no picture can be put into words, or None."""
+        return self._captioner.fault()
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """What a picture shows, by a CPU thread of its own."""
+        return await self._captioner.captions(picture, count)
+
+    def segmentation(self) -> str | None:
+        """Why no region can be named, or None."""
+        return self._segmenter.fault()
+
+    async def segment(self, picture: bytes, text: str) -> bytes:
+        """The part of a picture that a text names, by a CPU thread of its own."""
+        return await self._segmenter.mask(picture, text)
+
     def health(self) -> EngineHealth:
         """A job runs from its Started event to its end."""
         running = sum(self._active.values())
-        stalled = time.monotonic() - self._beat if self._active else 0.0
         waiting = len(self._active) - running
-        return EngineHealth(self._described, running, waiting, max(0.0, stalled), self._alive())
+        now = time.monotonic()
+        beats = [worker.beat for worker in self._workers if worker.beat is not None]
+        stalled = max((now - beat for beat in beats), default=0.0) if self._active else 0.0
+        described = ", ".join(worker.described for worker in self._workers) or self._device
+        alive = sum(worker.alive for worker in self._workers)
+        return EngineHealth(described, running, waiting, max(0.0, stalled), alive > 0, max(1, alive))
 
     async def events(self) -> AsyncIterator[Event]:
         """Ends when the engine is closed; one consumer."""
@@ -165,72 +231,79 @@ class LocalEngine:
             yield event
 
     def _alive(self) -> bool:
-        return self._loaded and self._thread is not None and self._thread.is_alive() and not self._broken
+        return any(worker.alive for worker in self._workers)
 
-    def _run(self, ready: asyncio.Future[None]) -> None:
+    def _tell(self, message: _Message) -> None:
+        for worker in self._workers:
+            worker.inbox.put(message)
+
+    def _run(self, worker: _Worker, ready: asyncio.Future[int]) -> None:
         """The thread: build, tell that it is ready, serve until closed or broken."""
         outbox: list[Event] = []
         try:
-            core = self._build(outbox.append)
+            devices = self._build(worker, outbox.append)
         except Exception as error:
             fault = (
                 error if isinstance(error, EngineError) else EngineError(f"The engine cannot start: {error}")
             )
             self._call(partial(_resolve, ready, fault))
             return
-        self._loaded = True
-        self._call(partial(_resolve, ready))
+        worker.loaded = True
+        self._call(partial(_resolve, ready, devices))
         try:
-            self._serve(core, outbox)
+            self._serve(worker, outbox)
         except BaseException as error:
             log.critical("the engine's thread died: %s", error, exc_info=error)
-            self._broken = True
+            worker.broken = True
             self._send(outbox)
-            self._call(partial(self._break, str(error)))
+            held = worker.core.abandon() if worker.core else ()
+            self._call(partial(self._break, str(error), held))
 
-    def _build(self, emit: Callable[[Event], None]) -> Core:
+    def _build(self, worker: _Worker, emit: Callable[[Event], None]) -> int:
+        """Make the worker's core, load its first model; the number of devices."""
         import torch
 
         from engine.core import Core
-        from engine.device import describe, pick_device, pick_dtype
+        from engine.device import describe, pick_devices, pick_dtype, room
 
         if self._threads:
             torch.set_num_threads(self._threads)
-        device = pick_device(self._device)
-        self._described = describe(device)
-        core = Core(
-            self._registry,
+        devices = pick_devices(self._device)
+        device = devices[worker.place]
+        worker.described = describe(device)
+        dtype = pick_dtype(self._dtype, device)
+        if not worker.place:
+            self._estimates.concern(f"{worker.described}, {dtype}")
+        memory, spare = room(device, len(devices))
+        worker.registry.limit(
+            memory if self._memory is None else self._memory, spare if self._spare is None else self._spare
+        )
+        worker.core = Core(
+            worker.registry,
             emit,
             device=device,
-            dtype=pick_dtype(self._dtype, device),
-            max_rows=self._max_rows,
+            dtype=dtype,
             preview_interval=self._preview_interval,
-            estimates=self._estimates,
+            queue=self._queue,
+            place=worker.place,
         )
-        _load_first(core, list(self._registry.profiles))
-        return core
+        _load_first(worker.core, list(self._registry.profiles))
+        return len(devices)
 
-    def _serve(self, core: Core, outbox: list[Event]) -> None:
-        """Drain the inbox, tick, let the events go; block only while there is nothing to do."""
+    def _serve(self, worker: _Worker, outbox: list[Event]) -> None:
+        """Hear what is new, tick, let the events go; block only while there is nothing to do."""
+        core = worker.core
+        assert core is not None
         while True:
-            for message in self._messages(wait=not core.busy):
+            for message in _messages(worker, wait=not core.busy):
                 if isinstance(message, _Close):
                     return
                 if isinstance(message, _Cancel):
                     core.cancel(message.job_id)
-                else:
-                    core.submit(message)
-            self._beat = time.monotonic()
+            worker.beat = time.monotonic()
             core.tick()
             self._send(outbox)
-
-    def _messages(self, wait: bool) -> list[_Message]:
-        messages = [self._inbox.get()] if wait else []
-        while True:
-            try:
-                messages.append(self._inbox.get_nowait())
-            except Empty:
-                return messages
+            self._estimates.save()
 
     def _send(self, outbox: list[Event]) -> None:
         """One crossing into the event loop for all events of a tick."""
@@ -254,20 +327,40 @@ class LocalEngine:
                 self._active.pop(event.job_id, None)
             self._events.put_nowait(event)
 
-    def _break(self, reason: str) -> None:
-        """Every job that is left may be tried again by another engine, or after a restart."""
-        broken = EngineBroken(f"The engine stopped working: {reason}. The bot must be restarted.")
-        self._receive(tuple(Failed(job_id, broken, retryable=True) for job_id in self._active))
+    def _break(self, reason: str, held: Collection[str]) -> None:
+        """The jobs of a device that is lost may be tried again by another, or after a restart; with the last
+        device all that are left.
+        """
+        if self._alive():
+            error = EngineBroken(f"A device stopped working: {reason}. The bot should be restarted.")
+        else:
+            error = EngineBroken(f"The engine stopped working: {reason}. The bot must be restarted.")
+            held = tuple(self._active)
+        lost = tuple(Failed(job_id, error, retryable=True) for job_id in held if job_id in self._active)
+        self._receive(lost)
 
 
-def _resolve(future: asyncio.Future[None], error: Exception | None = None) -> None:
+def _messages(worker: _Worker, wait: bool) -> list[_Message]:
+    """What the worker was told since it last asked; waits for something if ``wait``."""
+    messages: list[_Message] = []
+    if wait:
+        worker.beat = None
+        messages.append(worker.inbox.get())
+    while True:
+        try:
+            messages.append(worker.inbox.get_nowait())
+        except Empty:
+            return messages
+
+
+def _resolve(future: asyncio.Future[int], result: int | Exception) -> None:
     """Settle a future that its waiter may have given up."""
     if future.done():
         return
-    if error is None:
-        future.set_result(None)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_exception(error)
+        future.set_result(result)
 
 
 def _load_first(core: Core, names: list[str]) -> None:

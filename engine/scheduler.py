@@ -1,104 +1,309 @@
-"""Which rows run in the next tick: fair among users by cost, fast before relaxed, torch-free.
+"""Which rows run in the next tick: fair among users by cost, turbo before fast before relaxed, torch-free.
 
-Each user's service is counted in device seconds per lane, and who had least goes first: start-time fair
-queueing (Goyal, Vin & Cheng 1996, doi:10.1109/90.649569) with the step as the packet. A user who comes back
-from idling starts level with the least served of those who wait, so that idling saves nothing up. Rows that
-fit the leader's forward pass ride along.
+Start-time fair queueing (Goyal, Vin & Cheng 1996, doi:10.1109/90.649569), a job being the packet and its step
+the unit of preemption. Jobs run in the order of the virtual time at which they begin, so that equals end one
+after another and not all of them late; a job that takes much longer than usual gives way in between. Who
+comes back from idling begins an ordinary job's cost ahead of those who wait (borrowed virtual time, Duda &
+Cheriton 1999, doi:10.1145/319344.319169): that lets a light user through at once, is paid for afterwards, and
+is all that idling saves up. Rows that fit the leader's forward pass ride along where that pays.
+
+A lane's jobs run before those of the next; a user of a lower lane who got nothing for ``patience`` seconds
+has one ticket moved up. A model that is not loaded waits until its turn is due by more than loading costs.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import islice
 
 from engine.api import Lane
+from engine.pace import Pace
+from engine.turns import Account, Entry, Line, Turn
+from engine.turns import Ticket as Ticket
 
 _PRIORITY = {lane: place for place, lane in enumerate(Lane)}
 _Owner = tuple[int, str]
 """Priority of the lane, then the user."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """Rows that step together. ``key`` names them; ``group`` is equal for what can share a forward pass."""
-
-    key: Hashable
-    user: str
-    lane: Lane
-    rows: int
-    group: Hashable
+SLICE = 2.0
+"""Ordinary jobs' worth of virtual time after which a long job gives way."""
+PATIENCE_S = 600.0
+LOOKS = 64
+"""Tickets that are looked at for the room that is left."""
+EPSILON = 1e-9
 
 
 class Scheduler:
-    """Tickets in, plans out. ``max_rows`` is the most rows of one plan (a larger ticket runs alone)."""
+    """Tickets in, plans out. ``max_rows`` is the most rows of one plan (a larger ticket runs alone).
 
-    def __init__(self, max_rows: int) -> None:
+    ``loading(model, place)`` says how many seconds it takes until a model can run on a device: 0 for a loaded
+    one. Not safe for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        max_rows: int,
+        *,
+        loading: Callable[[str, int], float] = lambda model, place: 0.0,
+        patience: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_rows = max_rows
-        self._queues: dict[_Owner, dict[Hashable, Ticket]] = {}
-        self._owners: dict[Hashable, _Owner] = {}
-        self._served: dict[_Owner, float] = {}
-        self._row_seconds = 1e-3
+        self._loading = loading
+        self._patience = patience
+        self._clock = clock
+        self._entries: dict[Hashable, Entry] = {}
+        self._jobs: dict[Hashable, OrderedDict[Hashable, Entry]] = {}
+        self._accounts: dict[_Owner, Account] = {}
+        self._owned: dict[_Owner, OrderedDict[Hashable, Entry]] = {}
+        self._quiet: OrderedDict[_Owner, float] = OrderedDict()
+        """When each user of a lower lane was last served or began to wait, the longest first."""
+        self._models: dict[tuple[int | None, int, str], Line] = {}
+        """By the device that it began on, lane and model."""
+        self._groups: dict[tuple[int | None, int, Hashable], Line] = {}
+        self._now = [0.0] * len(Lane)
+        """Virtual time of each lane."""
+        self._crowd = [0] * len(Lane)
+        """Tickets of each lane."""
+        self._ordinary = 0.0
+        self._numbers = 0
+        self._pace = Pace()
 
     def __len__(self) -> int:
-        return len(self._owners)
+        return len(self._entries)
 
     def add(self, ticket: Ticket) -> None:
         """Queue a ticket behind the others of its user; ValueError when its key is already here."""
-        if ticket.key in self._owners:
+        if ticket.key in self._entries:
             raise ValueError(f"{ticket.key!r} is already scheduled")
-        owner = (_PRIORITY[ticket.lane], ticket.user)
-        if owner not in self._queues:
-            self._served[owner] = max(self._served.get(owner, 0.0), self._least_served(owner[0]))
-        self._owners[ticket.key] = owner
-        self._queues.setdefault(owner, {})[ticket.key] = ticket
+        self._ordinary = self._ordinary or ticket.price
+        self._numbers += 1
+        priority = _PRIORITY[ticket.lane]
+        entry = Entry(ticket, self._numbers, priority, self._account(priority, ticket))
+        self._entries[ticket.key] = entry
+        siblings = self._jobs.setdefault(ticket.job or ticket.key, OrderedDict())
+        place = next((sibling.place for sibling in siblings.values()), None)
+        siblings[ticket.key] = entry
+        self._enter(entry)
+        if place is not None:
+            self._begin(entry, place)
 
     def remove(self, key: Hashable) -> None:
         """Forget a ticket that is done, failed or cancelled; unknown keys are ignored."""
-        owner = self._owners.pop(key, None)
-        if owner is None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
             return
-        queue = self._queues[owner]
-        del queue[key]
-        if not queue:
-            del self._queues[owner]
-        if not self._owners:
-            self._served.clear()
+        self._leave(entry)
+        if entry.spent > 0:
+            self._ordinary += 0.1 * (entry.spent / entry.ticket.share - self._ordinary)
+        job = entry.ticket.job or key
+        del self._jobs[job][key]
+        if not self._jobs[job]:
+            del self._jobs[job]
+        if not self._entries:
+            self._accounts.clear()
+            self._now = [0.0] * len(Lane)
 
-    def plan(self) -> tuple[Ticket, ...]:
-        """The rows of the next tick, the least served user's first; empty when nothing waits."""
-        chosen: list[Ticket] = []
-        room = self._max_rows
-        for ticket in self._in_turn():
-            if not chosen or (ticket.group == chosen[0].group and ticket.rows <= room):
-                chosen.append(ticket)
-                room -= ticket.rows
-            if room <= 0:
-                break
-        return tuple(chosen)
+    def replace(self, ticket: Ticket) -> None:
+        """The ticket of the same key goes on as this one, on the device where it is."""
+        place = self._entries[ticket.key].place
+        self.remove(ticket.key)
+        self.add(ticket)
+        if place is not None:
+            self._begin(self._entries[ticket.key], place)
+
+    def plan(self, place: int = 0) -> tuple[Ticket, ...]:
+        """The rows of a device's next tick, those whose turn it is first; empty when nothing waits for it.
+
+        What has been planned once stays on its device.
+        """
+        self._promote()
+        leader = self._leader(place)
+        if leader is None:
+            return ()
+        self._now[leader.lane] = max(self._now[leader.lane], leader.start)
+        chosen = [leader, *self._riders(leader, place)]
+        for entry in chosen:
+            for sibling in self._jobs[entry.ticket.job or entry.ticket.key].values():
+                self._begin(sibling, place)
+        return tuple(entry.ticket for entry in chosen)
 
     def update(self, seconds: Mapping[Hashable, float]) -> None:
         """Count the device seconds that each ticket of the last plan took against its user."""
-        for key, spent in seconds.items():
-            owner = self._owners.get(key)
-            if owner is not None:
-                self._served[owner] += spent
-                rows = self._queues[owner][key].rows
-                self._row_seconds += 0.1 * (spent / rows - self._row_seconds)
+        entries = [(self._entries[key], spent) for key, spent in seconds.items() if key in self._entries]
+        for entry, spent in entries:
+            self.charge(entry.ticket.key, spent)
+        if entries:
+            rows = sum(entry.ticket.rows for entry, _ in entries)
+            self._pace.learn(entries[0][0].ticket.group, rows, sum(spent for _, spent in entries))
 
-    def _in_turn(self) -> Iterator[Ticket]:
-        """Tickets by lane, then least served user, then age; each one taken counts as served at once."""
-        cursors = {owner: iter(queue.values()) for owner, queue in self._queues.items()}
-        heap = [
-            (owner[0], self._served[owner], position, owner) for position, owner in enumerate(self._queues)
-        ]
-        heapq.heapify(heap)
-        while heap:
-            lane, served, position, owner = heapq.heappop(heap)
-            ticket = next(cursors[owner], None)
-            if ticket is not None:
-                yield ticket
-                heapq.heappush(heap, (lane, served + ticket.rows * self._row_seconds, position, owner))
+    def charge(self, key: Hashable, seconds: float) -> None:
+        """Count device seconds beside a plan's (texts, decoding); unknown keys are ignored."""
+        if (entry := self._entries.get(key)) is None:
+            return
+        ticket, owner = entry.ticket, (entry.lane, entry.ticket.user)
+        before = max(0.0, entry.spent - ticket.cost)
+        entry.spent += seconds
+        entry.account.finish += (max(0.0, entry.spent - ticket.cost) - before) / ticket.share
+        entry.slice += seconds / ticket.share
+        if entry.slice >= SLICE * self._ordinary:
+            entry.rank += entry.slice
+            entry.slice = 0.0
+        if owner in self._quiet:
+            self._quiet[owner] = self._clock()
+            self._quiet.move_to_end(owner)
 
-    def _least_served(self, lane: int) -> float:
-        return min((self._served[owner] for owner in self._queues if owner[0] == lane), default=0.0)
+    def _account(self, lane: int, ticket: Ticket) -> Account:
+        """The user's account; who comes from idling is as far ahead as an ordinary job costs, at most."""
+        owner = (lane, ticket.user)
+        if owner not in self._owned:
+            self._catch_up(lane)
+            # Of what lies further back than anyone may borrow, nothing need be remembered.
+            start = self._now[lane] - min(ticket.price, self._ordinary)
+            known = self._accounts.get(owner)
+            self._accounts[owner] = Account(max(known.finish, start) if known else start)
+            if len(self._accounts) > 2 * len(self._owned) + 1000:
+                self._forget()
+        return self._accounts[owner]
+
+    def _catch_up(self, lane: int) -> None:
+        """Virtual time is that of the first in turn, and never less than it was."""
+        firsts = [line.first() for (_, own, _), line in self._models.items() if own == lane]
+        if starts := [entry.start for entry in firsts if entry is not None]:
+            self._now[lane] = max(self._now[lane], min(starts))
+
+    def _forget(self) -> None:
+        self._accounts = {
+            owner: account
+            for owner, account in self._accounts.items()
+            if owner in self._owned or account.finish > self._now[owner[0]] - self._ordinary
+        }
+
+    def _enter(self, entry: Entry) -> None:
+        owner = (entry.lane, entry.ticket.user)
+        self._owned.setdefault(owner, OrderedDict())[entry.ticket.key] = entry
+        if entry.lane:
+            self._quiet.setdefault(owner, self._clock())
+        self._line_up(entry)
+
+    def _leave(self, entry: Entry) -> None:
+        owner = (entry.lane, entry.ticket.user)
+        self._line_off(entry)
+        if entry.place is not None:
+            self._refund(entry)
+        del self._owned[owner][entry.ticket.key]
+        if not self._owned[owner]:
+            del self._owned[owner]
+            self._quiet.pop(owner, None)
+
+    def _line_up(self, entry: Entry) -> None:
+        place, lane, ticket = entry.place, entry.lane, entry.ticket
+        self._crowd[lane] += 1
+        self._models.setdefault((place, lane, ticket.model), Line()).add(entry)
+        self._groups.setdefault((place, lane, ticket.group), Line()).add(entry)
+
+    def _line_off(self, entry: Entry) -> None:
+        self._crowd[entry.lane] -= 1
+        model = (entry.place, entry.lane, entry.ticket.model)
+        group = (entry.place, entry.lane, entry.ticket.group)
+        self._models[model].discard(entry)
+        self._groups[group].discard(entry)
+        if not self._models[model]:
+            del self._models[model]
+        if not self._groups[group]:
+            del self._groups[group]
+
+    def _refund(self, entry: Entry) -> None:
+        """What was expected and not spent; the user's next turn comes that much sooner."""
+        unspent = entry.ticket.price - entry.spent / entry.ticket.share
+        if unspent > 0:
+            entry.account.finish -= unspent
+            for (place, lane, _), line in self._models.items():
+                if place is None and lane == entry.lane:
+                    line.touch(entry.ticket.user)
+
+    def _begin(self, entry: Entry, place: int) -> None:
+        """From now on the ticket is this device's, and paid for until its expected end."""
+        if entry.place is not None:
+            return
+        self._line_off(entry)
+        entry.place, entry.rank = place, entry.account.finish
+        entry.account.finish += entry.ticket.price
+        self._line_up(entry)
+
+    def _promote(self) -> None:
+        """One ticket of each user of a lower lane who has waited too long goes one lane up."""
+        now = self._clock()
+        while self._quiet:
+            owner, since = next(iter(self._quiet.items()))
+            if now - since < self._patience:
+                return
+            self._quiet[owner] = now
+            self._quiet.move_to_end(owner)
+            entry = next(iter(self._owned[owner].values()))
+            self._raise(entry)
+
+    def _raise(self, entry: Entry) -> None:
+        place = entry.place
+        self._leave(entry)
+        entry.lane -= 1
+        entry.place = None
+        entry.account = self._account(entry.lane, entry.ticket)
+        self._enter(entry)
+        if place is not None:
+            self._begin(entry, place)
+
+    def _leader(self, place: int) -> Entry | None:
+        """Who goes first on a device: by lane, then virtual time, then arrival."""
+        best: tuple[int, float, int] | None = None
+        leader: Entry | None = None
+        for (at, lane, model), line in self._models.items():
+            if at not in (None, place) or (entry := line.first()) is None:
+                continue
+            turn = (lane, entry.start + self._loading(model, place), entry.number)
+            if best is None or turn < best:
+                best, leader = turn, entry
+        return leader
+
+    def _riders(self, leader: Entry, place: int) -> list[Entry]:
+        """Those of the leader's group that share its step: its own lane first, then the others."""
+        riders: list[Entry] = []
+        room = self._max_rows - leader.ticket.rows
+        for lane in sorted(_PRIORITY.values(), key=lambda lane: (lane != leader.lane, lane)):
+            most = self._horizon(leader, place) if lane == leader.lane else math.inf
+            for (rank, _), entry in islice(self._alike(leader.ticket.group, lane, place), LOOKS):
+                if room <= 0:
+                    return riders
+                if entry is leader or entry.ticket.rows > room:
+                    continue
+                if rank > most or not self._welcome(leader, self._max_rows - room, entry, rank):
+                    break
+                riders.append(entry)
+                room -= entry.ticket.rows
+        return riders
+
+    def _horizon(self, leader: Entry, place: int) -> float:
+        """Whose turn comes later does not ride past those of other groups who wait."""
+        lines = (self._groups.get((at, leader.lane, leader.ticket.group)) for at in (place, None))
+        alike = sum(len(line) for line in lines if line is not None)
+        return math.inf if alike == self._crowd[leader.lane] else leader.start + self._ordinary
+
+    def _welcome(self, leader: Entry, rows: int, entry: Entry, rank: float) -> bool:
+        """Those whose turn comes much later must not hold up whose it is."""
+        leeway = max(EPSILON, leader.ticket.price / 2)
+        level = entry.lane == leader.lane and (
+            entry.ticket.user == leader.ticket.user or rank <= leader.start + leeway
+        )
+        return self._pace.welcome(leader.ticket.group, rows, entry.ticket.rows, early=not level)
+
+    def _alike(self, group: Hashable, lane: int, place: int) -> Iterator[tuple[Turn, Entry]]:
+        """Of a group and a lane: those that began here and those that wait, in turn."""
+        lines = (self._groups.get((at, lane, group)) for at in (place, None))
+        return heapq.merge(*(line.in_turn() for line in lines if line is not None), key=_turn)
+
+
+def _turn(item: tuple[Turn, Entry]) -> Turn:
+    return item[0]

@@ -15,17 +15,22 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from engine import blending
 from engine.api import EngineError, GenerationSpec, InitImage
 from engine.conditioning import Conditioning, stack
 from engine.inpainting import Kept, beside, mask_of_latents, noised
-from engine.masks import Mask, in_shape, read_mask, read_picture, restored, softened
+from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restored, softened
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
-from engine.samplers import EPSILON, SAMPLE
+from engine.samplers import EPSILON, FLOW, SAMPLE, prediction_of
 
 _Shape = tuple[int, int, int]
 FLAT = 2
 """Span of values, of 255, up to which a frame counts as empty."""
+
+
+class BrokenFrame(EngineError):
+    """What a model painted is no picture: NaN, or one colour all over."""
 
 
 @dataclass(slots=True)
@@ -102,6 +107,8 @@ def prepare(
     """
     if spec.init is not None and spec.init.strength == 0:
         return _as_given(family, spec, len(seeds))
+    if spec.blend and not pictures and not family.profile.adapter:
+        spec = replace(spec, init=InitImage(b"", blending.STRENGTH))
     family.wear(spec.loras)
     scheduler, timesteps = _schedule(family, spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -271,25 +278,27 @@ def decode(part: Rows | OwnCourse, most: int) -> list[Image.Image]:
     if part.end == 0:
         return list(part.pictures)
     pixels = [part.family.decode(chunk, part.spec.tile) for chunk in torch.split(part.latents, most)]
-    return _put_back(part, checked_pictures(torch.cat(pixels)))
+    return put_back(part.spec, checked_pictures(torch.cat(pixels)), part.pictures)
 
 
-def _put_back(part: Rows, images: list[Image.Image]) -> list[Image.Image]:
-    """With a mask, the pixels that it keeps are those that were given."""
-    soft = _soft_mask(part.spec)
+def put_back(
+    spec: GenerationSpec, images: list[Image.Image], pictures: tuple[Image.Image, ...]
+) -> list[Image.Image]:
+    """With a mask, the pixels that it keeps are those of the ``pictures``, one or as many as ``images``."""
+    soft = soft_mask(spec)
     if soft is None:
         return images
-    kept = part.pictures * (len(images) // len(part.pictures))
+    kept = pictures * (len(images) // len(pictures))
     return [restored(image, picture, soft) for image, picture in zip(images, kept, strict=True)]
 
 
 def checked_pictures(pixels: torch.Tensor) -> list[Image.Image]:
     """RGB pictures of (n, 3, H, W) in [0, 1]; EngineError when a frame holds NaN or one colour only."""
     if not bool(torch.isfinite(pixels).all()):
-        raise EngineError("The model returned no numbers for this picture; try another seed or fewer flags.")
+        raise BrokenFrame("The model returned no numbers for this picture; try another seed or fewer flags.")
     images = to_pictures(pixels)
     if any(_span(image) <= FLAT for image in images):
-        raise EngineError("The model painted an empty frame; try another seed or another prompt.")
+        raise BrokenFrame("The model painted an empty frame; try another seed or another prompt.")
     return images
 
 
@@ -350,17 +359,19 @@ def _start(
     """
     init, count = spec.init, len(generators)
     if init is None and not family.takes_mask:
-        return _Start(_noise(family, spec, generators) * scheduler.init_noise_sigma)
+        return _Start(_noise(family, spec, generators) * _first_level(scheduler))
+    if spec.blend and not pictures and init is not None:
+        return _blended(family, spec, scheduler, timesteps[:1], generators)
     pictures = tuple(pictures) or _given(spec)
     pixels = [_pixels(picture) for picture in pictures] * (count // len(pictures))
-    soft = _soft_mask(spec)
+    soft = soft_mask(spec)
     # An inpainting pipeline begins with mere noise where nothing of the picture is to show through.
     bare = init is None or (soft is not None and init.strength == 1)
     draws = _samplers(family, pixels, spec.tile)
     clean = None if bare and family.takes_mask else _drawn(draws, generators)
     noise = _noise(family, spec, generators)
     begun = (
-        noise * scheduler.init_noise_sigma
+        noise * _first_level(scheduler)
         if bare or clean is None
         else noised(scheduler, clean, noise, timesteps[:1])
     )
@@ -375,6 +386,28 @@ def _start(
     # The stock pipeline draws the masked picture too, and leaves it: samplers that draw go on from there.
     _drawn(draws, generators)
     return _Start(begun, put_back, Kept(clean, noise, mask))
+
+
+def _blended(
+    family: ModelFamily,
+    spec: GenerationSpec,
+    scheduler: Any,
+    timestep: torch.Tensor,
+    generators: list[torch.Generator],
+) -> _Start:
+    """The pictures of ``spec.blend`` under one noise, as one."""
+    pictures = [read_picture(data, spec.width, spec.height) for data in spec.blend]
+    clean = [
+        _drawn([family.encode(_pixels(picture), spec.tile)] * len(generators), generators)
+        for picture in pictures
+    ]
+    noise = _noise(family, spec, generators)
+    begun = blending.spherical_mean([noised(scheduler, each, noise, timestep) for each in clean])
+    if not family.takes_mask:
+        return _Start(begun)
+    pixels = [_pixels(mixed(pictures))] * len(generators)
+    mask = _latent_mask(family, spec, None, begun)
+    return _Start(begun, beside=beside(family, pixels, None, mask, generators, spec.tile))
 
 
 def _latent_mask(
@@ -394,7 +427,8 @@ def _given(spec: GenerationSpec) -> tuple[Image.Image, ...]:
     return (read_picture(spec.init.data, spec.width, spec.height),)
 
 
-def _soft_mask(spec: GenerationSpec) -> Mask | None:
+def soft_mask(spec: GenerationSpec) -> Mask | None:
+    """The spec's mask with its edge softened, in the size that is painted; None where it has none."""
     if spec.init is None or spec.init.mask is None:
         return None
     return softened(read_mask(spec.init.mask, spec.width, spec.height), spec.init.feather)
@@ -418,28 +452,52 @@ def _pixels(picture: Image.Image) -> torch.Tensor:
 
 def _model_input(part: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     timestep = part.timesteps[part.step]
-    scaled = part.scheduler.scale_model_input(part.latents, timestep)
+    scaled = _as_taken(part.scheduler, part.latents, timestep)
     if part.beside is not None:
         scaled = torch.cat([scaled, part.beside], dim=1)
     return scaled.repeat(part.branches, 1, 1, 1), timestep.float().expand(part.cost)
 
 
+def _first_level(scheduler: Any) -> float:
+    """What unit noise is multiplied by before the first step; flow matching begins with it as it is."""
+    return float(getattr(scheduler, "init_noise_sigma", 1.0))
+
+
+def _as_taken(scheduler: Any, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """Latents in the scale that the model knows."""
+    if not hasattr(scheduler, "scale_model_input"):
+        return latents
+    scaled: torch.Tensor = scheduler.scale_model_input(latents, timestep)
+    return scaled
+
+
 def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-    """Clean latents that ``prediction`` points at, whatever the scheduler: its scaled input is always
-    ``sqrt(a) x0 + sqrt(1 - a) noise`` with the model's own a(t), interpolated in log(a / (1 - a)) between
-    timesteps (Karras et al. 2022, arXiv:2206.00364, table 1).
+    """Clean latents that ``prediction`` points at, whatever the scheduler.
+
+    Its scaled input is always ``sqrt(a) x0 + sqrt(1 - a) noise`` with the model's own a(t), interpolated in
+    log(a / (1 - a)) between timesteps (Karras et al. 2022, arXiv:2206.00364, table 1); in flow matching it
+    is ``(1 - s) x0 + s noise`` (Lipman et al. 2022, arXiv:2210.02747).
     """
-    scaled = part.scheduler.scale_model_input(part.latents, timestep)
-    signal, noise = _levels(part.scheduler, float(timestep))
-    kind = part.scheduler.config.get("prediction_type", EPSILON)
+    kind = prediction_of({"_class_name": type(part.scheduler).__name__, **part.scheduler.config})
     if kind == SAMPLE:
         return prediction
+    if kind == FLOW:
+        return part.latents - _sigma(part.scheduler, timestep).to(part.latents.device) * prediction
+    scaled = _as_taken(part.scheduler, part.latents, timestep)
+    signal, noise = _levels(part.scheduler, float(timestep))
     estimate: torch.Tensor = (
         (scaled - noise * prediction) / max(signal, 1e-3)
         if kind == EPSILON
         else signal * scaled - noise * prediction
     )
     return estimate
+
+
+def _sigma(scheduler: Any, timestep: torch.Tensor) -> torch.Tensor:
+    """Of the step that comes."""
+    known = [index for index in (scheduler.step_index, scheduler.begin_index) if index is not None]
+    sigma: torch.Tensor = scheduler.sigmas[known[0] if known else scheduler.index_for_timestep(timestep)]
+    return sigma
 
 
 def _levels(scheduler: Any, timestep: float) -> tuple[float, float]:

@@ -21,6 +21,8 @@ SIDE = 64
 ALIKE = {
     frozenset(pair) for pair in ((2, 1), (2, 10), (10, 11), (5, 6), (4, 5), (8, 9), (0, 7), (8, 1), (0, 1))
 }
+EFFORT = [0.4 if thing.key in PLAIN_SHAPES else 1.0 for thing in THINGS]  # what is easy is shown less
+MIRRORED = frozenset({"banana", "moon"})  # things with a side, simple enough to learn from both
 NATURAL = {colour.key: index for index, colour in enumerate(COLOURS)}
 
 
@@ -56,14 +58,14 @@ def draw_colour(rng: random.Random, thing: int, plain: float) -> int:
 def draw_scene(rng: random.Random, pairs: float = 0.1) -> Scene:
     """A random scene: mostly one thing, sometimes two or three, or (a share of `pairs`) two kinds."""
     kind = rng.random()
-    thing = rng.choice(ALL)
+    thing = rng.choices(ALL, EFFORT)[0]
     colour = draw_colour(rng, thing, 0.55)
     other, other_colour, count = -1, NO_COLOUR, 1
     if kind > 1 - pairs:
         other = rng.choice([index for index in ALL if index != thing])
         other_colour = draw_colour(rng, other, 0.6)
-    elif kind < 0.18:
-        count = 2 if kind < 0.09 else 3
+    elif kind < 0.17:
+        count = 2 if kind < 0.08 else 3
     grounds = [
         b
         for b in range(len(COLOURS))
@@ -100,20 +102,18 @@ def places(rng: random.Random, scene: Scene) -> list[tuple[float, float, float]]
     """Centre x, y and size in pixels of each thing in the scene, left to right."""
 
     def near(x: float, y: float, size: float) -> tuple[float, float, float]:
-        return x + rng.uniform(-1.5, 1.5), y + rng.uniform(-2.5, 2.5), size
+        return x + rng.uniform(-1, 1), y + rng.uniform(-1.5, 1.5), size
 
     if scene.count == 1 and scene.other < 0:
-        size = rng.uniform(40, 56)
-        room = (SIDE - size) / 2
-        return [(32 + rng.uniform(-room, room) * 0.7, 32 + rng.uniform(-room, room) * 0.7, size)]
+        return [(32 + rng.uniform(-2.5, 2.5), 32 + rng.uniform(-2.5, 2.5), rng.uniform(45, 52))]
     if scene.count == 3:
-        size = rng.uniform(22, 26)
-        if rng.random() < 0.6:
-            lift = rng.choice((1, -1)) * rng.uniform(8, 13)
-            return [near(14, 32 + lift, size), near(32, 32 - lift, size), near(50, 32 + lift, size)]
-        return [near(11.5, 32, 19), near(32, 32, 19), near(52.5, 32, 19)]
-    size = rng.uniform(25, 29.5)
-    slant = rng.uniform(-9, 9)
+        size = rng.uniform(19, 22)
+        if rng.random() < 0.7:
+            lift = rng.choice((1, -1)) * rng.uniform(10, 13)
+            return [near(13, 32 + lift, size), near(32, 32 - lift, size), near(51, 32 + lift, size)]
+        return [near(11, 32, 17.5), near(32, 32, 17.5), near(53, 32, 17.5)]
+    size = rng.uniform(25, 28)
+    slant = rng.uniform(-5, 5)
     return [near(16.5, 32 + slant, size), near(47.5, 32 - slant, size)]
 
 
@@ -134,7 +134,10 @@ def paint(rng: random.Random, scene: Scene) -> Image.Image:
     for index, (x, y, size) in enumerate(places(rng, scene)):
         second = index == 1 and scene.other >= 0
         thing, colour = (scene.other, scene.other_colour) if second else (scene.thing, scene.colour)
-        put(canvas, sprite(thing, colour), x, y, size, rng.gauss(0, 4))
+        picture = sprite(thing, colour)
+        if THINGS[thing].key in MIRRORED and rng.random() < 0.25:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        put(canvas, picture, x, y, size, rng.gauss(0, 2.5))
     return canvas
 
 

@@ -252,6 +252,16 @@ FLAGS: tuple[Flag, ...] = (
         means="denoising strength 0.6 ** weight: 0.6 at 1, 0.22 at 3",
     ),
     Flag(
+        "blend",
+        Kind.SWITCH,
+        "Mix the pictures in front of the text in equal parts; /blend writes it.",
+        default=False,
+        needs="blend",
+        zh="把文字前的图片等量融合；/blend 会写上它。",
+        means="pictures mixed by what an IP-Adapter sees in them, else by their noised latents",
+        common=False,
+    ),
+    Flag(
         "sref",
         Kind.LINKS,
         "Take the style of these pictures.",

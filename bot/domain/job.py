@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 
+from bot.domain.change import Change, Layout
 from bot.domain.prompt import Prompt
 
 
@@ -43,8 +46,44 @@ class Action(StrEnum):
     UPSCALE = "upscale"
     """U1-U4: one picture of the parent at full size; free."""
     VARIATION = "variation"
-    """V1-V4: a grid around one picture of the parent."""
+    """V1-V4, Vary (Strong): a grid around one picture of the parent."""
     REROLL = "reroll"
+    VARY_SUBTLE = "vary_subtle"
+    VARY_REGION = "vary_region"
+    """A marked part of the picture painted anew."""
+    ZOOM_OUT = "zoom_out"
+    PAN_LEFT = "pan_left"
+    PAN_RIGHT = "pan_right"
+    PAN_UP = "pan_up"
+    PAN_DOWN = "pan_down"
+    MAKE_SQUARE = "make_square"
+    UPSCALE_SUBTLE = "upscale_subtle"
+    """The picture at twice its size, as it is."""
+    UPSCALE_CREATIVE = "upscale_creative"
+    """The same, with details painted anew."""
+
+
+ENLARGE = 2.0
+"""Times that the two upscales make a picture larger."""
+DETAIL = 0.3
+"""How far the creative one leaves the picture."""
+CHANGES: Mapping[Action, Change] = MappingProxyType(
+    {
+        Action.ZOOM_OUT: Change(Layout.ZOOM, factor=2.0),
+        Action.PAN_LEFT: Change(Layout.LEFT),
+        Action.PAN_RIGHT: Change(Layout.RIGHT),
+        Action.PAN_UP: Change(Layout.UP),
+        Action.PAN_DOWN: Change(Layout.DOWN),
+        Action.MAKE_SQUARE: Change(Layout.SQUARE),
+        Action.UPSCALE_SUBTLE: Change(enlarge=ENLARGE),
+        Action.UPSCALE_CREATIVE: Change(enlarge=ENLARGE, detail=DETAIL),
+    }
+)
+"""What an action does to the picture, where the order says no more."""
+VARIATIONS = frozenset({Action.VARIATION, Action.VARY_SUBTLE})
+ENLARGING = frozenset({Action.UPSCALE_SUBTLE, Action.UPSCALE_CREATIVE})
+PAINTS_FROM = VARIATIONS | CHANGES.keys() | {Action.VARY_REGION}
+"""Actions that start from one picture of the parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +138,8 @@ class Job:
     token_expires_at: float | None = None
     gpu_seconds: float = 0.0
     """Device seconds it took, known once rendered."""
+    change: Change | None = None
+    """What is done to the picture it starts from; of a U, what made the picture it shows."""
 
     @property
     def deaths(self) -> int:

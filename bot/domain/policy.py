@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.job import Action, Job, Requester
+from bot.domain.job import ENLARGING, Action, Job, Requester
+from bot.domain.sentence import Sentence, say
 
+ENLARGED = 2.0
+"""Pictures that an upscale counts as: four times the pixels, and a part of the steps."""
 EPSILON = 1e-6
 """Credits are sums of floats; differences below this are none."""
 
@@ -140,22 +143,41 @@ def cost(
     """
     if action is Action.UPSCALE:
         return 0.0
-    full = float(count) if unit is Unit.IMAGES else gpu_seconds
+    full = pictures(action, count) if unit is Unit.IMAGES else gpu_seconds
     return full * (relax_factor if relaxed else turbo_factor)
 
 
-def quota_sentence(short: Bucket, price: float, unit: Unit, now: float) -> str:
+def pictures(action: Action, count: int) -> float:
+    """Pictures that a job of ``count`` is charged as, before the lane's factor."""
+    return count * (ENLARGED if action in ENLARGING else 1.0)
+
+
+def quota_sentence(short: Bucket, price: float, unit: Unit, now: float) -> Sentence:
     """Why a job is refused and when there is credit again, for people and as a Discord time stamp."""
-    asked, until = f"This job costs {amount(price, unit)}", refills_at(short.window, now)
     if price > short.limit + EPSILON:
-        return (
-            f"{asked}, more than the {amount(short.limit, unit)} you have for a whole {short.window}; "
-            f"ask for fewer pictures with `--n`. What is spent refills {when(until)}. Nothing was taken."
+        return say(
+            "This job costs {price}, more than the {limit} you have for a whole {window}; ask for fewer "
+            "pictures with `--n`. What is spent refills {when}. Nothing was taken.",
+            price=amount(price, unit),
+            limit=amount(short.limit, unit),
+            window=window_name(short.window),
+            when=when(refills_at(short.window, now)),
         )
-    return (
-        f"{asked} and you have {amount(short.left or 0, unit)} left of {amount(short.limit, unit)} "
-        f"for this {short.window}; it refills {when(until)}. Nothing was taken."
+    return say(
+        "This job costs {price} and you have {left} left of {limit} for this {window}; it refills {when}. "
+        "Nothing was taken.",
+        price=amount(price, unit),
+        left=amount(short.left or 0, unit),
+        limit=amount(short.limit, unit),
+        window=window_name(short.window),
+        when=when(refills_at(short.window, now)),
     )
+
+
+def window_name(window: Window) -> Sentence:
+    """The window's own word."""
+    names = {Window.HOUR: say("hour"), Window.DAY: say("day"), Window.MONTH: say("month")}
+    return names[window]
 
 
 def quota_refill(short: Bucket, price: float, now: float) -> int | None:
@@ -163,9 +185,12 @@ def quota_refill(short: Bucket, price: float, now: float) -> int | None:
     return None if price > short.limit + EPSILON else refills_at(short.window, now)
 
 
-def when(moment: int) -> str:
+def when(moment: int) -> Sentence:
     """A Unix time in UTC, followed by the mark that Discord shows as "in 3 hours"."""
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d at %H:%M} UTC (<t:{moment}:R>)"
+    at = datetime.fromtimestamp(moment, UTC)
+    return say(
+        "{day} at {time} UTC (<t:{moment}:R>)", day=f"{at:%Y-%m-%d}", time=f"{at:%H:%M}", moment=moment
+    )
 
 
 def without_marks(sentence: str) -> str:
@@ -173,20 +198,28 @@ def without_marks(sentence: str) -> str:
     return re.sub(r" \(<t:\d+:R>\)", "", sentence)
 
 
-def amount(credits: float, unit: Unit) -> str:
+def amount(credits: float, unit: Unit) -> Sentence:
     """``4 images``, ``1 image``, ``12.5 GPU seconds``."""
     number = f"{credits:.1f}".removesuffix(".0")
-    noun = "image" if unit is Unit.IMAGES else "GPU second"
-    return f"{number} {noun}" if number == "1" else f"{number} {noun}s"
+    if unit is Unit.IMAGES:
+        return (
+            say("{number} image", number=number) if number == "1" else say("{number} images", number=number)
+        )
+    if number == "1":
+        return say("{number} GPU second", number=number)
+    return say("{number} GPU seconds", number=number)
 
 
-def too_many_jobs(unfinished: int, running: int, waiting: int) -> str | None:
+def too_many_jobs(unfinished: int, running: int, waiting: int) -> Sentence | None:
     """The sentence for a user who has as many jobs as allowed; None for one who may add another."""
     if unfinished < running + waiting:
         return None
-    return (
-        f"You already have {unfinished} jobs that are not done; {running} may run and {waiting} may wait. "
-        "Try again when one is finished, or cancel one. Nothing was taken."
+    return say(
+        "You already have {unfinished} jobs that are not done; {running} may run and {waiting} may wait. "
+        "Try again when one is finished, or cancel one. Nothing was taken.",
+        unfinished=unfinished,
+        running=running,
+        waiting=waiting,
     )
 
 
@@ -200,12 +233,14 @@ def may_command(requester: Requester, job: Job) -> bool:
     return requester.is_admin or requester.user_id == job.requester.user_id
 
 
-def not_yours(verb: str) -> str:
+def not_yours(verb: str) -> Sentence:
     """The sentence for someone who may not do this to a job: ``verb`` is "cancel" or "delete"."""
-    return f"Only the one who asked for this picture, or an admin, may {verb} it."
+    if verb == "cancel":
+        return say("Only the one who asked for this picture, or an admin, may cancel it.")
+    return say("Only the one who asked for this picture, or an admin, may delete it.")
 
 
-ADMINS_ONLY = "Only admins may see or change quotas; /info shows your own."
+ADMINS_ONLY = say("Only admins may see or change quotas; /info shows your own.")
 
 
 def blocked_word(text: str, blocked: Iterable[str]) -> str | None:
@@ -233,6 +268,9 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", " ".join(kept.split()))
 
 
-def blocked_sentence(word: str) -> str:
+def blocked_sentence(word: str) -> Sentence:
     """The sentence for a prompt that is not painted here."""
-    return f"Prompts with {word!r} are not painted here; leave it out and try again. Nothing was taken."
+    return say(
+        "Prompts with {word!r} are not painted here; leave it out and try again. Nothing was taken.",
+        word=word,
+    )

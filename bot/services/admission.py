@@ -9,21 +9,25 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from PIL import Image
 from sqlalchemy import Connection
 
 from bot.config import Settings
 from bot.domain import policy, weights
-from bot.domain.job import UNFINISHED, Action, Job, JobStatus, Place, Requester
+from bot.domain.change import Change, Layout
+from bot.domain.job import ENLARGING, PAINTS_FROM, UNFINISHED, Action, Job, JobStatus, Place, Requester
 from bot.domain.policy import Unit
+from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt, quoted
+from bot.domain.sentence import say
 from bot.errors import TooManyJobs, UserError
-from bot.services import specs
+from bot.services import derived, encoding, specs
 from bot.services.backlog import Backlog
 from bot.services.fetcher import Fetcher
 from bot.services.library import INPUTS, Library
 from bot.services.quotas import Quotas
 from bot.services.steps import Step, reached
-from bot.store import jobs, library
+from bot.store import jobs, library, preferences
 from bot.store.accounts import Amounts
 from bot.store.database import Database
 from bot.store.jobs import Intake
@@ -33,6 +37,11 @@ from engine.api import Engine, EngineError, InitImage, ModelInfo
 TOKEN_LASTS = 12 * 60
 """Seconds that a job may be expected to take where only the 15-minute token can answer."""
 MAX_SEED = 2**32
+BLANK = encoding.png(Image.new("RGB", (8, 8)), {})
+"""Stands for a picture of a blend while its cost is estimated."""
+ORIGIN_GONE = say(
+    "The picture that this one was made from was deleted, so it cannot be painted again; use Vary instead."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,9 @@ class Order:
     parent_id: str | None = None
     """The job whose button was pressed (U, V, re-roll)."""
     index: int | None = None
-    """Zero-based picture of the parent (U, V)."""
+    """Zero-based picture of the parent (everything but a re-roll)."""
+    change: Change | None = None
+    """What a form said beyond the button: a zoom's factor, a region."""
     message_id: int | None = None
     """The waiting message, where it stands already: a death right after admission then leaves no orphan."""
     token: str | None = field(default=None, repr=False)
@@ -69,6 +80,8 @@ class Order:
     """Unix seconds; 15 minutes after the interaction."""
     token_only: bool = False
     """True where the token is the only way to answer: refused when the wait would outlast it."""
+    preferences: Preferences | None = None
+    """What the requester settled once; None reads it from the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +155,7 @@ class Admission:
     async def admit(self, order: Order) -> Admitted:
         """Make the job, or find the one this interaction made before; UserError says why not."""
         if not self._open:
-            raise UserError("The bot is about to restart; try again in a minute. Nothing was taken.")
+            raise UserError(say("The bot is about to restart; try again in a minute. Nothing was taken."))
         seen = await self._database.read(
             lambda connection: jobs.find_interaction(connection, order.interaction_id)
         )
@@ -150,7 +163,7 @@ class Admission:
             return self._admitted(seen, fresh=False)
         kept: list[str] = []
         try:
-            draft = await self._draft(order, kept)
+            draft = await self._draft(await self._with_preferences(order), kept)
             job, fresh = await self._commit(draft)
         except Exception:
             await self._drop(kept)
@@ -159,22 +172,30 @@ class Admission:
         if fresh:
             reached(Step.ADMITTED, job.id)
             if job.status is JobStatus.QUEUED:
-                self._backlog.queued(draft.intake.lane, job.requester.user_id, draft.intake.expected_s)
-            admitted = self._admitted(job, fresh=True, own_s=draft.intake.expected_s, lane=draft.intake.lane)
+                share = specs.share_of(job.requester.role_ids, self._settings)
+                user, intake = job.requester.user_id, draft.intake
+                self._backlog.queued(job.id, intake.lane, user, intake.expected_s, share=share)
+            admitted = self._admitted(job, fresh=True)
             self._wake(job)
             return admitted
         return self._admitted(job, fresh=False)
 
     async def appraise(self, order: Order) -> Intake:
         """What the order would cost and take; UserError as ``admit`` has it; nothing is fetched or kept."""
-        parent = await self._parent(order)
+        order = await self._with_preferences(order)
+        order, parent = await self._parent(order)
         prompt = self._prompt(order, parent)
         model = self._model(prompt, order, parent)
-        job = self._job(order, prompt, model.name, self._seeds(order, prompt))
-        starts = order.action is Action.VARIATION or (prompt.images and specs.uses_pictures(prompt))
-        return self._intake(
-            order, job, model, (), specs.input_strength(prompt, order.action) if starts else None
-        )
+        job = self._derived(order, prompt, parent, model)
+        starts = self._starts(order, job.prompt)
+        return self._intake(order, job, model, (), _strength(job) if starts else None)
+
+    async def _with_preferences(self, order: Order) -> Order:
+        if order.preferences is not None:
+            return order
+        user = order.requester.user_id
+        found = await self._database.read(lambda connection: preferences.find(connection, user))
+        return replace(order, preferences=found)
 
     async def _commit(self, draft: _Draft) -> tuple[Job, bool]:
         try:
@@ -220,29 +241,33 @@ class Admission:
 
     async def _draft(self, order: Order, kept: list[str]) -> _Draft:
         """Settle everything but the transaction; ``kept`` takes the names of pictures kept on the way."""
-        parent = await self._parent(order)
+        order, parent = await self._parent(order)
         prompt = self._prompt(order, parent)
         if order.action is Action.UPSCALE and parent is not None:
             return await self._single(order, prompt, parent)
         model = self._model(prompt, order, parent)
         prompt, inputs = await self._inputs(order, prompt, parent, kept)
-        job = self._job(order, prompt, model.name, self._seeds(order, prompt))
+        job = self._derived(order, prompt, parent, model)
         starts = len(inputs) > len(specs.reference_links(prompt))
-        strength = specs.input_strength(prompt, order.action) if starts else None
-        return _Draft(job, self._intake(order, job, model, inputs, strength))
+        return _Draft(job, self._intake(order, job, model, inputs, _strength(job) if starts else None))
 
     async def _single(self, order: Order, prompt: Prompt, parent: _Parent) -> _Draft:
         """U: the parent's file under a name of its own, or the parent's spec with that one seed."""
         assert order.index is not None
-        job = self._job(order, prompt, parent.job.model, (parent.job.seeds[order.index],))
+        job = self._job(order, prompt, parent.job.model, (parent.job.seeds[order.index],), parent.job.change)
         if linked := await self._link(job, parent):
             born = replace(job, status=JobStatus.RENDERED)
-            return _Draft(born, Intake(str(prompt.get("speed")), 0.0, 0.0, 0.0), linked)
+            before = parent.intake
+            free = Intake(str(prompt.get("speed")), 0.0, 0.0, 0.0, before.inputs, before.strength)
+            return _Draft(born, free, linked)
         model = self._engine.models().get(job.model)
         if model is None:
             raise UserError(
-                f"The picture's file is gone, and its model {quoted(job.model)} is no longer installed here; "
-                "press re-roll for new ones."
+                say(
+                    "The picture's file is gone, and its model {model} is no longer installed here; press "
+                    "re-roll for new ones.",
+                    model=quoted(job.model),
+                )
             )
         intake = self._intake(order, job, model, parent.intake.inputs, parent.intake.strength)
         return _Draft(job, intake)
@@ -251,14 +276,23 @@ class Admission:
         prompt = order.prompt or (parent.job.prompt if parent else None)
         if prompt is None:
             raise ValueError("an order needs a prompt or a parent")
-        if order.action in (Action.REROLL, Action.VARIATION) and order.prompt is None:
+        if order.prompt is None and (order.action is Action.REROLL or order.action in PAINTS_FROM):
             # The same seed would only give the same pictures again.
             prompt = prompt.with_values(seed=None)
+        if order.action is not Action.UPSCALE:
+            prompt = self._settled(prompt, order, parent)
         # Brackets of weights would hide a word: "(bl)(ock)ed" is one to a model without them.
-        told = f"{prompt.text}\n{weights.bare(prompt.text)}"
+        told = f"{prompt.text}\n{weights.bare(prompt.text)}\n{order.change.region if order.change else ''}"
         if word := policy.blocked_word(told, self._settings.moderation.blocked_words):
             raise UserError(policy.blocked_sentence(word))
         return prompt
+
+    def _settled(self, prompt: Prompt, order: Order, parent: _Parent | None) -> Prompt:
+        """The prompt with the requester's preferences; those that change the picture only for a new one."""
+        wishes = order.preferences or Preferences()
+        if parent is None:
+            return specs.with_defaults(prompt, wishes, self._settings, self._engine.models())
+        return wishes.lend(prompt, own=parent.job.requester.user_id == order.requester.user_id)
 
     def _model(self, prompt: Prompt, order: Order, parent: _Parent | None) -> ModelInfo:
         models = self._engine.models()
@@ -266,11 +300,33 @@ class Admission:
         if parent is not None and parent.job.model in models:
             default = parent.job.model
         model = specs.model_of(prompt, models, default, self._settings)
-        starts = order.action is Action.VARIATION or (prompt.images and specs.uses_pictures(prompt))
-        specs.check(prompt, model, self._settings, pictures=bool(starts))
+        specs.check(prompt, model, self._settings, pictures=self._starts(order, prompt))
         return model
 
-    def _job(self, order: Order, prompt: Prompt, model: str, seeds: tuple[int, ...]) -> Job:
+    def _starts(self, order: Order, prompt: Prompt) -> bool:
+        """Whether the job begins with a picture."""
+        return order.action in PAINTS_FROM or bool(prompt.images and specs.uses_pictures(prompt))
+
+    def _derived(self, order: Order, prompt: Prompt, parent: _Parent | None, model: ModelInfo) -> Job:
+        """The job, with what its button does to the parent's picture; UserError where it cannot be done."""
+        if parent is None or order.action not in PAINTS_FROM:
+            return self._job(order, prompt, model.name, self._seeds(order, prompt))
+        prompt, change = derived.apply(order.action, order.change, prompt, parent.job, model)
+        for fault in derived.lacks(order.action, change, model):
+            raise UserError(fault)
+        named = change is not None and change.layout is Layout.NAMED
+        if named and (unable := self._engine.segmentation()):
+            raise UserError(unable)
+        return self._job(order, prompt, model.name, self._seeds(order, prompt), change)
+
+    def _job(
+        self,
+        order: Order,
+        prompt: Prompt,
+        model: str,
+        seeds: tuple[int, ...],
+        change: Change | None = None,
+    ) -> Job:
         return Job(
             id=uuid.uuid4().hex,
             interaction_id=order.interaction_id,
@@ -287,12 +343,14 @@ class Admission:
             model=model,
             token=order.token,
             token_expires_at=order.token_expires_at,
+            change=change,
         )
 
     def _seeds(self, order: Order, prompt: Prompt) -> tuple[int, ...]:
         given = prompt.get("seed")
         base = self._chance(MAX_SEED) if given is None else int(str(given))
-        return tuple((base + offset) % MAX_SEED for offset in range(specs.count_of(prompt)))
+        count = 1 if order.action in ENLARGING else specs.count_of(prompt)
+        return tuple((base + offset) % MAX_SEED for offset in range(count))
 
     def _intake(
         self, order: Order, job: Job, model: ModelInfo, inputs: tuple[str, ...], strength: float | None
@@ -302,7 +360,7 @@ class Admission:
         if order.token_only:
             self._refuse_long_waits(order.requester, lane, seconds)
         price = policy.cost(
-            job.action,
+            Action.UPSCALE if job.action is Action.UPSCALE else Action.IMAGINE,
             1,
             relaxed=lane == "relax",
             unit=Unit.IMAGES,
@@ -310,12 +368,16 @@ class Admission:
             relax_factor=self._settings.quota.relax_factor,
             turbo_factor=self._settings.quota.turbo_factor if lane == "turbo" else 1.0,
         )
-        return Intake(lane, price, price * len(job.seeds), seconds, inputs, strength)
+        pictures = policy.pictures(job.action, len(job.seeds))
+        return Intake(lane, price, price * pictures, seconds, inputs, strength)
 
     def _estimate(self, job: Job, model: ModelInfo, lane: str, strength: float | None) -> float:
         init = None if strength is None else InitImage(b"", strength)
         references = [b""] * len(specs.reference_links(job.prompt))
-        spec = specs.build(job, model, self._settings, lane=lane, init=init, references=references)
+        mixed = [BLANK] * len(job.prompt.images) if init is None and specs.blends(job) else []
+        spec = specs.build(
+            job, model, self._settings, lane=lane, init=init, references=references, blend=mixed
+        )
         try:
             self._engine.check(spec)
             return self._engine.estimate(spec)
@@ -323,24 +385,51 @@ class Admission:
             raise UserError(str(error)) from error
 
     def _refuse_long_waits(self, requester: Requester, lane: str, seconds: float) -> None:
-        rank = self._backlog.own(lane, requester.user_id) + 1
-        wait = self._backlog.ahead(lane, requester.user_id, rank)[1] + seconds
+        wait = self._backlog.before(lane, requester.user_id, seconds) + seconds
         if wait > TOKEN_LASTS:
             raise UserError(
-                f"This would take about {wait / 60:.0f} minutes, and here Discord lets me answer for 15; "
-                "ask in a server that I am a member of. Nothing was taken."
+                say(
+                    "This would take about {minutes:.0f} minutes, and here Discord lets me answer for 15; "
+                    "ask in a server that I am a member of. Nothing was taken.",
+                    minutes=wait / 60,
+                )
             )
 
-    async def _parent(self, order: Order) -> _Parent | None:
+    async def _parent(self, order: Order) -> tuple[Order, _Parent | None]:
+        """The parent, and the order as it is meant: a re-roll of what a button made repeats the button."""
         if order.parent_id is None:
-            return None
-        parent_id, index = order.parent_id, order.index
-        found = await self._database.read(lambda connection: _find_parent(connection, parent_id, index))
+            return order, None
+        found = await self._found(order.parent_id, order.index)
         if found is None:
-            raise UserError("The picture this button belongs to was deleted; start anew with /imagine.")
-        if order.action in (Action.UPSCALE, Action.VARIATION):
+            raise UserError(say("The picture this button belongs to was deleted; start anew with /imagine."))
+        if order.action is Action.REROLL:
+            order, found = await self._repeated(order, found)
+        if order.action is Action.UPSCALE or order.action in PAINTS_FROM:
             _check_choice(order, found)
-        return found
+        return order, found
+
+    async def _repeated(self, order: Order, parent: _Parent) -> tuple[Order, _Parent]:
+        made = parent.job
+        if made.action is Action.UPSCALE and made.parent_id and (grid := await self._found(made.parent_id)):
+            order, parent, made = replace(order, parent_id=grid.job.id), grid, grid.job
+        if made.action not in PAINTS_FROM or made.parent_id is None:
+            return order, parent
+        origin = await self._found(made.parent_id, made.index)
+        if origin is None or origin.image is None:
+            raise UserError(ORIGIN_GONE)
+        prompt = order.prompt or made.prompt.with_values(seed=None)
+        again = replace(
+            order,
+            action=made.action,
+            parent_id=made.parent_id,
+            index=made.index,
+            change=made.change,
+            prompt=prompt,
+        )
+        return again, origin
+
+    async def _found(self, job_id: str, index: int | None = None) -> _Parent | None:
+        return await self._database.read(lambda connection: _find_parent(connection, job_id, index))
 
     async def _link(self, job: Job, parent: _Parent) -> ImageRow | None:
         if parent.image is None:
@@ -359,7 +448,7 @@ class Admission:
         """
         lent = tuple(link for _, link in specs.reference_links(prompt))
         first: tuple[str, ...] = ()
-        if order.action is Action.VARIATION and parent is not None and parent.image is not None:
+        if order.action in PAINTS_FROM and parent is not None and parent.image is not None:
             first = (f"image:{parent.image.id}",)
         images = prompt.images if specs.uses_pictures(prompt) and not first else ()
         if not images and not lent:
@@ -394,19 +483,22 @@ class Admission:
         if kind == "library":
             file = f"{INPUTS}/{rest}"
             if "/" in rest or not self._files.hold(file):
-                raise UserError("The picture you attached is no longer kept; attach it again.")
+                raise UserError(say("The picture you attached is no longer kept; attach it again."))
             return file
         if kind == "attachment":
             return await self._files.keep_input(await self._fetcher.upload(order.uploads[int(rest)]))
         return await self._files.keep_input(await self._fetcher.link(image))
 
-    def _admitted(self, job: Job, *, fresh: bool, own_s: float = 0.0, lane: str | None = None) -> Admitted:
+    def _admitted(self, job: Job, *, fresh: bool) -> Admitted:
         if job.status is not JobStatus.QUEUED:
             return Admitted(job, 0, 0.0, fresh)
-        lane = lane or str(job.prompt.get("speed"))
-        user = job.requester.user_id
-        ahead, seconds = self._backlog.ahead(lane, user, max(1, self._backlog.own(lane, user)))
-        return Admitted(job, ahead, seconds + own_s, fresh)
+        ahead, seconds = self._backlog.ahead(job.id)
+        return Admitted(job, ahead, seconds + self._backlog.left(job.id), fresh)
+
+
+def _strength(job: Job) -> float | None:
+    """How far a job that begins with pictures leaves them; None where it mixes them."""
+    return None if specs.blends(job) else derived.strength(job.prompt, job.action)
 
 
 def discard_inputs(connection: Connection, files: Library, inputs: Iterable[str]) -> None:
@@ -434,6 +526,6 @@ def _sources(prompt: Prompt) -> tuple[object, ...]:
 
 def _check_choice(order: Order, parent: _Parent) -> None:
     if parent.job.status in UNFINISHED:
-        raise UserError("That picture is still being painted; press the button again when it is done.")
+        raise UserError(say("That picture is still being painted; press the button again when it is done."))
     if parent.image is None or order.index is None or order.index >= len(parent.job.seeds):
-        raise UserError("There is no such picture; choose one of the grid's.")
+        raise UserError(say("There is no such picture; choose one of the grid's."))

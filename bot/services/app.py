@@ -13,15 +13,21 @@ from sqlalchemy import Connection
 from bot.config import Settings
 from bot.domain import policy
 from bot.domain.job import UNFINISHED, Job, JobStatus, Requester
+from bot.domain.sentence import say
 from bot.errors import EngineStartError, NotAllowed, UserError
-from bot.services import blackbox
+from bot.services import blackbox, specs
 from bot.services.admission import Admission, discard_inputs
+from bot.services.adoption import Adoption, Remains
 from bot.services.backlog import Backlog
 from bot.services.batches import Batches
+from bot.services.describer import Describer
 from bot.services.dispatcher import Dispatcher
 from bot.services.fetcher import Fetcher
+from bot.services.history import History
 from bot.services.library import Library
-from bot.services.outbox import Outbox, exponential
+from bot.services.outbox import CANCELLED, Outbox, exponential
+from bot.services.preferences import PreferenceBook
+from bot.services.privacy import Privacy
 from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
 from bot.services.recorder import Recorder
@@ -30,7 +36,7 @@ from bot.store import jobs, library
 from bot.store.database import Database
 from engine.api import Engine, EngineError
 
-GONE = "That picture no longer exists; start anew with /imagine."
+GONE = say("That picture no longer exists; start anew with /imagine.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Services:
     quotas: Quotas
     feeds: ProgressFeeds
     backlog: Backlog
+    fetcher: Fetcher
     drained: asyncio.Event
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     loading: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,6 +74,31 @@ class Services:
     def batches(self) -> Batches:
         """Orders of several jobs at once."""
         return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
+
+    async def adopt(self, job_id: str, remains: Remains) -> Job | None:
+        """A job whose row is gone, from what its message still shows; None where that tells nothing."""
+        return await Adoption(self.database, self.library).adopt(job_id, remains)
+
+    @property
+    def history(self) -> History:
+        """What was painted, found again."""
+        return History(self.database, self.library)
+
+    @property
+    def describer(self) -> Describer:
+        """Prompts for pictures."""
+        caption = None if self.engine.captioning() else self.engine.caption
+        return Describer(self.settings, self.engine.models, caption)
+
+    @property
+    def privacy(self) -> Privacy:
+        """What is stored of users."""
+        return Privacy(self.database, self.library, self.cancel, self.quotas.clock)
+
+    @property
+    def preferences(self) -> PreferenceBook:
+        """What users settled once."""
+        return PreferenceBook(self.settings, self.database)
 
     async def run(self) -> None:
         """Start the engine and work until drained; raises EngineStartError, or EngineError when it broke."""
@@ -139,6 +171,14 @@ class Services:
         """The job whose result this message is, or None."""
         return await self.database.read(lambda connection: jobs.find_message(connection, message_id))
 
+    async def job_of_any_message(self, message_id: int) -> Job | None:
+        """The job whose result or waiting message this is, or None."""
+
+        def seek(connection: Connection) -> Job | None:
+            return jobs.find_message(connection, message_id) or jobs.find_waiting(connection, message_id)
+
+        return await self.database.read(seek)
+
     async def pictures(self, job_id: str) -> tuple[Picture, ...]:
         """The stored pictures by index; files that are gone are left out."""
         rows = await self.database.read(lambda connection: library.of_job(connection, job_id))
@@ -147,11 +187,10 @@ class Services:
     async def cancel(self, job_id: str, requester: Requester) -> Job:
         """Owner or admin: drop a queued or running job, quota given back; UserError when it is too late."""
         job = await self._commanded(job_id, requester, "cancel")
-        lane, seconds = await self._place_of(job)
-        if not await self.recorder.end(job_id, JobStatus.CANCELLED, "Cancelled. It cost you nothing."):
-            raise UserError("It is too late to cancel this one: it is already done.")
+        if not await self.recorder.end(job_id, JobStatus.CANCELLED, CANCELLED):
+            raise UserError(say("It is too late to cancel this one: it is already done."))
         if job.status is JobStatus.QUEUED:
-            self.backlog.left(lane, job.requester.user_id, seconds)
+            self.backlog.gone(job_id)
         self.dispatcher.cancel(job_id)
         return await self.job(job_id) or job
 
@@ -175,12 +214,8 @@ class Services:
         job = await self.job(job_id)
         if job is None or job.status not in UNFINISHED:
             return 0, 0.0
-        lane, seconds = await self._place_of(job)
-        if job.status is JobStatus.RUNNING:
-            return 0, seconds
-        rank = await self.database.read(lambda connection: jobs.rank(connection, job_id))
-        ahead, before = self.backlog.ahead(lane, job.requester.user_id, rank)
-        return ahead, before + seconds
+        ahead, before = self.backlog.ahead(job_id)
+        return ahead, before + self.backlog.left(job_id)
 
     async def queue(self) -> QueueFacts:
         """Counts over all users."""
@@ -195,10 +230,6 @@ class Services:
         if not policy.may_command(requester, job):
             raise NotAllowed(policy.not_yours(verb))
         return job
-
-    async def _place_of(self, job: Job) -> tuple[str, float]:
-        intake = await self.database.read(lambda connection: jobs.intake(connection, job.id))
-        return intake.lane, intake.expected_s
 
 
 def _erase(connection: Connection, job_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -245,7 +276,12 @@ async def _wire(
     recorder = Recorder(settings, database, files, ended=outbox.wake, clock=clock)
     await _recover(recorder, database.folder)
     await files.sweep(await database.read(library.known_files))
-    backlog = Backlog(await database.read(jobs.waiting))
+    backlog = Backlog(
+        await database.read(jobs.waiting),
+        share=lambda roles: specs.share_of(roles, settings),
+        devices=lambda: engine.health().devices,
+        clock=clock,
+    )
     dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
     quotas = Quotas(settings, database, clock)
 
@@ -268,6 +304,7 @@ async def _wire(
         quotas=quotas,
         feeds=feeds,
         backlog=backlog,
+        fetcher=reading,
         drained=_set_event(),
     )
 

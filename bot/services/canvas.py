@@ -1,4 +1,4 @@
-"""Room around a picture, for zoom, pan and square: an enlarged canvas, and the mask of what is to be painted.
+"""Room around a picture, for zoom, pan and square, and marks on it: a canvas, and the mask of what to paint.
 
 The new ground repeats the picture's edge under noise, so that the model finds colours that fit and something
 to paint from.
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from bot.domain.change import FIELDS, SIDE, Change, Layout
+from bot.domain.sentence import say
 from bot.errors import UserError
 
+OVERLAY = 768
+"""Longest side, in pixels, of the picture that regions are chosen on."""
 GRAIN = 24
 """Largest difference of the noise from the edge it lies on, of 255."""
 _Box = tuple[int, int, int, int]
@@ -48,7 +52,9 @@ def zoomed(picture: bytes, factor: float, ratio: tuple[int, int] | None = None) 
     scale = min(1, width / opened.width, height / opened.height) / factor
     inner = (max(1, round(opened.width * scale)), max(1, round(opened.height * scale)))
     if inner == (width, height):
-        raise UserError("A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2.")
+        raise UserError(
+            say("A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2.")
+        )
     small = opened.resize(inner, Image.Resampling.LANCZOS)
     return _laid(small, (width, height), ((width - inner[0]) // 2, (height - inner[1]) // 2))
 
@@ -72,8 +78,68 @@ def squared(picture: bytes) -> Canvas:
     opened = _opened(picture)
     side = max(opened.size)
     if opened.width == opened.height:
-        raise UserError("This picture is square already; use Zoom Out to see more of it.")
+        raise UserError(say("This picture is square already; use Zoom Out to see more of it."))
     return _laid(opened, (side, side), ((side - opened.width) // 2, (side - opened.height) // 2))
+
+
+def marked(picture: bytes, cells: Collection[int]) -> Canvas:
+    """The picture itself, and a mask of the zero-based ``cells`` of the grid laid over it."""
+    opened = _opened(picture)
+    mask = Image.new("L", opened.size, 0)
+    for cell in cells:
+        mask.paste(255, cell_box(cell, opened.size))
+    return Canvas(picture, _png(mask), *opened.size)
+
+
+def cell_box(cell: int, size: tuple[int, int]) -> _Box:
+    """Left, top, right and bottom of one field of the grid, in pixels; the fields tile the picture."""
+    row, column = divmod(cell, SIDE)
+    width, height = size
+    return (
+        column * width // SIDE,
+        row * height // SIDE,
+        (column + 1) * width // SIDE,
+        (row + 1) * height // SIDE,
+    )
+
+
+def numbered(picture: bytes) -> bytes:
+    """A copy for choosing from, 768 pixels on its longer side, as PNG: a number in each field of the grid."""
+    shown = _opened(picture)
+    scale = OVERLAY / max(shown.size)
+    shown = shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))
+    draw = ImageDraw.Draw(shown, "RGBA")
+    font = ImageFont.load_default(size=max(16, min(shown.size) // 10))
+    for cell in range(FIELDS):
+        box = cell_box(cell, shown.size)
+        draw.rectangle(box, outline=(255, 255, 255, 200), width=2)
+        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        draw.text(
+            middle,
+            str(cell + 1),
+            font=font,
+            anchor="mm",
+            fill=(255, 255, 255, 255),
+            stroke_width=3,
+            stroke_fill=(0, 0, 0, 200),
+        )
+    return _png(shown)
+
+
+def laid_out(picture: bytes, change: Change) -> Canvas:
+    """The picture as a button wants it; UserError where that leaves nothing to paint."""
+    if change.layout is Layout.ZOOM:
+        return zoomed(picture, change.factor, change.ratio)
+    if change.layout is Layout.SQUARE:
+        return squared(picture)
+    if change.layout is Layout.CELLS:
+        return marked(picture, change.cells)
+    return panned(picture, str(change.layout))
+
+
+def feather(size: tuple[int, int]) -> int:
+    """Pixels over which new ground fades into the picture, for a picture painted at ``size``."""
+    return max(1, min(size) // 16)
 
 
 def _opened(picture: bytes) -> Image.Image:

@@ -17,6 +17,7 @@ from yarl import URL
 
 from bot.config import Limits
 from bot.domain.prompt import quoted
+from bot.domain.sentence import say
 from bot.errors import PictureRefused
 
 if TYPE_CHECKING:
@@ -87,23 +88,30 @@ class Fetcher:
 
     async def link(self, url: str) -> bytes:
         """Fetch a picture by its http(s) address, following up to three redirects by hand."""
+        return await self.decoded(await self.fetch(url), quoted(url))
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes at an address, within the limits, unread: for the text that a picture may hold."""
         try:
             async with asyncio.timeout(TIMEOUT.total), self._session() as session:
-                data = await self._follow(session, url)
+                return await self._follow(session, url)
         except Forbidden:
             raise _private(url) from None
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             raise self._unreachable(url, error) from error
-        return await self._decoded(data, quoted(url))
 
     async def upload(self, upload: Upload) -> bytes:
         """Read and check an attachment."""
+        return await self.decoded(await self.receive(upload), quoted(upload.name))
+
+    async def receive(self, upload: Upload) -> bytes:
+        """An attachment's bytes, within the limits, unread."""
         if upload.size > self._limit:
             raise self._too_large(quoted(upload.name))
         data = await upload.read()
         if len(data) > self._limit:
             raise self._too_large(quoted(upload.name))
-        return await self._decoded(data, quoted(upload.name))
+        return data
 
     def close(self) -> None:
         """Wait for the picture being read."""
@@ -138,24 +146,38 @@ class Fetcher:
                     continue
                 return await self._read(response, url)
         raise PictureRefused(
-            f"{quoted(url)} sends me on more than {REDIRECTS} times; link the picture itself."
+            say(
+                "{link} sends me on more than {most} times; link the picture itself.",
+                link=quoted(url),
+                most=REDIRECTS,
+            )
         )
 
     def _check(self, target: URL, url: str) -> None:
         if target.scheme not in ("http", "https") or not target.host:
-            raise PictureRefused(f"{quoted(url)}: only http and https links to pictures are taken.")
+            raise PictureRefused(
+                say("{typed}: only http and https links to pictures are taken.", typed=quoted(url))
+            )
         if (literal := _literal(target.host)) is not None and not self._allowed(literal):
             # Told before the port: to leave the port out would not help.
             raise Forbidden(target.host)
         if self._ports is not None and target.port not in self._ports:
             raise PictureRefused(
-                f"{quoted(url)}: port {target.port} is not visited; use a link without a port number."
+                say(
+                    "{link}: port {port} is not visited; use a link without a port number.",
+                    link=quoted(url),
+                    port=target.port,
+                )
             )
 
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:
         if response.status != 200:
             raise PictureRefused(
-                f"{quoted(url)} answered with error {response.status}; try the link in a browser."
+                say(
+                    "{link} answered with error {status}; try the link in a browser.",
+                    link=quoted(url),
+                    status=response.status,
+                )
             )
         if (response.content_length or 0) > self._limit:
             raise self._too_large(quoted(url))
@@ -166,18 +188,25 @@ class Fetcher:
                 raise self._too_large(quoted(url))
         return bytes(data)
 
-    async def _decoded(self, data: bytes, name: str) -> bytes:
+    async def decoded(self, data: bytes, name: str) -> bytes:
+        """Strangers' bytes as a plain PNG without any text; ``name`` stands in the sentence of a refusal."""
         try:
             return await self._cleaned(data)
         except TooManyPixels:
             raise PictureRefused(
-                f"{name} has more than {self._pixels / 1e6:g} million pixels; make it smaller."
+                say(
+                    "{name} has more than {most:g} million pixels; make it smaller.",
+                    name=name,
+                    most=self._pixels / 1e6,
+                )
             ) from None
         except TimeoutError:
-            raise PictureRefused(f"{name} takes too long to read; save it as a plain PNG or JPEG.") from None
+            raise PictureRefused(
+                say("{name} takes too long to read; save it as a plain PNG or JPEG.", name=name)
+            ) from None
         except Exception as error:
             raise PictureRefused(
-                f"{name} is not a picture I can read; PNG, JPEG, WebP and GIF are taken."
+                say("{name} is not a picture I can read; PNG, JPEG, WebP and GIF are taken.", name=name)
             ) from error
 
     async def _cleaned(self, data: bytes) -> bytes:
@@ -198,14 +227,20 @@ class Fetcher:
             return await reading
 
     def _too_large(self, name: str) -> PictureRefused:
-        return PictureRefused(f"{name} is larger than {self._limit / 2**20:.3g} MiB; make it smaller.")
+        return PictureRefused(
+            say("{name} is larger than {most:.3g} MiB; make it smaller.", name=name, most=self._limit / 2**20)
+        )
 
     def _unreachable(self, url: str, error: BaseException) -> PictureRefused:
         if _is_forbidden(error):
             return _private(url)
         if isinstance(error, TimeoutError):
-            return PictureRefused(f"{quoted(url)} did not answer in time; try again or upload the picture.")
-        return PictureRefused(f"{quoted(url)} cannot be reached; check the link, or upload the picture.")
+            return PictureRefused(
+                say("{link} did not answer in time; try again or upload the picture.", link=quoted(url))
+            )
+        return PictureRefused(
+            say("{link} cannot be reached; check the link, or upload the picture.", link=quoted(url))
+        )
 
 
 class TooManyPixels(ValueError):
@@ -245,7 +280,10 @@ def _literal(host: str) -> Address | None:
 
 def _private(url: str) -> PictureRefused:
     return PictureRefused(
-        f"{quoted(url)} leads to an address that is not on the public internet; upload the picture instead."
+        say(
+            "{link} leads to an address that is not on the public internet; upload the picture instead.",
+            link=quoted(url),
+        )
     )
 
 

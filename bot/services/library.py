@@ -13,7 +13,7 @@ import threading
 import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,12 @@ from typing import ParamSpec, TypeVar
 
 from PIL import Image, ImageOps
 
+from bot.domain import change as changes
+from bot.domain.change import Change
 from bot.domain.job import Job
 from bot.domain.prompt import render
-from bot.services import encoding
+from bot.services import canvas, encoding
+from bot.services.canvas import Canvas
 from bot.services.sink import Picture
 from bot.store.library import ImageRow
 from engine.api import GenerationSpec, grid
@@ -95,6 +98,20 @@ class Library:
         """The files fitted to ``width`` x ``height`` and averaged, as PNG bytes; OSError when one is gone."""
         return await self._run(_blend, [self.folder / file for file in files], width, height)
 
+    async def laid_out(self, picture: bytes, change: Change) -> Canvas:
+        """The picture as a button wants it, with the mask of what is to be painted."""
+        return await self._run(canvas.laid_out, picture, change)
+
+    async def numbered(self, picture: bytes) -> bytes:
+        """A copy with numbered fields to choose from, as PNG bytes."""
+        return await self._run(canvas.numbered, picture)
+
+    async def adopt(
+        self, job: Job, pictures: Sequence[Image.Image], texts: Sequence[Mapping[str, str]]
+    ) -> tuple[ImageRow, ...]:
+        """Keep pictures that a message still had, with their texts, as those of ``job``, by its seeds."""
+        return await self._run(self._adopt, job, tuple(pictures), tuple(texts))
+
     async def contents(self, file: str) -> bytes:
         """A file as it is; OSError when it is gone."""
         return await self._run((self.folder / file).read_bytes)
@@ -135,6 +152,19 @@ class Library:
             digest = hashlib.sha256(data).hexdigest()
             rows.append(
                 ImageRow(uuid.uuid4().hex, job.id, index, file, spec.seeds[index], *picture.size, digest)
+            )
+        return tuple(rows)
+
+    def _adopt(
+        self, job: Job, pictures: tuple[Image.Image, ...], texts: tuple[Mapping[str, str], ...]
+    ) -> tuple[ImageRow, ...]:
+        rows = []
+        for index, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+            data, file = encoding.png(picture, text), _file(index, job.id)
+            self._write(file, data)
+            digest = hashlib.sha256(data).hexdigest()
+            rows.append(
+                ImageRow(uuid.uuid4().hex, job.id, index, file, job.seeds[index], *picture.size, digest)
             )
         return tuple(rows)
 
@@ -210,8 +240,10 @@ def _text(job: Job, spec: GenerationSpec, index: int) -> dict[str, str]:
         "index": index,
         "prompt": render(job.prompt),
         "seed": spec.seeds[index],
+        "seeds": list(job.seeds),
         "parent": job.parent_id,
         "parent_index": job.index,
+        "change": json.loads(changes.dumps(job.change)) if job.change else None,
         "model": spec.model,
         "ai_generated": True,
     }

@@ -20,29 +20,16 @@ from bot.domain.flags import BY_NAME, FlagValue
 from bot.domain.prompt import MAX_LENGTH, Prompt, parse, printable, render
 from bot.domain.reading import flag_name, words_of
 from bot.errors import PromptError
+from engine.api import sampler_name
 
 LARGEST_TEXT = 1_000_000
 """Characters of a text chunk that are looked at; a workflow has some ten thousand."""
 _USER_COMMENT = 0x9286
 _DESCRIPTION = 0x010E
 _EXIF = 0x8769
+KEYS = ("tessera", "parameters", "UserComment", "ImageDescription", "prompt", "workflow", "Comment")
+"""Chunks that are looked at."""
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_COMFY_SAMPLERS = {
-    "euler_ancestral": "euler a",
-    "dpmpp_2m": "dpm++ 2m",
-    "dpmpp_2m_sde": "dpm++ 2m sde",
-    "dpmpp_2m_sde_gpu": "dpm++ 2m sde",
-    "dpmpp_3m_sde": "dpm++ 3m sde",
-    "dpmpp_2s_ancestral": "dpm++ 2s a",
-    "dpmpp_sde": "dpm++ sde",
-    "dpm_2": "dpm2",
-    "dpm_2_ancestral": "dpm2 a",
-    "uni_pc": "unipc",
-    "k_euler": "euler",
-    "k_euler_ancestral": "euler a",
-    "k_dpmpp_2m": "dpm++ 2m",
-    "ddim_v3": "ddim",
-}
 _Facts = dict[str, Any]
 
 
@@ -62,9 +49,13 @@ def read(data: bytes, *, models: tuple[str, ...] = ()) -> Found | None:
 
     ``models`` are names that ``--model`` may take; others are left out of the prompt.
     """
-    texts = _texts(data)
+    return of_texts(texts(data), models=models)
+
+
+def of_texts(found: Mapping[str, str], *, models: tuple[str, ...] = ()) -> Found | None:
+    """As :func:`read`, of text chunks by name."""
     for source, reader in _READERS:
-        facts = reader(texts)
+        facts = reader(found)
         if facts and (prompt := _prompt(facts, models)):
             seed = prompt.get("seed")
             model = printable(str(facts.get("model") or ""))[:100]
@@ -72,11 +63,11 @@ def read(data: bytes, *, models: tuple[str, ...] = ()) -> Found | None:
     return None
 
 
-def _texts(data: bytes) -> dict[str, str]:
+def texts(data: bytes) -> dict[str, str]:
     """Text chunks by name; ``UserComment`` of EXIF. Pillow bounds what compressed chunks may grow to."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            texts = {str(key): str(value) for key, value in picture.info.items() if isinstance(value, str)}
+            found = {str(key): str(value) for key, value in picture.info.items() if isinstance(value, str)}
             exif = picture.getexif()
             comment = exif.get_ifd(_EXIF).get(_USER_COMMENT)
             described = exif.get(_DESCRIPTION)
@@ -84,10 +75,10 @@ def _texts(data: bytes) -> dict[str, str]:
         # Pillow raises what its plugins raise, down to struct.error; a picture that says nothing is no fault.
         return {}
     if comment:
-        texts.setdefault("UserComment", _decoded(comment))
+        found.setdefault("UserComment", _decoded(comment))
     if isinstance(described, str):
-        texts.setdefault("ImageDescription", described)
-    return {key: value for key, value in texts.items() if len(value) <= LARGEST_TEXT}
+        found.setdefault("ImageDescription", described)
+    return {key: value for key, value in found.items() if len(value) <= LARGEST_TEXT}
 
 
 def _decoded(comment: object) -> str:
@@ -253,7 +244,7 @@ def _widgets(node: Mapping[str, Any]) -> list[Any]:
 def _known_sampler(name: object, schedule: object = None) -> str:
     if not isinstance(name, str):
         return ""
-    return infotext.sampler_name(_COMFY_SAMPLERS.get(name, name), str(schedule or ""))
+    return sampler_name(infotext.sampler_name(name, str(schedule or "")))
 
 
 _READERS = (

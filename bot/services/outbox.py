@@ -10,6 +10,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from bot.domain.job import Job, JobStatus
+from bot.domain.sentence import say
 from bot.errors import StoreError
 from bot.services.library import Library
 from bot.services.progress import ProgressFeeds
@@ -27,6 +28,7 @@ REFUSALS = 3
 REFUSED_AT = 2
 """A refusal is waited out like a failure of this many tries more: it may be somebody's wrong click."""
 GONE = "The place it was asked for no longer exists."
+CANCELLED = say("Cancelled. It cost you nothing.")
 
 
 def exponential(sends: int) -> float:
@@ -129,7 +131,7 @@ class Outbox:
         if job is None:
             return
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
-            await self._sink.tell(job, job.error or "Cancelled. It cost you nothing.")
+            await self._sink.tell(job, job.error or CANCELLED)
             await self._change(job_id, told=True)
         elif job.status in (JobStatus.RENDERED, JobStatus.POSTING):
             await self._post(job)

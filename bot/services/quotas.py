@@ -13,13 +13,14 @@ from bot.config import Buckets, Quota, Settings
 from bot.domain import policy
 from bot.domain.job import JobStatus, Place, Requester
 from bot.domain.policy import Bucket, Limits, Unit, Window
+from bot.domain.sentence import say
 from bot.errors import NotAllowed, QuotaExceeded, UserError
 from bot.store import accounts, jobs
 from bot.store.accounts import Account, Amounts, Scope, Subject
 from bot.store.database import Database
 
 MAX_AMOUNT = 2.0**53
-NO_CREDIT = "You have no credit here; ask an admin for some. Nothing was taken."
+NO_CREDIT = say("You have no credit here; ask an admin for some. Nothing was taken.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,4 +243,11 @@ def _admins_only(actor: Requester) -> None:
 
 def _reasonable(amount: float, least: float) -> None:
     if not least <= amount < MAX_AMOUNT:
-        raise UserError(f"The amount must be a number from {least:g} to {MAX_AMOUNT:.0f}, not {amount:g}.")
+        raise UserError(
+            say(
+                "The amount must be a number from {least:g} to {most:.0f}, not {amount:g}.",
+                least=least,
+                most=MAX_AMOUNT,
+                amount=amount,
+            )
+        )

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from bot.config import Settings
 from bot.domain.job import JobStatus
+from bot.domain.sentence import Sentence, dumped, say
 from bot.errors import StoreError
 from bot.services.library import Library
 from bot.services.steps import Step, reached
@@ -23,8 +24,6 @@ from engine.api import EngineError, GenerationSpec
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-GAVE_UP = "It stopped the engine {count} times, so it is given up. It cost you nothing."
-KILLED = "I was ended {count} times while I painted it, so it is given up. It cost you nothing."
 MOST_KILLS = 10
 """Deaths without a trace that a job survives: kill -9 is an operator's, unless it follows the job around."""
 
@@ -66,7 +65,7 @@ class Recorder:
 
     async def failed(self, job_id: str, error: EngineError, *, retryable: bool) -> bool:
         """Back into the queue (True) while attempts are left, else fail with its sentence and refund."""
-        sentence = f"{str(error).rstrip('.')}. It cost you nothing."
+        sentence = say("{error}. It cost you nothing.", error=str(error).rstrip("."))
 
         async def settle() -> bool:
             if retryable and await self._try_again(job_id):
@@ -96,11 +95,11 @@ class Recorder:
         def work(connection: Connection) -> None:
             for job in jobs.in_status(connection, JobStatus.RUNNING):
                 if crashed and job.attempts >= most:
-                    _end(connection, job.id, JobStatus.FAILED, GAVE_UP.format(count=job.attempts), now)
+                    _end(connection, job.id, JobStatus.FAILED, _gave_up(job.attempts), now)
                 elif crashed:
                     jobs.move(connection, job.id, JobStatus.QUEUED)
                 elif job.kills + 1 >= MOST_KILLS:
-                    _end(connection, job.id, JobStatus.FAILED, KILLED.format(count=MOST_KILLS), now)
+                    _end(connection, job.id, JobStatus.FAILED, _killed(MOST_KILLS), now)
                 else:
                     before = max(0, job.attempts - 1)
                     jobs.move(connection, job.id, JobStatus.QUEUED, attempts=before, kills=job.kills + 1)
@@ -177,7 +176,18 @@ class Recorder:
 
 
 def _end(connection: Connection, job_id: str, status: JobStatus, sentence: str | None, now: float) -> bool:
-    moved = jobs.move(connection, job_id, status, error=sentence, finished_at=now)
+    kept = None if sentence is None else dumped(sentence)
+    moved = jobs.move(connection, job_id, status, error=kept, finished_at=now)
     if moved:
         accounts.refund(connection, job_id)
     return moved
+
+
+def _gave_up(count: int) -> Sentence:
+    return say("It stopped the engine {count} times, so it is given up. It cost you nothing.", count=count)
+
+
+def _killed(count: int) -> Sentence:
+    return say(
+        "I was ended {count} times while I painted it, so it is given up. It cost you nothing.", count=count
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -16,7 +16,8 @@ from itertools import product
 from bot import config
 from bot.config import Settings
 from bot.domain import weights
-from bot.domain.job import Action, Job, Place
+from bot.domain.job import PAINTS_FROM, Action, Job, Place
+from bot.domain.preferences import Preferences
 from bot.domain.prompt import (
     REFERENCES,
     Prompt,
@@ -32,7 +33,18 @@ from bot.domain.prompt import (
 from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
-from engine.api import GenerationSpec, InitImage, Lane, ModelInfo, Reference, ReferenceKind
+from engine.api import (
+    BLEND,
+    GenerationSpec,
+    Hires,
+    InitImage,
+    Lane,
+    ModelInfo,
+    Reference,
+    ReferenceKind,
+    sampler_choice,
+    sampler_name,
+)
 
 VARIATION_STRENGTH = 0.65
 """``InitImage.strength`` of V: the layout of the picture stays, its details are painted anew."""
@@ -45,6 +57,7 @@ KINDS = {"sref": ReferenceKind.STYLE, "cref": ReferenceKind.CHARACTER, "oref": R
 WEIGHTS = {"sref": "sw", "cref": "cw", "oref": "ow"}
 DEFAULT_PRESET = "default"
 NO_PRESET = "none"
+NO_WISHES = Preferences()
 
 _SHARE = re.compile(r"::(\d{1,4}(?:\.\d{1,4})?)$", re.ASCII)
 
@@ -65,8 +78,7 @@ def read(
     *,
     attached: tuple[str, ...] = (),
     lent: tuple[str, ...] = (),
-    options: Mapping[str, str] | None = None,
-    suffix: str = "",
+    wishes: Preferences = NO_WISHES,
 ) -> tuple[Prompt, ...]:
     """Every prompt that a typed text stands for, on this server; PromptError with all faults at once.
 
@@ -83,8 +95,8 @@ def read(
             ),
             printable(text),
         )
-    one = reader(settings, models, attached=attached, lent=lent, suffix=suffix)
-    return parse_all(text, one, options=options or {}, emphasis=_emphasis(text, settings, models))
+    one = reader(settings, models, attached=attached, lent=lent, wishes=wishes)
+    return parse_all(text, one, options=wishes.options, emphasis=_emphasis(text, settings, models))
 
 
 def reader(
@@ -93,10 +105,10 @@ def reader(
     *,
     attached: tuple[str, ...] = (),
     lent: tuple[str, ...] = (),
-    suffix: str = "",
+    wishes: Preferences = NO_WISHES,
 ) -> Callable[[str], Prompt]:
     """``parse`` as this server has it: faults that only the chosen model knows come in the same answer."""
-    return partial(
+    read_one = partial(
         parse,
         attached=attached,
         lent=lent,
@@ -105,9 +117,23 @@ def reader(
         models=tuple(models),
         styles=tuple(styles_of(settings)),
         aliases=aliases_of(settings, models),
-        suffix=suffix,
-        review=review(settings, models),
+        suffix=wishes.suffix,
+        review=review(settings, models, wishes),
     )
+    return lambda text: with_defaults(read_one(text), wishes, settings, models)
+
+
+def with_defaults(
+    prompt: Prompt, wishes: Preferences, settings: Settings, models: Mapping[str, ModelInfo]
+) -> Prompt:
+    """The prompt with a user's preferences where it says nothing; a model that is gone is left to the server.
+
+    What names a model by its style or --niji keeps that one.
+    """
+    implied = "niji" in prompt.values or _implied(prompt, models, settings) is not None
+    if implied or wishes.model not in models:
+        wishes = replace(wishes, model="")
+    return wishes.fill(prompt)
 
 
 def highs(settings: Settings) -> dict[str, float]:
@@ -115,10 +141,11 @@ def highs(settings: Settings) -> dict[str, float]:
     return {"n": settings.limits.max_images, "steps": settings.limits.max_steps}
 
 
-def review(settings: Settings, models: Mapping[str, ModelInfo]) -> Review:
+def review(settings: Settings, models: Mapping[str, ModelInfo], wishes: Preferences = NO_WISHES) -> Review:
     """The faults of a prompt that its own model knows, for ``parse``."""
 
     def told(prompt: Prompt) -> tuple[Sentence, ...]:
+        prompt = with_defaults(prompt, wishes, settings, models)
         model = model_of(prompt, models, settings.engine.default_model, settings)
         starts = bool(prompt.images) and uses_pictures(prompt)
         return faults(prompt, model, settings, starts)
@@ -197,14 +224,25 @@ def count_of(prompt: Prompt) -> int:
     return int(prompt.number("n"))
 
 
+def blends(job: Job) -> bool:
+    """Whether the job mixes its pictures instead of starting from them; a variation starts from a result."""
+    return bool(job.prompt.get("blend")) and job.action not in PAINTS_FROM
+
+
 def uses_pictures(prompt: Prompt) -> bool:
     """Whether image prompts count at all: ``--iw 0`` follows the text alone."""
-    return prompt.number("iw") > 0
+    return prompt.number("iw") > 0 or bool(prompt.get("blend"))
 
 
 def input_strength(prompt: Prompt, action: Action) -> float:
     """How far a job leaves the pictures that it starts from, in (0, 1]."""
     return VARIATION_STRENGTH if action is Action.VARIATION else round(0.6 ** prompt.number("iw"), 4)
+
+
+def share_of(role_ids: Iterable[int], settings: Settings) -> float:
+    """A user's weight among others who wait: the highest of their roles' that have one."""
+    shares = settings.limits.shares
+    return max((shares[role] for role in role_ids if role in shares), default=1.0)
 
 
 def build(
@@ -215,13 +253,15 @@ def build(
     lane: str = "fast",
     init: InitImage | None = None,
     references: Sequence[bytes] = (),
+    blend: Sequence[bytes] = (),
 ) -> GenerationSpec:
     """The spec of a job: a function of its row, so that what is gone can be made again.
 
-    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order.
+    ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order; ``blend`` those
+    of ``job.prompt.images`` where the job ``blends``.
     """
     prompt = job.prompt
-    width, height = size_of(prompt, model)
+    width, height = painted_size(job, model)
     said = wording(prompt, model, settings)
     return GenerationSpec(
         job_id=job.id,
@@ -232,17 +272,39 @@ def build(
         height=height,
         steps=steps_of(prompt, model, settings),
         guidance_scale=guidance_of(prompt, model, settings),
-        sampler=str(prompt.get("sampler") or model.sampler),
+        sampler=sampler_name(str(prompt.get("sampler") or model.sampler)),
         negative_prompt=said.negative,
         init=init,
         stop=prompt.number("stop") / 100,
         tile=bool(prompt.get("tile")),
         user=str(job.requester.user_id),
         lane=Lane(lane),
+        share=share_of(job.requester.role_ids, settings),
         loras=said.loras,
         references=references_of(prompt, references),
+        blend=tuple(blend),
+        hires=hires_of(job),
         checks=checks_of(job.place, settings),
     )
+
+
+def hires_of(job: Job) -> Hires | None:
+    """The second pass of an upscale."""
+    change = job.change
+    return Hires(change.enlarge, change.detail) if change and change.enlarge else None
+
+
+def painted_size(job: Job, model: ModelInfo) -> tuple[int, int]:
+    """Width and height in pixels of a job's denoised pictures: a button's size, else what its flags say."""
+    if job.change is None or job.change.size is None:
+        return size_of(job.prompt, model)
+    width, height = (on_raster(side, model) for side in job.change.size)
+    return width, height
+
+
+def on_raster(side: float, model: ModelInfo) -> int:
+    """The nearest side, in pixels, that the model can paint."""
+    return _on_raster(side, model, model.min_size, model.max_size)
 
 
 def checks_of(place: Place, settings: Settings) -> tuple[str, ...]:
@@ -440,18 +502,35 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
                 kind=KINDS[flag].value,
             )
     sampler = prompt.get("sampler")
-    if sampler is not None and sampler not in model.samplers:
-        names = ", ".join(model.samplers)
+    if sampler is not None and sampler_name(str(sampler)) not in model.samplers:
         yield say(
             "The model {model} has no sampler {sampler}; choose one of {names}.",
             model=name,
             sampler=quoted(str(sampler)),
-            names=names,
+            names=sampler_choice(model.samplers),
         )
     for lora, _ in weights.loras(prompt.text)[1]:
         if lora not in model.loras:
             yield _no_lora(lora, model)
     yield from _unknown_preset(prompt, model, settings)
+    yield from _bad_blend(prompt, model)
+
+
+def _bad_blend(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
+    if not prompt.get("blend"):
+        return
+    if not model.blend:
+        yield say(
+            "The model {model} cannot blend pictures; choose another `--model`.", model=quoted(model.name)
+        )
+    least, most = BLEND
+    if not least <= len(prompt.images) <= most:
+        yield say(
+            "`--blend` mixes {least} to {most} pictures in front of the text, and here are {count}.",
+            least=least,
+            most=most,
+            count=len(prompt.images),
+        )
 
 
 def _no_lora(lora: str, model: ModelInfo) -> Sentence:

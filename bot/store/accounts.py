@@ -7,11 +7,12 @@ draws on the user's ``allowance`` (the windows) first and on the ``grant`` balan
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.domain.job import JobStatus
@@ -76,12 +77,21 @@ def subjects_of(user_id: int, guild_id: int | None, role_ids: Iterable[int]) -> 
 
 def limits_of(connection: Connection, subjects: Iterable[Subject]) -> dict[Subject, Limits]:
     """What admins set for these subjects, in the terms of ``policy.Limits`` (0 unlimited, NONE no credit)."""
-    query = select(quota_limits).where(_any_of(quota_limits, subjects))
+    asked = tuple(subjects)
+    named = {_nameless(subject): subject for subject in asked} | {subject: subject for subject in asked}
+    query = select(quota_limits).where(_any_of(quota_limits, named))
     found: dict[Subject, dict[str, float]] = {}
     for row in connection.execute(query):
-        words = found.setdefault(Subject(Scope(row.scope), row.scope_id, row.guild_id), {})
-        words[row.period] = 0.0 if row.amount is None else max(row.amount, NONE)
+        said = Subject(Scope(row.scope), row.scope_id, row.guild_id)
+        amount = 0.0 if row.amount is None else max(row.amount, NONE)
+        words = found.setdefault(named[said], {})
+        if said in asked or row.period not in words:
+            words[row.period] = amount
     return {subject: Limits(**words) for subject, words in found.items()}
+
+
+def _nameless(subject: Subject) -> Subject:
+    return replace(subject, id=pseudonym(subject.id)) if subject.scope is Scope.USER else subject
 
 
 def set_limit(connection: Connection, subject: Subject, window: Window, amount: float | None) -> None:
@@ -93,7 +103,7 @@ def set_limit(connection: Connection, subject: Subject, window: Window, amount: 
 
 def clear_limits(connection: Connection, subject: Subject) -> None:
     """Back to what the configuration says."""
-    connection.execute(delete(quota_limits).where(_any_of(quota_limits, [subject])))
+    connection.execute(delete(quota_limits).where(_any_of(quota_limits, [subject, _nameless(subject)])))
 
 
 def used(
@@ -107,7 +117,7 @@ def used(
     ]
     query = select(*sums).where(
         ledger.c.scope == Scope.USER,
-        ledger.c.scope_id == user_id,
+        ledger.c.scope_id.in_((user_id, pseudonym(user_id))),
         ledger.c.account == Account.ALLOWANCE,
         ledger.c.at >= min(starts.values()),
     )
@@ -174,6 +184,29 @@ def refund(connection: Connection, job_id: str) -> None:
     """Give back everything a job still holds; a second call gives nothing."""
     for account, amounts in _held(connection, job_id).items():
         _again(connection, job_id, "refund", account, amounts.times(-1))
+
+
+def forget(connection: Connection, user_id: int, now: float) -> None:
+    """Take the user's name off limits and off what was spent this month, and drop all else."""
+    subject = Subject(Scope.USER, user_id)
+    mine = and_(ledger.c.scope == Scope.USER, ledger.c.scope_id == user_id)
+    since = max(float(window_start(Window.MONTH, now)), _last_reset(connection, [subject]))
+    spent = and_(mine, ledger.c.account == Account.ALLOWANCE, ledger.c.at >= since)
+    nobody = pseudonym(user_id)
+    connection.execute(
+        update(ledger).where(spent).values(scope_id=nobody, job_id=None, key=func.hex(func.randomblob(16)))
+    )
+    connection.execute(delete(ledger).where(mine))
+    limits = and_(quota_limits.c.scope == Scope.USER, quota_limits.c.scope_id == nobody)
+    connection.execute(delete(quota_limits).where(limits))
+    named = and_(quota_limits.c.scope == Scope.USER, quota_limits.c.scope_id == user_id)
+    connection.execute(update(quota_limits).where(named).values(scope_id=nobody))
+
+
+def pseudonym(user_id: int) -> int:
+    """A number for a user whose data was deleted: it tells nobody who, but fits if they return."""
+    digest = hashlib.blake2b(f"tessera:{user_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def unbalanced(connection: Connection) -> list[str]:

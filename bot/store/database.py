@@ -84,6 +84,15 @@ class Database:
         """Write a consistent copy of the database while it is in use; StoreError when it cannot be."""
         await asyncio.to_thread(schema.backup, self.path, target)
 
+    async def checkpoint(self) -> None:
+        """Fold the WAL back into the file, so that what was deleted is nowhere any more."""
+        async with self._turn:
+            self._refuse_closed()
+            async with self._writer.connect() as connection:
+                raw = (await connection.get_raw_connection()).driver_connection
+                assert raw is not None, "a connection of the pool is open"
+                await (await raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()
+
     async def _write(self, work: Callable[[Connection], T]) -> T:
         async with self._turn:
             self._refuse_closed()

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from bot.domain import change as changes
 from bot.domain.job import TRANSITIONS, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, dumps, loads
+from bot.domain.sentence import loaded
 from bot.store.tables import jobs
 
 LANES = ("turbo", "fast", "relax")
@@ -36,14 +38,14 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One user's queue in one lane."""
+    """A queued job, as far as others who wait are concerned."""
 
+    job_id: str
     lane: str
     user_id: int
-    first: int
-    """Sequence number of the oldest job."""
-    count: int
     seconds: float
+    created_at: float
+    role_ids: tuple[int, ...] = ()
 
 
 def add(connection: Connection, job: Job, intake: Intake, *, told: bool = False) -> None:
@@ -74,10 +76,25 @@ def find_interaction(connection: Connection, interaction_id: int) -> Job | None:
     return None if row is None else as_job(row)
 
 
+def known(connection: Connection, job_id: str) -> bool:
+    """Whether there ever was such a job here, deleted or not."""
+    return connection.execute(select(jobs.c.seq).where(jobs.c.id == job_id)).first() is not None
+
+
 def find_message(connection: Connection, message_id: int) -> Job | None:
     """The job whose result this message is."""
     row = connection.execute(
         select(jobs).where(jobs.c.result_message_id == message_id, jobs.c.deleted.is_(False))
+    ).first()
+    return None if row is None else as_job(row)
+
+
+def find_waiting(connection: Connection, message_id: int) -> Job | None:
+    """The unfinished job whose waiting message this is."""
+    row = connection.execute(
+        select(jobs).where(
+            jobs.c.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), jobs.c.message_id == message_id
+        )
     ).first()
     return None if row is None else as_job(row)
 
@@ -128,19 +145,17 @@ def count_by_status(connection: Connection, user_id: int | None = None) -> dict[
 
 
 def waiting(connection: Connection) -> list[Waiting]:
-    """All queued jobs, summed by lane and user."""
-    query = (
-        select(
-            jobs.c.lane,
-            jobs.c.user_id,
-            func.min(jobs.c.seq),
-            func.count(),
-            func.sum(jobs.c.expected_s),
-        )
-        .where(jobs.c.status == JobStatus.QUEUED)
-        .group_by(jobs.c.lane, jobs.c.user_id)
+    """All queued jobs, oldest first."""
+    columns = (
+        jobs.c.id,
+        jobs.c.lane,
+        jobs.c.user_id,
+        jobs.c.expected_s,
+        jobs.c.created_at,
+        jobs.c.role_ids,
     )
-    return [Waiting(*row) for row in connection.execute(query)]
+    query = select(*columns).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.seq)
+    return [Waiting(*row[:5], tuple(row[5])) for row in connection.execute(query)]
 
 
 def oldest(connection: Connection, without: Collection[int] = ()) -> list[tuple[str, int, int]]:
@@ -167,18 +182,6 @@ def suspects(connection: Connection) -> frozenset[int]:
 def newest(connection: Connection) -> int:
     """The highest sequence number; 0 without jobs."""
     return connection.scalar(select(func.max(jobs.c.seq))) or 0
-
-
-def rank(connection: Connection, job_id: str) -> int:
-    """Place of a queued job among its user's in the same lane, from 1."""
-    own = select(jobs.c.lane, jobs.c.user_id, jobs.c.seq).where(jobs.c.id == job_id).subquery()
-    query = select(func.count()).where(
-        jobs.c.status == JobStatus.QUEUED,
-        jobs.c.lane == own.c.lane,
-        jobs.c.user_id == own.c.user_id,
-        jobs.c.seq <= own.c.seq,
-    )
-    return max(1, connection.scalar(query) or 1)
 
 
 def at(connection: Connection, seq: int) -> Job:
@@ -211,6 +214,7 @@ def erase(connection: Connection, job_id: str) -> None:
         error=None,
         message_id=None,
         result_message_id=None,
+        change=None,
         deleted=True,
         told=True,
     )
@@ -259,6 +263,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "token": job.token,
         "token_expires_at": job.token_expires_at,
         "created_at": job.created_at,
+        "change": changes.dumps(job.change) if job.change else None,
     }
 
 
@@ -281,9 +286,10 @@ def as_job(row: Row[Any]) -> Job:
         message_id=row.message_id,
         result_message_id=row.result_message_id,
         posting_at=row.posting_at,
-        error=row.error,
+        error=None if row.error is None else loaded(row.error),
         model=row.model,
         token=row.token,
         token_expires_at=row.token_expires_at,
         gpu_seconds=row.gpu_seconds,
+        change=changes.loads(row.change) if row.change else None,
     )

@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0002"
+HEAD = "0004"
 """Newest revision under ``migrations/versions``; a test holds the two together."""
 
 metadata = MetaData()
@@ -61,6 +61,7 @@ jobs = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
+    Column("change", Text),
 )
 Index("jobs_queue", jobs.c.status, jobs.c.lane, jobs.c.user_id, jobs.c.seq)
 Index("jobs_owed", jobs.c.told, jobs.c.status, jobs.c.seq)
@@ -107,4 +108,29 @@ images = Table(
     Column("height", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),
     UniqueConstraint("job_id", "index", name="images_place"),
+)
+
+favourites = Table(
+    "favourites",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("image_id", String(32), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("at", Float, nullable=False),
+)
+Index("favourites_image", favourites.c.image_id)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", String(64), nullable=False, server_default=""),
+    Column("stylize", Integer),
+    Column("speed", String(8), nullable=False, server_default=""),
+    Column("visibility", String(8), nullable=False, server_default=""),
+    Column("variation", String(8), nullable=False, server_default="strong"),
+    Column("remix", Boolean, nullable=False, server_default="0"),
+    Column("auto_dm", Boolean, nullable=False, server_default="0"),
+    Column("suffix", Text, nullable=False, server_default=""),
+    Column("options", JSON, nullable=False, server_default="{}"),
+    Column("locale", String(16), nullable=False, server_default=""),
 )

@@ -3,57 +3,76 @@
 from __future__ import annotations
 
 from bot.domain.policy import Bucket, Limits, Unit, Window, amount, refills_at
+from bot.domain.sentence import Sentence, join, say
 from bot.services.quotas import Info, Rule, Standing
 
 NOTHING = 1e-6
 """Limits below this are "none at all"; 0 itself means unlimited."""
 
 
-def info_text(info: Info) -> str:
-    """What /info answers."""
-    jobs = f"**Jobs** {info.running} running, {info.waiting} waiting"
-    life = (
-        f"**So far** {info.jobs} jobs, {amount(info.images, Unit.IMAGES)}, "
-        f"{amount(info.gpu_seconds, Unit.GPU_SECONDS)}"
+def info_text(info: Info) -> Sentence:
+    """What /info answers of credit and jobs."""
+    jobs = say("**Jobs** {running} running, {waiting} waiting", running=info.running, waiting=info.waiting)
+    life = say(
+        "**So far** {jobs} jobs, {images}, {seconds}",
+        jobs=info.jobs,
+        images=amount(info.images, Unit.IMAGES),
+        seconds=amount(info.gpu_seconds, Unit.GPU_SECONDS),
     )
-    return "\n".join((*standing_lines(info.standing, info.unit, info.now), jobs, life))
+    return join((*standing_lines(info.standing, info.unit, info.now), jobs, life))
 
 
-def standing_lines(standing: Standing, unit: Unit, now: float) -> list[str]:
+def standing_lines(standing: Standing, unit: Unit, now: float) -> list[Sentence]:
     """One line for each window with a limit, one for credit on top."""
     lines = [_bucket_line(bucket, unit, now) for bucket in standing.buckets if bucket.limit]
     if standing.granted > NOTHING:
-        lines.append(f"**Granted on top** {amount(standing.granted, unit)}")
-    return lines or ["**Credit** unlimited"]
+        lines.append(say("**Granted on top** {amount}", amount=amount(standing.granted, unit)))
+    return lines or [say("**Credit** unlimited")]
 
 
-def _bucket_line(bucket: Bucket, unit: Unit, now: float) -> str:
-    refill = f"full again <t:{refills_at(bucket.window, now)}:R>"
-    return (
-        f"**This {bucket.window}** {amount(bucket.left or 0, unit)} left of {_number(bucket.limit)}, {refill}"
-    )
+def _bucket_line(bucket: Bucket, unit: Unit, now: float) -> Sentence:
+    facts = {
+        "left": amount(bucket.left or 0, unit),
+        "limit": _number(bucket.limit),
+        "refill": refills_at(bucket.window, now),
+    }
+    match bucket.window:
+        case Window.HOUR:
+            return say("**This hour** {left} left of {limit}, full again <t:{refill}:R>", **facts)
+        case Window.DAY:
+            return say("**This day** {left} left of {limit}, full again <t:{refill}:R>", **facts)
+        case Window.MONTH:
+            return say("**This month** {left} left of {limit}, full again <t:{refill}:R>", **facts)
 
 
-def rule_text(name: str, rule: Rule, now: float) -> str:
+def rule_text(name: str, rule: Rule, now: float) -> Sentence:
     """What /quota show answers."""
-    lines = [f"Quota of {name}:", *(_limit_line(window, rule) for window in Window)]
+    lines = [say("Quota of {name}:", name=name), *(_limit_line(window, rule) for window in Window)]
     if rule.standing is not None:
-        lines += ["Left now:", *standing_lines(rule.standing, rule.unit, now)]
-    return "\n".join(lines)
+        lines += [say("Left now:"), *standing_lines(rule.standing, rule.unit, now)]
+    return join(lines)
 
 
-def _limit_line(window: Window, rule: Rule) -> str:
-    stored = rule.stored.of(window) is not None
-    return f"- per {window}: {_limit(rule.limits, window, rule.unit)}{' (set by an admin)' if stored else ''}"
+def _limit_line(window: Window, rule: Rule) -> Sentence:
+    limit = _limit(rule.limits, window, rule.unit)
+    if rule.stored.of(window) is not None:
+        limit = say("{limit} (set by an admin)", limit=limit)
+    match window:
+        case Window.HOUR:
+            return say("- per hour: {limit}", limit=limit)
+        case Window.DAY:
+            return say("- per day: {limit}", limit=limit)
+        case Window.MONTH:
+            return say("- per month: {limit}", limit=limit)
 
 
-def _limit(limits: Limits, window: Window, unit: Unit) -> str:
+def _limit(limits: Limits, window: Window, unit: Unit) -> Sentence:
     limit = limits.of(window)
     if limit is None:
-        return "not set here"
+        return say("not set here")
     if limit == 0:
-        return "unlimited"
-    return "none at all" if limit <= NOTHING else amount(limit, unit)
+        return say("unlimited")
+    return say("none at all") if limit <= NOTHING else amount(limit, unit)
 
 
 def _number(credits: float) -> str:

@@ -8,6 +8,7 @@ import discord
 
 from bot.domain.job import Place, Requester
 from bot.domain.policy import ADMINS_ONLY, is_admin
+from bot.domain.sentence import join, say
 from bot.errors import NotAllowed, UserError
 
 NEEDED = discord.Permissions(view_channel=True, send_messages=True, attach_files=True)
@@ -42,7 +43,7 @@ def require_admin(who: Requester) -> None:
 def place(interaction: discord.Interaction[Any]) -> Place:
     """The guild and channel an answer goes to."""
     if interaction.channel_id is None:
-        raise UserError("Discord did not say which channel this is; please try again in a text channel.")
+        raise UserError(say("Discord did not say which channel this is; please try again in a text channel."))
     return Place(interaction.guild_id, interaction.channel_id)
 
 
@@ -59,9 +60,21 @@ def require_delivery(interaction: discord.Interaction[Any]) -> None:
         return
     needed = NEEDED_IN_THREAD if isinstance(interaction.channel, discord.Thread) else NEEDED
     lacking = needed & ~interaction.app_permissions
-    missing = [name.replace("_", " ") for name, wanted in lacking if wanted]
+    missing = [_RIGHTS.get(name, name) for name, wanted in lacking if wanted]
     if missing:
         raise UserError(
-            f"I may not post pictures in this channel (missing: {', '.join(missing)}). "
-            "Ask an admin to allow it, or use another channel."
+            say(
+                "I may not post pictures in this channel (missing: {missing}). Ask an admin to allow it, or "
+                "use another channel.",
+                missing=join(missing, ", "),
+            )
         )
+
+
+_RIGHTS = {
+    "view_channel": say("view channel"),
+    "read_messages": say("view channel"),
+    "send_messages": say("send messages"),
+    "send_messages_in_threads": say("send messages in threads"),
+    "attach_files": say("attach files"),
+}

@@ -20,7 +20,10 @@ from bot.ui.components import BUTTONS
 from bot.ui.desk import Desk
 from bot.ui.logins import Logins
 from bot.ui.pace import Pace
+from bot.ui.panels import PANELS
 from bot.ui.presenter import DiscordSink
+from bot.ui.reactions import reacted
+from bot.ui.translator import Translator
 from bot.ui.tree import Tree
 from bot.ui.welcome import Welcomes
 from engine.api import Engine
@@ -50,11 +53,11 @@ Beside = Callable[[Services, Callable[[], str | None]], contextlib.AbstractAsync
 
 
 class TesseraClient(discord.Client):
-    """Slash commands and buttons only: no message content is read, so no privileged intent is needed."""
+    """Commands, buttons and reactions: no message content is read, so no privileged intent is needed."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(
-            intents=discord.Intents(guilds=True),
+            intents=discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             chunk_guilds_at_startup=False,
@@ -110,13 +113,19 @@ class TesseraClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """Buttons on messages of any age work from here on; commands are synced if they changed."""
-        self.add_dynamic_items(*BUTTONS)
+        self.add_dynamic_items(*BUTTONS, *PANELS)
+        await self.tree.set_translator(Translator())
         folder, guild_ids = Path(self.settings.data.dir), tuple(self.settings.discord.guild_ids)
         try:
             await self.tree.sync_if_changed(folder, self.application_id or 0, guild_ids)
         except discord.HTTPException as error:
             # Old commands still work, and a crash here would burn one of the day's logins.
             log.error("Discord did not take the commands: %s", error)
+
+    async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
+        """Envelopes and crosses under one's own pictures."""
+        if self._services is not None:
+            await reacted(self, event)
 
 
 def nothing_beside(

@@ -14,6 +14,7 @@ from discord import ui
 
 from bot.domain.custom_id import CustomId, encode, from_match, template
 from bot.domain.job import Action, Job
+from bot.ui.explainer import ExplainButton
 from bot.ui.funnel import answer_error
 
 if TYPE_CHECKING:
@@ -151,8 +152,9 @@ RESULT_ACTIONS = frozenset(button.action for button in BUTTONS) - {CancelButton.
 
 
 def waiting_view(job_id: str) -> ui.View:
-    """Cancel."""
-    return _view([[CancelButton(CustomId(CancelButton.action, job_id))]])
+    """Cancel, and what was understood of the prompt."""
+    view = _view([[CancelButton(CustomId(CancelButton.action, job_id))]])
+    return view.add_item(ExplainButton(job_id, "Explain", emoji="ℹ️", row=0))
 
 
 def result_view(job: Job, used: Iterable[str] = ()) -> ui.View:

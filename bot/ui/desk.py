@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -13,12 +15,14 @@ import discord
 from bot.domain.custom_id import CustomId
 from bot.domain.job import Action, Job, Requester
 from bot.domain.prompt import Prompt
+from bot.domain.sentence import say
 from bot.errors import NotAllowed, PictureRefused, UserError
+from bot.services import batches
 from bot.services.admission import Admitted, Order, Upload
 from bot.services.app import Services
-from bot.ui import caller, wording
+from bot.ui import batch, caller, wording
 from bot.ui.components import result_view, used_buttons, waiting_view
-from bot.ui.funnel import mark_answered, tell
+from bot.ui.funnel import language, mark_answered, tell
 from bot.ui.history import result_of
 from bot.ui.park import park
 from bot.ui.presses import Presses
@@ -26,12 +30,14 @@ from bot.ui.welcome import Welcomes
 
 log = logging.getLogger(__name__)
 TOKEN_LIFE_S = 15 * 60
-GONE = (
+FOLLOW_UPS = 5
+"""Messages that Discord takes for one interaction where the bot is no member."""
+GONE = say(
     "I no longer have this job: it was deleted, or belongs to another copy of me. "
     "Use /imagine with the prompt above to paint it again."
 )
-ELSEWHERE = "This button belongs to another server; use /imagine to paint it here."
-UNFINISHED = "This job has not finished yet; press the button again when its pictures are there."
+ELSEWHERE = say("This button belongs to another server; use /imagine to paint it here.")
+UNFINISHED = say("This job has not finished yet; press the button again when its pictures are there.")
 
 
 class Desk:
@@ -64,6 +70,60 @@ class Desk:
             if admitted.fresh:
                 mark_answered(interaction)
                 await self._greet(interaction, admitted.job, welcome)
+        await self._note_language(interaction)
+
+    async def _note_language(self, interaction: discord.Interaction[Any]) -> None:
+        """For what is told later, when no interaction says it any more."""
+        user = interaction.user.id
+        await park(self._services.preferences.note_locale(user, language(interaction)), "note a language")
+
+    async def ask(
+        self,
+        interaction: discord.Interaction[Any],
+        text: str,
+        prompts: Sequence[Prompt],
+        pictures: Sequence[discord.Attachment] = (),
+    ) -> None:
+        """Several jobs at once: their price first, and a question to the asker alone."""
+        caller.require_delivery(interaction)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        orders = batches.orders_of(self._order(interaction, Action.IMAGINE), prompts)
+        quote = await park(self._services.batches.quote(orders), "price an order")
+        locale = language(interaction)
+        content, file = batch.question(text, prompts, quote, locale)
+        files = [*([file] if file else []), *[await picture.to_file() for picture in pictures]]
+        mark_answered(interaction)
+        await interaction.edit_original_response(
+            content=content,
+            attachments=files,
+            view=batch.question_view(len(prompts), locale),
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+
+    async def imagine_all(
+        self,
+        interaction: discord.Interaction[Any],
+        prompts: Sequence[Prompt],
+        pictures: Sequence[discord.Attachment] = (),
+    ) -> None:
+        """A press that orders several jobs: each gets a waiting message of its own."""
+        caller.require_delivery(interaction)
+        if caller.token_only(interaction) and len(prompts) > FOLLOW_UPS:
+            raise UserError(say("Here Discord lets me answer {most} times; ask for fewer.", most=FOLLOW_UPS))
+        if not interaction.response.is_done():
+            await interaction.response.defer()
+        uploads = tuple(map(upload_of, pictures))
+        orders = batches.orders_of(self._order(interaction, Action.IMAGINE, uploads=uploads), prompts)
+        with contextlib.ExitStack() as expected:
+            welcomes = {
+                order.interaction_id: expected.enter_context(self._welcomes.expect(order.interaction_id))
+                for order in orders
+            }
+            admitted = await park(self._services.batches.admit(orders), "admission")
+            for one in (one for one in admitted.admitted if one.fresh):
+                await self._greet(interaction, one.job, welcomes[one.job.interaction_id])
+        if admitted.refused is not None:
+            raise admitted.refused
 
     async def derive(self, interaction: discord.Interaction[Any], pressed: CustomId, action: Action) -> None:
         """U, V, re-roll: a job made from another one, for whoever pressed."""
@@ -106,7 +166,7 @@ class Desk:
         await self._job(interaction, pressed)
         await park(self._services.delete(pressed.job_id, self.requester(interaction)), "delete a job")
         await interaction.delete_original_response()
-        await tell(interaction, "Deleted: the pictures and what I stored of them are gone.")
+        await tell(interaction, say("Deleted: the pictures and what I stored of them are gone."))
 
     def _order(self, interaction: discord.Interaction[Any], action: Action, **details: Any) -> Order:
         """A token is stored only where the bot has no other way, so that the rows hold as few as can be."""
@@ -132,7 +192,8 @@ class Desk:
             raise UserError(GONE)
         here = caller.place(interaction)
         same = here.channel_id == job.place.channel_id if here.guild_id is None else True
-        if here.guild_id != job.place.guild_id or not same:
+        own = job.requester.user_id == interaction.user.id
+        if not own and (here.guild_id != job.place.guild_id or not same):
             raise NotAllowed(ELSEWHERE)
         return job
 
@@ -191,7 +252,7 @@ def upload_of(attachment: discord.Attachment) -> Upload:
             return await attachment.read()
         except discord.HTTPException as error:
             raise PictureRefused(
-                "Discord did not hand over the attached picture; please attach it again."
+                say("Discord did not hand over the attached picture; please attach it again.")
             ) from error
 
     return Upload(attachment.filename, attachment.content_type, attachment.size, read)

@@ -10,10 +10,12 @@ from typing import Any
 
 import aiohttp
 import discord
-from discord import app_commands
+from discord import app_commands, ui
 
+from bot.domain.sentence import Sentence, say
 from bot.errors import PromptError, StoreError, UserError
 from bot.ui.echo import CONTENT_LIMIT, quoted_block, units
+from bot.ui.locales import translated
 
 log = logging.getLogger(__name__)
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -23,18 +25,26 @@ NOT_OURS = frozenset({40060, 10062})
 
 
 async def tell(
-    interaction: discord.Interaction[Any], sentence: str, file: discord.File | None = None
+    interaction: discord.Interaction[Any],
+    sentence: str,
+    file: discord.File | None = None,
+    view: ui.View | None = None,
 ) -> None:
-    """Answer so that only the asking user sees it, whatever was answered before."""
+    """Answer in the user's language, so that only they see it, whatever was answered before."""
     options: dict[str, Any] = {"ephemeral": True, "allowed_mentions": discord.AllowedMentions.none()}
-    if file is not None:
-        options["file"] = file
+    options |= {name: value for name, value in (("file", file), ("view", view)) if value is not None}
+    sentence = translated(sentence, language(interaction))
     if not interaction.response.is_done():
         await interaction.response.send_message(sentence, **options)
         return
     if _is_thinking(interaction):
         await _take_back(interaction)
     await interaction.followup.send(sentence, **options)
+
+
+def language(interaction: discord.Interaction[Any]) -> str:
+    """What the asking user reads; an answer must go out even where Discord left it unsaid."""
+    return str(getattr(interaction, "locale", "en-US"))
 
 
 def remember_prompt(interaction: discord.Interaction[Any], prompt: str) -> None:
@@ -73,43 +83,56 @@ async def answer_error(interaction: discord.Interaction[Any], error: Exception) 
         log.warning("could not tell the user of an error: %s", failure)
 
 
+def sentence_of(error: UserError) -> str:
+    """What a user error says, still to be said in another language: ``str(error)`` is English for good."""
+    return error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+
+
 def _words_for(
     interaction: discord.Interaction[Any], error: Exception
 ) -> tuple[str] | tuple[str, discord.File]:
+    def mine(sentence: str) -> str:
+        return translated(sentence, language(interaction))
+
     if isinstance(error, PromptError):
-        return _with_prompt("\n".join(f"- {fault}" for fault in error.faults), error.prompt)
+        faults = "\n".join(f"- {mine(fault)}" for fault in error.faults)
+        return _with_prompt(faults, error.prompt, language(interaction))
     typed = str(interaction.extras.get("prompt", ""))
     if isinstance(error, UserError):
-        return _with_prompt(str(error), typed)
+        return _with_prompt(mine(sentence_of(error)), typed, language(interaction))
     if isinstance(error, app_commands.TransformerError):
-        return (f"I could not read {error.value!r}; please choose from what Discord offers.",)
+        return (
+            say("I could not read {value!r}; please choose from what Discord offers.", value=error.value),
+        )
     if isinstance(error, app_commands.CheckFailure):
-        return ("You may not use this command here.",)
-    return _with_prompt(_apology(interaction, error), typed)
+        return (say("You may not use this command here."),)
+    return _with_prompt(mine(_apology(interaction, error)), typed, language(interaction))
 
 
-def _with_prompt(said: str, prompt: str) -> tuple[str] | tuple[str, discord.File]:
+def _with_prompt(said: str, prompt: str, locale: str) -> tuple[str] | tuple[str, discord.File]:
     """What was wrong, and the prompt to copy and mend: as text, or as a file where it is too long."""
     said = said[: CONTENT_LIMIT - 100]
     if not prompt.strip():
         return (said,)
-    head = f"{said}\nYour prompt was:"
+    head = f"{said}\n{translated(say('Your prompt was:'), locale)}"
     if block := quoted_block(prompt, CONTENT_LIMIT - units(head) - 1):
         return (f"{head}\n{block}",)
     file = discord.File(io.BytesIO(prompt.encode("utf-8", "replace")), "prompt.txt")
-    return (f"{said}\nYour prompt is attached.", file)
+    return (f"{said}\n{translated(say('Your prompt is attached.'), locale)}", file)
 
 
-def _apology(interaction: discord.Interaction[Any], error: Exception) -> str:
+def _apology(interaction: discord.Interaction[Any], error: Exception) -> Sentence:
     reference = secrets.token_hex(4)
     name = interaction.command.qualified_name if interaction.command else "button"
     log.error("error %s in %s of interaction %s", reference, name, interaction.id, exc_info=error)
     if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in NO_ROOM):
-        return (
+        return say(
             "My disk is full or cannot be written, so I could not take this down: nothing was taken. "
-            f"Tell the operator (reference `{reference}`), and try again later."
+            "Tell the operator (reference `{reference}`), and try again later.",
+            reference=reference,
         )
-    return (
+    return say(
         "Sorry, something went wrong on my side; nothing was charged that was not painted. Please try again, "
-        f"and if it happens again, give the operator this reference: `{reference}`."
+        "and if it happens again, give the operator this reference: `{reference}`.",
+        reference=reference,
     )

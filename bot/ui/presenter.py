@@ -11,17 +11,22 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import discord
 
 from bot.domain.job import Job
+from bot.domain.sentence import say
+from bot.errors import UserError
 from bot.services.library import Attachment
 from bot.services.sink import Picture, SinkGone, SinkRefused
 from bot.ui import wording
 from bot.ui.components import result_view, waiting_view
+from bot.ui.funnel import sentence_of
 from bot.ui.history import find_message, result_of, waiting_of
+from bot.ui.locales import translated
+from bot.ui.mail import mail
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -41,6 +46,10 @@ EARLY, LATE = timedelta(minutes=10), timedelta(hours=1)
 SMALLEST_UPLOAD = 2 * 1024
 """Bytes below which no smaller variant is tried."""
 PREVIEW_NAME = "preview.jpg"
+NO_MORE_MAIL = say(
+    "Your direct messages are closed, so I no longer send results there; /prefer auto_dm switches it on "
+    "again."
+)
 
 
 def nonce_of(job: Job) -> str:
@@ -96,14 +105,44 @@ class DiscordSink:
         self._client.desk.delivered(job)
         if not self._by_token(job):
             await self._drop_waiting(job)
+        await self._send_privately(job)
         return message_id
+
+    async def _send_privately(self, job: Job) -> None:
+        """To those who want results by direct message; the result is out, so nothing here may fail it."""
+        wishes = await self._client.services.preferences.of(job.requester.user_id)
+        if not wishes.auto_dm:
+            return
+        try:
+            await mail(self._client, job.requester.user_id, job, wishes.locale)
+        except UserError as error:
+            await self._close_mail(job, translated(sentence_of(error), wishes.locale))
+        except Exception as error:
+            log.warning("job %s could not be sent by direct message: %s", job.id, error)
+
+    async def _close_mail(self, job: Job, reason: str) -> None:
+        """Say once, where the result is, why no direct message came; then stop trying."""
+        user = job.requester.user_id
+        try:
+            wishes = await self._client.services.preferences.change(user, auto_dm=False)
+            said = translated(NO_MORE_MAIL, wishes.locale)
+            await self._send_beside(job, f"{wording.mention(user)} {reason} {said}")
+        except Exception as error:
+            log.warning("could not say that user %s takes no direct messages: %s", user, error)
+
+    async def _send_beside(self, job: Job, content: str) -> None:
+        payload: dict[str, Any] = {"content": content, "allowed_mentions": _owner_alone(job)}
+        if self._by_token(job):
+            await self._webhook(job).send(**payload, ephemeral=True)
+        else:
+            await self._channel(job).send(**payload)
 
     async def find_posted(self, job: Job) -> int | None:
         """Look for the job's buttons in what was said in its channel around its latest send."""
         if self._by_token(job):
             return None
         sent = _asked_at(job) + timedelta(seconds=(job.posting_at or job.created_at) - job.created_at)
-        after = max(job.interaction_id, discord.utils.time_snowflake(sent - EARLY))
+        after = max(_not_before(job), discord.utils.time_snowflake(sent - EARLY))
         with _told_apart():
             found = await self._seek(job, result_of, after, sent + LATE)
         if found is not None:
@@ -112,7 +151,8 @@ class DiscordSink:
 
     async def tell(self, job: Job, sentence: str) -> None:
         """Turn the waiting message into the sentence, or send it where that message cannot be edited."""
-        content = wording.ended(job, sentence)
+        locale = (await self._client.services.preferences.of(job.requester.user_id)).locale
+        content = wording.ended(job, translated(sentence, locale))
         with _told_apart():
             if not await self._edited(job, content):
                 await self._send(job, content=content)
@@ -201,7 +241,7 @@ class DiscordSink:
         """The waiting message that was sent as the process died, or whose answer was lost: by its button."""
         if self._by_token(job) or job.id in self._sought:
             return None
-        found = await self._seek(job, waiting_of, job.interaction_id, _asked_at(job) + LATE)
+        found = await self._seek(job, waiting_of, _not_before(job), _asked_at(job) + LATE)
         if found is None:
             self._sought.add(job.id)
         else:
@@ -241,8 +281,17 @@ class DiscordSink:
 
 
 def _asked_at(job: Job) -> datetime:
-    """By Discord's clock: ours may be wrong."""
+    """By Discord's clock: ours may be wrong. Later jobs of one order have no interaction of their own."""
+    if job.interaction_id >> 62:
+        return datetime.fromtimestamp(job.created_at, UTC)
     return discord.utils.snowflake_time(job.interaction_id)
+
+
+def _not_before(job: Job) -> int:
+    """A snowflake that is older than every message of the job."""
+    if job.interaction_id >> 62:
+        return discord.utils.time_snowflake(_asked_at(job) - EARLY)
+    return job.interaction_id
 
 
 def _owner_alone(job: Job) -> discord.AllowedMentions:

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
+from bot.domain.sentence import say
 from bot.errors import UserError
 
 GAP_S = 2.0
 """Two presses of one person on one button closer than this are one; nobody wants the same twice so soon."""
-TWICE = "I heard you the first time: that one is on its way. For one more, press again in a moment."
+TWICE = say("I heard you the first time: that one is on its way. For one more, press again in a moment.")
 
 
 class Presses:

@@ -13,7 +13,9 @@ import discord
 from discord import app_commands
 
 from bot.ui.commands import COMMANDS
+from bot.ui.commands.menus import MENUS
 from bot.ui.funnel import answer_error
+from bot.ui.translator import Translator
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -28,7 +30,7 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
 
     def __init__(self, client: TesseraClient) -> None:
         super().__init__(client)
-        for command in COMMANDS:
+        for command in (*COMMANDS, *MENUS):
             self.add_command(command)
 
     async def on_error(
@@ -37,9 +39,10 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
         """The funnel."""
         await answer_error(interaction, error)
 
-    def fingerprint(self, application_id: int, guild_ids: tuple[int, ...]) -> str:
-        """Changes whenever Discord must be told anew."""
-        commands = [command.to_dict(self) for command in self.get_commands()]
+    async def fingerprint(self, application_id: int, guild_ids: tuple[int, ...]) -> str:
+        """Changes whenever Discord must be told anew, of a translation too."""
+        translator = Translator()
+        commands = [await command.get_translated_payload(self, translator) for command in self.get_commands()]
         told = json.dumps([application_id, sorted(guild_ids), commands], sort_keys=True, default=str)
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -48,7 +51,7 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
 
         Where commands were told before and belong no longer, they are taken back.
         """
-        stamp, fingerprint = folder / STAMP, self.fingerprint(application_id, guild_ids)
+        stamp, fingerprint = folder / STAMP, await self.fingerprint(application_id, guild_ids)
         before = _read(stamp)
         if before.fingerprint == fingerprint:
             return False

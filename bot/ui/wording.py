@@ -14,8 +14,9 @@ def mention(user_id: int) -> str:
 
 
 def speed(job: Job) -> str:
-    """``fast`` or ``relaxed``, as it stands in the messages."""
-    return _SPEEDS[str(job.prompt.get("speed"))]
+    """``fast`` or ``relaxed``, as it stands in the messages; ``fast, stealth`` of what is hidden."""
+    named = _SPEEDS[str(job.prompt.get("speed"))]
+    return f"{named}, stealth" if job.prompt.get("visibility") == "stealth" else named
 
 
 def waiting(job: Job) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from engine.api import EngineError
-from engine.lora import embedding_misfit
+from engine.lora import EMBEDDING_KEYS, embedding_misfit
 
 log = logging.getLogger(__name__)
 Worn = tuple[tuple[str, float], ...]
@@ -67,23 +68,38 @@ class Adapters:
 
 
 def teach(pipeline: Any, files: Mapping[str, Path]) -> dict[str, str]:
-    """Textual inversions (Gal et al. 2022, arXiv:2208.01618) become words of the text encoder, by their
+    """Textual inversions (Gal et al. 2022, arXiv:2208.01618) become words of the text encoders, by their
     names; of those that do not fit, the reason.
     """
     unfit: dict[str, str] = {}
     for name, file in files.items():
-        reason = embedding_misfit(file, int(pipeline.text_encoder.config.hidden_size))
+        encoders = _encoders(pipeline)
+        reason = embedding_misfit(file, [int(encoder.config.hidden_size) for _, encoder in encoders])
         if reason is None:
-            reason = _taught(pipeline, name, file)
+            reason = _taught(encoders, pipeline, name, file)
         if reason is not None:
             unfit[name] = reason
             log.warning("embedding %r is left out: %s", name, reason)
     return unfit
 
 
-def _taught(pipeline: Any, name: str, file: Path) -> str | None:
+def _encoders(pipeline: Any) -> list[tuple[Any, Any]]:
+    """Tokenizers with their CLIP encoders."""
+    found = [
+        (getattr(pipeline, f"tokenizer{end}", None), getattr(pipeline, f"text_encoder{end}", None))
+        for end in ("", "_2")
+    ]
+    return [pair for pair in found if None not in pair]
+
+
+def _taught(encoders: Sequence[tuple[Any, Any]], pipeline: Any, name: str, file: Path) -> str | None:
     try:
-        pipeline.load_textual_inversion(str(file.parent), weight_name=file.name, token=name)
+        vectors = load_file(file)
+        names = EMBEDDING_KEYS if len(encoders) > 1 else tuple(vectors)
+        for key, (tokenizer, encoder) in zip(names, encoders, strict=True):
+            pipeline.load_textual_inversion(
+                vectors[key], token=name, tokenizer=tokenizer, text_encoder=encoder
+            )
     except Exception as error:
         return f"{file.name} cannot be loaded: {error}"
     return None

@@ -23,6 +23,8 @@ class Family:
     """``_class_name`` of the folders' model_index.json; the first is the one whose pictures are matched."""
     denoiser: str = "unet"
     """Folder of the network that denoises."""
+    needs: tuple[str, ...] = ()
+    """Components that a folder may lack, and that this family cannot do without."""
     patch: int = 1
     """Latents along a side that the denoiser takes as one; a picture's sides are multiples of it."""
     size: int = 512
@@ -35,6 +37,8 @@ class Family:
     inpaint: bool = False
     prompt_weights: bool = False
     loras: bool = False
+    references: bool = False
+    """Takes an IP-Adapter."""
     negative_prompt: bool = True
     tile: bool = True
     multiple: int = 8
@@ -43,18 +47,103 @@ class Family:
     """Paints one size only, the native one (stock pipelines)."""
     from_picture: str = ""
     """Pipeline class that starts from a picture (stock pipelines)."""
+    inpainter: str = ""
+    """Pipeline class that repaints a part of one, or all of it where ``from_picture`` is missing."""
+    distilled: tuple[int, float] | None = None
+    """Steps and guidance scale of folders whose denoiser embeds no guidance, where others do."""
+    samplers: tuple[str, ...] = ()
+    """Those that fit the way it was trained; where empty, all that can read what it predicts."""
 
 
+def _flow(
+    name: str,
+    title: str,
+    loader: str,
+    pipelines: tuple[str, ...],
+    *,
+    steps: int,
+    guidance: float,
+    distilled: tuple[int, float] | None = None,
+    samplers: tuple[str, ...] = (),
+) -> Family:
+    """A transformer trained by flow matching, on latents of which it takes two by two."""
+    return Family(
+        name,
+        title,
+        f"engine.models.{name.replace('-', '_')}",
+        loader,
+        pipelines,
+        denoiser="transformer",
+        patch=2,
+        size=1024,
+        steps=steps,
+        guidance_scale=guidance,
+        inpaint=True,
+        loras=True,
+        tile=False,
+        distilled=distilled,
+        samplers=samplers,
+    )
+
+
+def _kinds(stem: str) -> tuple[str, ...]:
+    """Pipeline classes that share their weights."""
+    return tuple(f"{stem}{kind}Pipeline" for kind in ("", "Img2Img", "Inpaint"))
+
+
+_FLOWS = (
+    _flow(
+        "sd3", "Stable Diffusion 3.x", "StableDiffusion3", _kinds("StableDiffusion3"), steps=28, guidance=7.0
+    ),
+    _flow("flux", "FLUX.1", "Flux", _kinds("Flux"), steps=28, guidance=3.5, distilled=(4, 0.0)),
+    _flow("z-image", "Z-Image", "ZImage", _kinds("ZImage"), steps=8, guidance=0.0),
+    _flow("qwen-image", "Qwen-Image", "QwenImage", _kinds("QwenImage"), steps=50, guidance=4.0),
+    _flow(
+        "cogview4",
+        "CogView4",
+        "CogView4",
+        ("CogView4Pipeline",),
+        steps=50,
+        guidance=5.0,
+        samplers=("euler", "lcm"),
+    ),
+)
 _ALL = (
     Family(
         "sd1",
         "Stable Diffusion 1.x, 2.x",
         "engine.models.sd1",
         "StableDiffusion1",
-        ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
+        (
+            "StableDiffusionPipeline",
+            "StableDiffusionImg2ImgPipeline",
+            "StableDiffusionInpaintPipeline",
+            "LatentConsistencyModelPipeline",
+            "LatentConsistencyModelImg2ImgPipeline",
+        ),
         inpaint=True,
         loras=True,
+        references=True,
         prompt_weights=True,
+    ),
+    *_FLOWS,
+    Family(
+        "sdxl",
+        "SDXL",
+        "engine.models.sdxl",
+        "StableDiffusionXL",
+        (
+            "StableDiffusionXLPipeline",
+            "StableDiffusionXLImg2ImgPipeline",
+            "StableDiffusionXLInpaintPipeline",
+        ),
+        size=1024,
+        guidance_scale=5.0,
+        inpaint=True,
+        loras=True,
+        references=True,
+        prompt_weights=True,
+        needs=("text_encoder", "text_encoder_2"),
     ),
 )
 
@@ -71,6 +160,7 @@ def _stock(
     negative_prompt: bool = True,
     fixed_size: bool = False,
     from_picture: str = "",
+    inpainter: str = "",
 ) -> Family:
     """A pipeline that runs as diffusers wrote it."""
     return Family(
@@ -78,17 +168,19 @@ def _stock(
         title,
         "engine.models.stock",
         "StockPipeline",
-        tuple(filter(None, (pipeline, from_picture))),
+        tuple(filter(None, (pipeline, from_picture, inpainter))),
         size=size,
         steps=steps,
         guidance_scale=guidance,
         native=False,
-        image_to_image=bool(from_picture),
+        image_to_image=bool(from_picture or inpainter),
+        inpaint=bool(inpainter),
         negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
         fixed_size=fixed_size,
         from_picture=from_picture,
+        inpainter=inpainter,
     )
 
 
@@ -110,7 +202,15 @@ _STOCK = (
         from_picture="SanaSprintImg2ImgPipeline",
     ),
     _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False),
-    _stock("flux2-klein", "FLUX.2 Klein", "Flux2KleinPipeline", steps=4, guidance=4.0, negative_prompt=False),
+    _stock(
+        "flux2-klein",
+        "FLUX.2 Klein",
+        "Flux2KleinPipeline",
+        steps=4,
+        guidance=4.0,
+        negative_prompt=False,
+        inpainter="Flux2KleinInpaintPipeline",
+    ),
     _stock(
         "kandinsky22",
         "Kandinsky 2.2",
@@ -146,6 +246,7 @@ _STOCK = (
         steps=12,
         guidance=10.0,
         from_picture="AmusedImg2ImgPipeline",
+        inpainter="AmusedInpaintPipeline",
     ),
     _stock(
         "if",
@@ -156,6 +257,7 @@ _STOCK = (
         steps=50,
         guidance=7.0,
         from_picture="IFImg2ImgPipeline",
+        inpainter="IFInpaintingPipeline",
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_ALL, *_STOCK)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -14,18 +15,21 @@ import diffusers
 import torch
 import transformers
 
-from engine import samplers
+from engine import schedulers
 from engine.api import GenerationSpec, ModelUnavailable
 from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
+from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
 
 log = logging.getLogger(__name__)
 TEXTS_KEPT = 256
+TEXT_BYTES = 2**28
+"""On the device, for texts that are kept."""
 
 
 class LatentFamily(ABC):
@@ -71,9 +75,13 @@ class LatentFamily(ABC):
         if key not in self._texts:
             self._texts[key] = self._embed(text)
         self._texts.move_to_end(key)
-        if len(self._texts) > TEXTS_KEPT:
+        while len(self._texts) > 1 and self._texts_are_many():
             self._texts.popitem(last=False)
         return self._texts[key]
+
+    def _texts_are_many(self) -> bool:
+        """The long texts of large encoders take megabytes each."""
+        return len(self._texts) > TEXTS_KEPT or sum(text.nbytes for text in self._texts.values()) > TEXT_BYTES
 
     def wear(self, loras: Worn) -> None:
         """Put exactly these LoRAs on for the next texts and steps; EngineError for a broken one."""
@@ -87,33 +95,48 @@ class LatentFamily(ABC):
     def condition(self, spec: GenerationSpec) -> Conditioning:
         """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
         texts = [spec.negative_prompt] if self.guided(spec) else []
-        return stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        return rows.beside(self._told(spec, rows.rows))
+
+    def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
+        """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""
+        return {}
 
     def _parts(self, spec: GenerationSpec) -> tuple[Fragment, ...]:
         weighs = self.profile.info.prompt_weights
         return compositions(spec.prompt) if weighs else (Fragment(spec.prompt, 1.0),)
 
+    def scale(self, spec: GenerationSpec) -> float:
+        """How far beyond the positive branch the guidance goes: 1 is not at all."""
+        return spec.guidance_scale
+
     def guided(self, spec: GenerationSpec) -> bool:
         """Whether ``spec`` needs the negative branch."""
-        return spec.guidance_scale > 1
+        return self.scale(spec) > 1
 
     def guide(self, spec: GenerationSpec, branches: Sequence[torch.Tensor]) -> torch.Tensor:
         """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), towards each part of a composed
         prompt by its weight (Liu et al. 2022, arXiv:2206.01714). Without guidance, their weighted mean.
         """
+        if self.guided(spec):
+            return self._pulled(spec, branches, self.scale(spec))
+        if len(branches) == 1:
+            return branches[0]
         weights = [part.weight for part in self._parts(spec)]
-        if not self.guided(spec):
-            if len(branches) == 1:
-                return branches[0]
-            return _sum(branches, weights) / (sum(weights) or 1.0)
+        return _sum(branches, weights) / (sum(weights) or 1.0)
+
+    def _pulled(self, spec: GenerationSpec, branches: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
         negative, *positives = branches
         pulls = [positive - negative for positive in positives]
-        return negative + spec.guidance_scale * _sum(pulls, weights)
+        return negative + scale * _sum(pulls, [part.weight for part in self._parts(spec)])
 
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""
-        scheduler = samplers.build(spec.sampler, self.profile.scheduler)
-        scheduler.set_timesteps(spec.steps, device=self.device)
+        scheduler = schedulers.build(spec.sampler, self.profile.scheduler)
+        own = scheduler.config.get("original_inference_steps") or spec.steps
+        # A consistency model's schedule has the steps that it was distilled with; a longer one is made anew.
+        options = {"original_inference_steps": spec.steps} if spec.steps > own else {}
+        scheduler.set_timesteps(spec.steps, device=self.device, **options)
         return scheduler
 
     def skipped(self, spec: GenerationSpec) -> int:
@@ -186,7 +209,9 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     _hush()
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
-        parts = strays(profile, dtype)
+        if profile.source.checkpoint:
+            return load_single_file(kind, profile, dtype, _without_extras(kind))
+        parts = {**_absent(profile), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -194,13 +219,15 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
-            **_without_extras(kind),
-            **dict.fromkeys(parts),
+            **_without_extras(kind) | dict.fromkeys(parts),
         )
         pipeline.register_modules(**parts)
         return pipeline
+    except ModelUnavailable:
+        raise
     except Exception as error:
-        raise ModelUnavailable(f"{profile.source.path} cannot be loaded: {error}") from error
+        place = profile.source.checkpoint or profile.source.path
+        raise ModelUnavailable(f"{place} cannot be loaded: {error}") from error
 
 
 def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
@@ -211,6 +238,12 @@ def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
 
     folder = profile.source.path / "text_proj"
     return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
+
+
+def _absent(profile: Profile) -> dict[str, None]:
+    """Parts that the folder says it goes without."""
+    index = json.loads((profile.source.path / "model_index.json").read_text(encoding="utf-8"))
+    return {name: None for name, value in index.items() if value == [None, None] and name[0] != "_"}
 
 
 def _without_extras(kind: Any) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.api import ModelInfo, ModelUnavailable
 from engine.models.family import PIPELINES
@@ -14,17 +17,44 @@ from engine.profile import ModelSource, Profile, read_profile
 if TYPE_CHECKING:
     import torch
 
-    from engine.models.base import ModelFamily
+    from engine.models.base import ModelFamily, OwnWay
+    from engine.offload import Depot
+
+log = logging.getLogger(__name__)
+_Name = tuple[str, str]
+"""Of a model in a number format."""
+LOADING_S = 5.0
+"""What loading is said to take before anything was loaded."""
 
 
 class Registry:
-    """The models by name, read at once and loaded when first used; at most ``keep`` idle ones stay."""
+    """The models by name, read at once and loaded when first used.
 
-    def __init__(self, sources: Mapping[str, ModelSource], default: str | None = None, keep: int = 2) -> None:
+    At most ``keep`` stay on the device, and no more than ``budget`` bytes of weights (0: no limit of its
+    own), those that are in use aside; the longest unused go first: into the machine's memory, ``spare`` bytes
+    of it (the longest unused leave that too), to come back without being read. One device's, one thread's.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, ModelSource],
+        default: str | None = None,
+        keep: int = 2,
+        *,
+        budget: int = 0,
+        spare: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.profiles: dict[str, Profile] = {}
         self.faults: dict[str, ModelUnavailable] = {}
-        self._keep = keep
-        self._loaded: OrderedDict[str, ModelFamily] = OrderedDict()
+        self._keep, self._budget, self._spare = keep, budget, spare
+        self._clock = clock
+        self._loaded: OrderedDict[_Name, ModelFamily] = OrderedDict()
+        self._aside: OrderedDict[_Name, ModelFamily] = OrderedDict()
+        self._sizes: dict[_Name, int] = {}
+        self._seconds: dict[str, float] = {}
+        self._depot: Depot | None = None
+        self._rotations: dict[_Name, Any] = {}
         for name in sorted(sources, key=lambda name: name != default):
             try:
                 self.profiles[name] = read_profile(sources[name], PIPELINES)
@@ -42,23 +72,118 @@ class Registry:
                 sentence = f"The files of {sources[name].path} make no sense together ({fault!r})."
                 self.faults[name] = ModelUnavailable(sentence)
 
+    def for_another_device(self) -> Registry:
+        """The same models, none of them loaded."""
+        other = Registry({}, None, self._keep, budget=self._budget, spare=self._spare, clock=self._clock)
+        other.profiles, other.faults = self.profiles, self.faults
+        return other
+
+    def limit(self, budget: int, spare: int) -> None:
+        """Bytes of weights on the device and aside, once it is known what there is."""
+        self._budget, self._spare = budget, spare
+
     def models(self) -> dict[str, ModelInfo]:
         """What can be painted with, the default first."""
         return {name: profile.info for name, profile in self.profiles.items()}
 
+    def loading(self, name: str) -> float:
+        """Seconds until a model could run: 0 where it is loaded, else what loading took before."""
+        if any(name == loaded for loaded, _ in self._loaded):
+            return 0.0
+        known = self._seconds
+        return known.get(name, max(known.values(), default=LOADING_S))
+
     def load(
         self, name: str, device: torch.device, dtype: torch.dtype, in_use: Collection[str] = ()
     ) -> ModelFamily:
-        """The model, from memory or from disk; the longest unused others leave. Raises ModelUnavailable."""
-        if name not in self._loaded:
-            self._make_room(in_use)
-            profile = self.profiles[name]
-            loader = getattr(import_module(profile.family.module), profile.family.loader)
-            self._loaded[name] = loader(profile, device, dtype)
-        self._loaded.move_to_end(name)
-        return self._loaded[name]
+        """The model, from memory or disk; the longest unused others make room. Raises ModelUnavailable."""
+        key = (name, str(dtype))
+        if key not in self._loaded:
+            began = self._clock()
+            self._make_room(self._size(key), in_use)
+            self._loaded[key] = self._brought(key) or self._read(key, device, dtype)
+            self._seconds[name] = self._clock() - began
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
 
-    def _make_room(self, in_use: Collection[str]) -> None:
-        idle = [name for name in self._loaded if name not in in_use]
-        for name in idle[: max(0, len(self._loaded) + 1 - self._keep)]:
-            del self._loaded[name]
+    def set_aside(self, in_use: Collection[str] = ()) -> bool:
+        """The longest unused model leaves the device; False when all are in use."""
+        key = next((key for key in self._loaded if key[0] not in in_use), None)
+        if key is None:
+            return False
+        family = self._loaded.pop(key)
+        if self._depot is None or self._size(key) > self._spare:
+            self._drop(key, family)
+            return True
+        log.info("model %s leaves the device for the machine's memory", key[0])
+        self._put_down(key, family)
+        self._aside[key] = family
+        while sum(map(self._size, self._aside)) > self._spare:
+            self._drop(*self._aside.popitem(last=False))
+        return True
+
+    def rotate(self, family: ModelFamily | OwnWay) -> bool:
+        """From now on only the part at work of this model is on the device; False when it was so already, or
+        where there is no memory aside.
+        """
+        from engine.offload import Rotation
+
+        key = next((key for key, loaded in self._loaded.items() if loaded is family), None)
+        if key is None or key in self._rotations or self._depot is None or not self._spare:
+            return False
+        log.warning("model %s does not fit on the device: its parts take turns there from now on", key[0])
+        self._rotations[key] = Rotation(family, self._depot)
+        return True
+
+    def _read(self, key: _Name, device: torch.device, dtype: torch.dtype) -> ModelFamily:
+        from engine.offload import Depot, size_of
+
+        profile = self.profiles[key[0]]
+        loader = getattr(import_module(profile.family.module), profile.family.loader)
+        family: ModelFamily = loader(profile, device, dtype)
+        self._depot = self._depot or Depot(device)
+        self._sizes[key] = size_of(family)
+        return family
+
+    def _brought(self, key: _Name) -> ModelFamily | None:
+        """Back from the machine's memory."""
+        from engine.offload import parts_of
+
+        family = self._aside.pop(key, None)
+        if family is not None and self._depot is not None and key not in self._rotations:
+            self._depot.pick_up(parts_of(family))
+        return family
+
+    def _put_down(self, key: _Name, family: ModelFamily) -> None:
+        from engine.offload import parts_of
+
+        if key in self._rotations:
+            self._rotations[key].put_down()
+        elif self._depot is not None:
+            self._depot.put_down(parts_of(family))
+
+    def _drop(self, key: _Name, family: ModelFamily) -> None:
+        from engine.offload import parts_of
+
+        self._rotations.pop(key, None)
+        if self._depot is not None:
+            self._depot.forget(parts_of(family))
+
+    def _make_room(self, size: int, in_use: Collection[str]) -> None:
+        while self._loaded and self._crowded(size) and self.set_aside(in_use):
+            pass
+
+    def _crowded(self, size: int) -> bool:
+        held = sum(map(self._size, self._loaded))
+        return len(self._loaded) + 1 > self._keep or (self._budget > 0 and held + size > self._budget)
+
+    def _size(self, key: _Name) -> int:
+        """Bytes of weights; before it was loaded, those of its files."""
+        if key not in self._sizes:
+            self._sizes[key] = _file_sizes(self.profiles[key[0]].source.path)
+        return self._sizes[key]
+
+
+def _file_sizes(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*.safetensors")
+    return sum(file.stat().st_size for file in files)

@@ -1,9 +1,10 @@
-"""Circular padding for the length of a call, so that a picture's edges meet."""
+"""Tiles: pictures whose edges meet, and pictures decoded a tile at a time where memory is short."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -32,3 +33,19 @@ def circular(layers: tuple[torch.nn.Conv2d, ...], on: bool) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.padding_mode = "zeros"
+
+
+@contextmanager
+def in_tiles(family: Any, on: bool) -> Iterator[None]:
+    """Within the block, and only with ``on``, an autoencoder works tile by tile: in less memory, and a little
+    differently where they meet.
+    """
+    vae: Any = getattr(family.pipeline, "vae", None)
+    if not on or not hasattr(vae, "enable_tiling"):
+        yield
+        return
+    vae.enable_tiling()
+    try:
+        yield
+    finally:
+        vae.disable_tiling()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
 from engine import stages
-from engine.api import Finished, GenerationSpec, Progress
+from engine.api import Finished, GenerationSpec, InitImage, Progress
 from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
@@ -91,3 +93,45 @@ async def test_a_grid_through_the_engine(sketch: Path) -> None:
     assert [picture.size for picture in pictures] == [(256, 256)] * 4
     assert len({picture.tobytes() for picture in pictures}) == 4
     assert all(np.asarray(picture).std() > 5 for picture in pictures)
+
+
+def encoded(picture: Image.Image) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return data.getvalue()
+
+
+def drawn() -> Image.Image:
+    """A white disc on purple: nothing the prompts below ask for."""
+    picture = Image.new("RGB", (64, 64), (134, 66, 196))
+    ImageDraw.Draw(picture).ellipse((16, 16, 48, 48), fill="white")
+    return picture
+
+
+def painted(registry: Registry, one: GenerationSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """The picture (64, 64, 3) in 0..1 before it is enlarged."""
+    family = registry.load("sketch", torch.device("cpu"), torch.float32)
+    row, batcher = stages.prepare(family, one, one.seeds), stages.Batcher()
+    while not row.done:
+        stages.advance(row, batcher.predict([row], 64)[0], want_clean=False)
+    return family.decode(row.latents, False)[0].permute(1, 2, 0).numpy()
+
+
+def test_inpainting_keeps_what_is_masked(registry: Registry) -> None:
+    source, mask = drawn(), Image.new("L", (64, 64), 0)
+    ImageDraw.Draw(mask).rectangle((32, 0, 63, 63), fill=255)
+    one = job("a tree on a yellow background", steps=6, init=InitImage(encoded(source), 1.0, encoded(mask)))
+    change = np.abs(painted(registry, one) - np.asarray(source) / 255).mean(-1)
+    assert change[:, :28].mean() < 0.1
+    assert change[:, 36:].mean() > 0.2
+
+
+def test_a_picture_to_start_from_is_kept_by_its_strength(registry: Registry) -> None:
+    source = drawn()
+    gaps = [
+        float(np.abs(painted(registry, one) - np.asarray(source) / 255).mean())
+        for strength in (0.2, 0.6, 1.0)
+        for one in [job("a tree on a yellow background", steps=10, init=InitImage(encoded(source), strength))]
+    ]
+    assert gaps[0] < gaps[1] < gaps[2]
+    assert gaps[0] < 0.12 < 0.25 < gaps[2]

@@ -43,6 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "velocity": pipelines.classic(root / "velocity", "v_prediction", seed=1),
         "sample": pipelines.sketchy(root / "sample", "sample", seed=2),
         "sketchy": pipelines.sketchy(root / "sketchy"),
+        "xl": pipelines.xl(root / "xl"),
     }
 
 

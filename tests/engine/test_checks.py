@@ -64,6 +64,22 @@ def grey(width: int, height: int) -> bytes:
             "sketch has no adapter for style references; leave them out.",
         ),
         (
+            {"blend": (grey(8, 8),)},
+            "A blend takes 2 to 5 pictures, not 1.",
+        ),
+        (
+            {"blend": (grey(8, 8),) * 6},
+            "A blend takes 2 to 5 pictures, not 6.",
+        ),
+        (
+            {"blend": (grey(8, 8), b"?")},
+            "Picture 2 of the blend cannot be read; send it as PNG, JPEG or WebP.",
+        ),
+        (
+            {"blend": (grey(8, 8), grey(8, 9)), "init": InitImage(grey(8, 8), 1.0)},
+            "A blend has no picture to start from; leave the picture out, or add it to the blend.",
+        ),
+        (
             {"loras": (("ink", 1.0),)},
             "sketch has no LoRA 'ink'; none fits it.",
         ),
@@ -87,7 +103,9 @@ async def test_the_fake_refuses_alike() -> None:
 
 
 def test_a_model_without_the_abilities_says_so() -> None:
-    bare = {"sketch": replace(SKETCH, inpaint=False, hires=False)}
+    bare = {"sketch": replace(SKETCH, inpaint=False, hires=False, blend=False)}
+    with pytest.raises(InvalidSpec, match=r"^sketch cannot mix pictures; leave them out\.$"):
+        check_spec(spec(model="sketch", blend=(grey(8, 8), grey(8, 8))), bare)
     job = spec(model="sketch", init=InitImage(grey(8, 8), 1.0, grey(8, 8)), hires=Hires(2, 0))
     with pytest.raises(InvalidSpec) as refusal:
         check_spec(job, bare)

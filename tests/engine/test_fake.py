@@ -116,3 +116,15 @@ async def test_a_mask_keeps_and_a_second_pass_enlarges() -> None:
     assert masked.images[0].crop((128, 0, 256, 256)).tobytes() != given.crop(left).tobytes()
     assert large.images[0].size == (384, 384)
     assert large.images[0].getpixel((9, 9)) == given.getpixel((9, 9))
+
+
+async def test_a_blend_shows_each_of_its_pictures_as_much() -> None:
+    engine = FakeEngine(manual=True)
+    pictures = [encoded(Image.new("RGB", (40, 30), colour)) for colour in ("black", "white")]
+    engine.submit(spec("one", "sketch", blend=tuple(pictures), seeds=(1,)))
+    engine.submit(spec("same", "sketch", blend=tuple(reversed(pictures)), seeds=(1,)))
+    engine.submit(spec("none", "sketch", seeds=(1,)))
+    engine.finish()
+    ends = {event.job_id: event for event in await drain(engine) if isinstance(event, Finished)}
+    one, same, none = (ends[name].images[0].tobytes() for name in ("one", "same", "none"))
+    assert one == same != none

@@ -14,29 +14,18 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
-from engine import inpainting, samplers, stages
+from engine import inpainting, schedulers, stages
 from engine.api import EngineError, GenerationSpec, InitImage
 from engine.fake import gradient
 from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.stages import Batcher, Rows
 from tests import pipelines
+from tests.engine.company import disc, encoded
 from tests.engine.specs import spec
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
-
-
-def encoded(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def disc(side: int) -> Image.Image:
-    """A mask whose edge is nowhere in line with the latents."""
-    y, x = np.mgrid[:side, :side]
-    return Image.fromarray((np.hypot(y - side * 0.45, x - side * 0.55) < side * 0.3).astype(np.uint8) * 255)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +80,7 @@ def gap(rows: Rows, latents: torch.Tensor) -> float:
 
 def expected(pipeline: StableDiffusionInpaintPipeline, job: GenerationSpec) -> torch.Tensor:
     assert job.init is not None and job.init.mask is not None
-    pipeline.scheduler = samplers.build(job.sampler, pipeline.own)
+    pipeline.scheduler = schedulers.build(job.sampler, pipeline.own)
     result: torch.Tensor = pipeline(
         job.prompt,
         image=Image.open(io.BytesIO(job.init.data)),

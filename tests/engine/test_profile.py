@@ -72,8 +72,8 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("a list", lambda f: (f / "vae/config.json").write_text("[]"), r"vae/config.json is not a JSON object"),
     (
         "another architecture",
-        lambda f: edit(f / "model_index.json", _class_name="FluxPipeline"),
-        r"model_index.json describes a FluxPipeline, which this engine cannot run; it runs StableDiff",
+        lambda f: edit(f / "model_index.json", _class_name="WanPipeline"),
+        r"model_index.json describes a WanPipeline, which this engine cannot run; it runs StableDiff",
     ),
     (
         "foreign code",

@@ -191,3 +191,88 @@ async def test_bfloat16_on_a_cpu(start: Start) -> None:
     engine = await start(dtype="bfloat16")
     engine.submit(spec(model="sketchy"))
     assert isinstance((await until(engine, Finished))[-1], Finished)
+
+
+async def ended(engine: LocalEngine, count: int) -> dict[str, Event]:
+    """The last events of so many jobs."""
+    last: dict[str, Event] = {}
+    async for event in engine.events():
+        if isinstance(event, Finished | Failed | Cancelled):
+            last[event.job_id] = event
+        if len(last) == count:
+            break
+    return last
+
+
+class TestSeveralDevices:
+    """Two of them: the same processor twice, which is all that the loop sees of it."""
+
+    async def test_both_paint_from_one_queue(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads: dict[str, set[str]] = {}
+        tick = Core.tick
+
+        def watched(core: Core) -> None:
+            for job_id in core._jobs:
+                threads.setdefault(job_id, set()).add(threading.current_thread().name)
+            tick(core)
+
+        monkeypatch.setattr(Core, "tick", watched)
+        engine = await start(device="cpu,cpu", max_rows=2)
+        assert engine.health().devices == 2
+        for number in range(8):
+            engine.submit(spec(f"job{number}", steps=8, user=f"user{number % 3}"))
+        events = await ended(engine, 8)
+        assert all(isinstance(event, Finished) for event in events.values())
+        assert all(len(names) == 1 for names in threads.values()), "a job stays where it began"
+        assert {name for names in threads.values() for name in names} == {
+            "tessera-engine",
+            "tessera-engine-1",
+        }
+
+    async def test_a_cancel_is_told_once(self, start: Start) -> None:
+        engine = await start(device="cpu,cpu", max_rows=2)
+        for number in range(4):
+            engine.submit(spec(f"job{number}", steps=150))
+        for number in range(4):
+            engine.cancel(f"job{number}")
+        events = await ended(engine, 4)
+        assert all(isinstance(event, Cancelled) for event in events.values())
+        engine.submit(spec("last"))
+        assert isinstance((await ended(engine, 1))["last"], Finished)
+
+    async def test_the_other_goes_on_when_one_is_lost(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = await start(device="cpu,cpu", max_rows=2)
+        tick = Core.tick
+
+        def dies(core: Core) -> None:
+            if "poison" in core._jobs:
+                raise EngineBroken("The device cannot go on: CUDA error: device-side assert triggered")
+            tick(core)
+
+        monkeypatch.setattr(Core, "tick", dies)
+        engine.submit(spec("poison", steps=150))
+        events = await ended(engine, 1)
+        failed = events["poison"]
+        assert isinstance(failed, Failed) and failed.retryable and isinstance(failed.error, EngineBroken)
+        assert engine.health().alive and engine.health().devices == 1
+        for number in range(3):
+            engine.submit(spec(f"job{number}"))
+        assert all(isinstance(event, Finished) for event in (await ended(engine, 3)).values())
+
+    def test_their_names(self) -> None:
+        from engine.device import pick_devices
+
+        assert [str(device) for device in pick_devices("cpu, cpu")] == ["cpu", "cpu"]
+        with pytest.raises(EngineError, match="There is no device 'cuda:99' here"):
+            pick_devices("cpu,cuda:99")
+
+
+async def test_what_jobs_cost_outlives_the_engine(start: Start, tmp_path: Path) -> None:
+    first = await start(learned=tmp_path / "learned.json")
+    first.submit(spec())
+    await until(first, Finished)
+    await first.close()
+    second = await start(learned=tmp_path / "learned.json")
+    assert second.estimate(spec()) == first.estimate(spec())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.api import Lane
 from engine.scheduler import Scheduler, Ticket
+from engine.turns import Line
 
 
 def ticket(
@@ -225,3 +227,226 @@ def test_backlogged_users_stay_within_one_job_step_of_each_other(rows: list[int]
             served[chosen.key] += chosen.rows
             scheduler.update({chosen.key: float(chosen.rows)})
         assert max(served.values()) - min(served.values()) <= 2 * max(rows)
+
+
+class House:
+    """Jobs of equal steps on a device of ``fixed + each * rows`` seconds a step, in virtual time."""
+
+    def __init__(self, fixed: float = 0.0, each: float = 1.0, max_rows: int = 8, **options: object) -> None:
+        self.now = 0.0
+        self.scheduler = Scheduler(max_rows, clock=lambda: self.now, **options)  # type: ignore[arg-type]
+        self.ended: dict[Hashable, float] = {}
+        self.served: defaultdict[str, float] = defaultdict(float)
+        self.plans: list[list[Hashable]] = []
+        self._left: dict[Hashable, int] = {}
+        self._fixed, self._each = fixed, each
+
+    def order(self, key: Hashable, user: str, rows: int = 4, steps: int = 10, **changes: Any) -> None:
+        """A job whose cost is known."""
+        cost = steps * (self._fixed + self._each * rows)
+        values: dict[str, Any] = {"lane": Lane.FAST, "group": "square", "cost": cost, "model": "m"}
+        lane, group = (changes.pop(name, values.pop(name)) for name in ("lane", "group"))
+        self._left[key] = steps
+        self.scheduler.add(Ticket(key, user, lane, rows, group, **{**values, **changes}))
+
+    def tick(self, place: int = 0) -> list[Hashable]:
+        """One plan, done."""
+        plan = self.scheduler.plan(place)
+        rows = sum(chosen.rows for chosen in plan)
+        took = self._fixed + self._each * rows
+        self.now += took
+        self.scheduler.update({chosen.key: took * chosen.rows / rows for chosen in plan})
+        for chosen in plan:
+            self.served[chosen.user] += took * chosen.rows / rows
+            self._left[chosen.key] -= 1
+            if not self._left[chosen.key]:
+                self.scheduler.remove(chosen.key)
+                self.ended[chosen.key] = self.now
+        self.plans.append([chosen.key for chosen in plan])
+        return self.plans[-1]
+
+    def run(self, ticks: int = 100_000) -> None:
+        """Until nothing waits."""
+        while len(self.scheduler) and ticks:
+            self.tick()
+            ticks -= 1
+
+
+@pytest.mark.parametrize(("fixed", "each"), [(0.0, 1.0), (2.0, 1.0), (40.0, 1.0)])
+def test_a_light_user_hardly_waits_behind_a_long_queue(fixed: float, each: float) -> None:
+    """On a saturated device and on one with room: beyond its own time, a quarter of a grid's at most."""
+    house = House(fixed, each)
+    grid = 10 * (fixed + 4 * each)
+    for number in range(16):
+        house.order(number, "heavy")
+    for _ in range(25):
+        house.tick()
+    came = house.now
+    house.order("light", "bob")
+    house.run()
+    assert house.ended["light"] - came - grid <= 0.25 * grid
+
+
+def test_equals_end_one_after_another() -> None:
+    """Not all of them late, as they would by taking turns at every step."""
+    house = House(max_rows=4)
+    for user in "abc":
+        house.order(user, user)
+    house.run()
+    assert house.ended == {"a": 40.0, "b": 80.0, "c": 120.0}
+
+
+def test_who_comes_again_and_again_gets_no_more_than_a_share() -> None:
+    """A job at a time with a breath between, beside somebody whose queue never ends."""
+    house = House(max_rows=4)
+    for number in range(40):
+        house.order(number, "heavy")
+    for number in range(20):
+        house.order(("light", number), "bob")
+        while ("light", number) not in house.ended:
+            house.tick()
+    assert house.served["heavy"] >= 0.45 * house.now
+
+
+def test_a_long_job_gives_way_in_between() -> None:
+    house = House(max_rows=4)
+    for number in range(5):
+        house.order(("before", number), "cyd")
+    house.order("long", "ada", steps=200)
+    house.order("short", "bob")
+    house.run()
+    assert house.ended["short"] < house.ended["long"] / 2
+
+
+@pytest.mark.parametrize("weight", [0.5, 3.0])
+def test_a_user_of_weight_gets_as_many_times_the_service(weight: float) -> None:
+    house = House(max_rows=4)
+    for number in range(60):
+        house.order(("plain", number), "ada")
+        house.order(("heavy", number), "bob", share=weight)
+    house.run(400)
+    assert house.served["bob"] / house.served["ada"] == pytest.approx(weight, rel=0.15)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(2, 30)), min_size=2, max_size=4))
+def test_the_gap_of_service_is_at_most_two_of_the_dearest_jobs(shapes: list[tuple[int, int]]) -> None:
+    """Users whose queues never empty, each with jobs of one kind that no other can share."""
+    house = House(max_rows=4)
+    dearest = max(rows * steps for rows, steps in shapes)
+    for user, (rows, steps) in enumerate(shapes):
+        for number in range(1 + 200 // (rows * steps)):
+            house.order((user, number), str(user), rows, steps, group=user)
+    while all(house.served[str(user)] < 150 for user in range(len(shapes))):
+        house.tick()
+        served = [house.served[str(user)] for user in range(len(shapes))]
+        assert max(served) - min(served) <= 2 * dearest
+
+
+def test_relaxed_jobs_age() -> None:
+    """Fast work never ends, and yet every user who relaxes gets a job through now and then."""
+    house = House(max_rows=4, patience=200.0)
+    for user in ("bob", "cyd"):
+        for number in range(3):
+            house.order((user, number), user, lane=Lane.RELAX)
+    for number in range(60):
+        house.order(number, "ada")
+    house.run(150)
+    assert {("bob", 0), ("cyd", 0), ("bob", 1)} <= house.ended.keys()
+    assert 200 < house.ended["bob", 0] < 400
+    assert house.served["ada"] > 0.6 * house.now
+
+
+def test_a_relaxed_job_that_began_ages_too() -> None:
+    house = House(max_rows=4, patience=100.0)
+    house.order("relaxed", "bob", lane=Lane.RELAX)
+    house.tick()
+    for number in range(60):
+        house.order(number, "ada")
+    house.run(100)
+    assert house.ended["relaxed"] < 300
+
+
+def test_a_model_is_not_swapped_for_a_small_lag() -> None:
+    """Loading takes as long as three jobs: so long work on the loaded model goes on, and then it is due."""
+    loaded = ["m"]
+    house = House(max_rows=4, loading=lambda model, place: 0.0 if model in loaded else 120.0)
+    for number in range(20):
+        house.order(number, "ada")
+        house.order(("other", number), "bob", model="n", group="other")
+    swaps = 0
+    while len(house.scheduler):
+        (key, *_) = house.tick()
+        model = "m" if isinstance(key, int) else "n"
+        swaps += model not in loaded
+        loaded[:] = [model]
+    assert 1 <= swaps <= 14
+    assert house.ended["other", 0] < 400
+
+
+def test_rows_share_a_pass_only_where_that_saves_time() -> None:
+    saturated, roomy = House(0.0, 1.0), House(4.0, 1.0)
+    for house in (saturated, roomy):
+        for user in "abcd":
+            house.order(user, user, steps=40)
+        house.run()
+    assert saturated.ended["a"] < 0.4 * saturated.now
+    assert len([plan for plan in roomy.plans if len(plan) == 2]) > 0.8 * len(roomy.plans)
+
+
+class TestPlaces:
+    """Several devices, one scheduler."""
+
+    def test_what_began_on_a_device_stays_there(self) -> None:
+        house = House(max_rows=4)
+        for number in range(3):
+            house.order(number, "ada")
+        assert [house.tick(0), house.tick(1), house.tick(1), house.tick(0)] == [[0], [1], [1], [0]]
+
+    def test_the_parts_of_a_job_stay_together(self) -> None:
+        house = House(max_rows=4)
+        house.order("one", "ada", job="job")
+        house.order("two", "ada", job="job")
+        assert house.tick(1) == ["one"]
+        assert house.scheduler.plan(0) == ()
+        house.order("three", "ada", job="job")
+        assert house.scheduler.plan(0) == ()
+
+    def test_what_is_replaced_stays_where_it_is(self) -> None:
+        house = House(max_rows=4)
+        house.order("a", "ada")
+        house.tick(1)
+        house.scheduler.replace(ticket("a", group="larger"))
+        assert house.scheduler.plan(0) == ()
+        assert [chosen.group for chosen in house.scheduler.plan(1)] == ["larger"]
+
+    def test_two_devices_serve_two_users(self) -> None:
+        house = House(max_rows=4)
+        for number in range(6):
+            house.order(number, "ada")
+            house.order(("b", number), "bob")
+        users = {"ada" if isinstance(house.tick(place)[0], int) else "bob" for place in (0, 1)}
+        assert users == {"ada", "bob"}
+
+
+@pytest.mark.parametrize("users", [1, 10, 10_000])
+def test_a_plan_looks_at_no_more_for_a_longer_queue(users: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks are counted, since a clock would say more of the machine."""
+    looks: list[object] = []
+    turn = Line._turn
+
+    def counted(line: Line, who: Hashable) -> tuple[float, int]:
+        looks.append(who)
+        return turn(line, who)
+
+    monkeypatch.setattr(Line, "_turn", counted)
+    needed = []
+    for length in (10, 10_000):
+        house = House()
+        for number in range(length):
+            house.order(number, str(number % users))
+        looks.clear()
+        for _ in range(100):
+            house.tick()
+        needed.append(len(looks))
+    assert needed[1] <= 1.5 * needed[0] + 200

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import discord
 from discord import app_commands
 
+from bot.domain.sentence import join
 from bot.ui import caller
 from bot.ui.accounts import info_text
+from bot.ui.commands.everywhere import everywhere
+from bot.ui.commands.settings import mode_line
 from bot.ui.funnel import tell
 from bot.ui.park import park
 
@@ -17,11 +20,12 @@ if TYPE_CHECKING:
 
 
 @app_commands.command(name="info", description="Your credit, your jobs, and what you have painted so far.")
-@app_commands.allowed_installs(guilds=True, users=True)
-@app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+@everywhere
 async def info(interaction: discord.Interaction[TesseraClient]) -> None:
     """For the asking user's eyes only."""
     await interaction.response.defer(ephemeral=True)
     client = interaction.client
     who, where = client.desk.requester(interaction), caller.place(interaction)
-    await tell(interaction, info_text(await park(client.services.quotas.info(who, where), "read quotas")))
+    info = await park(client.services.quotas.info(who, where), "read quotas")
+    kept = await park(client.services.preferences.of(who.user_id), "read settings")
+    await tell(interaction, join((info_text(info), mode_line(kept))))

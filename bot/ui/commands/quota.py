@@ -9,7 +9,8 @@ import discord
 from discord import app_commands
 
 from bot.domain.job import Requester
-from bot.domain.policy import Window, amount
+from bot.domain.policy import Window, amount, window_name
+from bot.domain.sentence import Sentence, say
 from bot.errors import UserError
 from bot.services.quotas import Quotas
 from bot.store.accounts import Scope, Subject
@@ -47,9 +48,9 @@ async def _begin(interaction: discord.Interaction[TesseraClient]) -> tuple[Quota
 def _subject(interaction: discord.Interaction[Any], target: Target | None, scope: Everyone | None) -> Subject:
     """@everyone means the server, like ``default`` and like no target at all."""
     if scope and target:
-        raise UserError("Give a user or a role as target, or `default` as scope, not both.")
+        raise UserError(say("Give a user or a role as target, or `default` as scope, not both."))
     if interaction.guild_id is None:
-        raise UserError("Quotas belong to a server; use this command in one.")
+        raise UserError(say("Quotas belong to a server; use this command in one."))
     if isinstance(target, discord.Role) and target.id != interaction.guild_id:
         return Subject(Scope.ROLE, target.id)
     if isinstance(target, discord.Member):
@@ -57,9 +58,9 @@ def _subject(interaction: discord.Interaction[Any], target: Target | None, scope
     return Subject(Scope.GUILD, interaction.guild_id)
 
 
-def _name(target: Target | None) -> str:
+def _name(target: Target | None) -> str | Sentence:
     everyone = target is None or (isinstance(target, discord.Role) and target.is_default())
-    return "everyone in this server" if everyone or target is None else target.mention
+    return say("everyone in this server") if everyone or target is None else target.mention
 
 
 @quota.command(name="show", description="What a user, a role or everyone may spend, and what is left.")
@@ -101,8 +102,16 @@ async def set_limit(
     """Before the configuration, until reset."""
     quotas, who = await _begin(interaction)
     await park(quotas.set(who, _subject(interaction, target, scope), window, limit), "set a quota")
-    allowed = "unlimited" if limit is None else amount(limit, quotas.unit)
-    await tell(interaction, f"Per {window}, {_name(target)}: {allowed} from now on.")
+    allowed = say("unlimited") if limit is None else amount(limit, quotas.unit)
+    await tell(
+        interaction,
+        say(
+            "Per {window}, {name}: {allowed} from now on.",
+            window=window_name(window),
+            name=_name(target),
+            allowed=allowed,
+        ),
+    )
 
 
 @quota.command(name="grant", description="Give credit on top, spent when the ordinary credit is used up.")
@@ -118,7 +127,8 @@ async def grant(
     quotas, who = await _begin(interaction)
     subject = _subject(interaction, target, scope)
     await park(quotas.grant(who, subject, credits, key=str(interaction.id)), "grant credit")
-    await tell(interaction, f"Gave {amount(credits, quotas.unit)} to {_name(target)}.")
+    given = amount(credits, quotas.unit)
+    await tell(interaction, say("Gave {amount} to {name}.", amount=given, name=_name(target)))
 
 
 @quota.command(name="reset", description="Forget what was spent, and the limits that admins set.")
@@ -133,4 +143,7 @@ async def reset(
     await park(
         quotas.reset(who, _subject(interaction, target, scope), key=str(interaction.id)), "reset a quota"
     )
-    await tell(interaction, f"Reset {_name(target)}: full credit again, limits as configured.")
+    await tell(
+        interaction,
+        say("Reset {name}: full credit again, limits as configured.", name=_name(target)),
+    )

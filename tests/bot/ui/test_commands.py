@@ -15,7 +15,9 @@ from bot.config import Discord, Quota, Settings
 from bot.domain.flags import FLAGS
 from bot.ui.client import TesseraClient
 from bot.ui.commands import COMMANDS
-from bot.ui.commands.help import text
+from bot.ui.commands.help import TOPICS, parts, text
+from bot.ui.commands.menus import MENUS
+from bot.ui.translator import Translator
 from bot.ui.tree import Tree
 from tests.bot.ui.world import World, playing
 
@@ -46,11 +48,85 @@ def test_every_command_is_described(command: app_commands.Command[Any, ..., Any]
         assert str(parameter.description) not in ("", "…")
 
 
+LIMITS = {"name": 32, "description": 100}
+
+
+def told_of(payload: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Every name and description that Discord is told, with its translations."""
+    if isinstance(payload, dict):
+        for key in LIMITS:
+            if isinstance(payload.get(key), str) and payload[key]:
+                yield key, payload[key], payload.get(f"{key}_localizations") or {}
+        for value in payload.values():
+            yield from told_of(value)
+    elif isinstance(payload, list):
+        for value in payload:
+            yield from told_of(value)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *MENUS], ids=lambda command: command.name)
+async def test_every_command_is_there_in_both_languages(
+    command: app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu,
+) -> None:
+    """Names, descriptions, parameters and choices, within Discord's limits; slash names as Discord wants."""
+    tree = TesseraClient(Settings()).tree
+    payload = await command.get_translated_payload(tree, Translator())
+    found = list(told_of(payload))
+    assert found
+    for key, english, translations in found:
+        chinese = translations.get("zh-CN", "")
+        if english not in VALUES_OF_CHOICES:
+            assert any(char >= "\u3000" for char in chinese), f"{english!r} has no Chinese"
+        assert len(english) <= LIMITS[key] and len(chinese) <= LIMITS[key]
+        if key == "name" and not isinstance(command, app_commands.ContextMenu):
+            assert " " not in chinese or english in COMMANDS_WITH_SPACES, chinese
+
+
+VALUES_OF_CHOICES = {"default", "HOUR", "DAY", "MONTH"}
+"""Choices that discord.py makes of types; it asks no translator for those."""
+COMMANDS_WITH_SPACES = {"portrait 2:3", "landscape 3:2"}
+"""Choices, whose names may have spaces."""
+
+
+async def test_no_two_names_are_one_in_chinese() -> None:
+    """Discord refuses all commands when two of a level have one name."""
+    tree = TesseraClient(Settings()).tree
+    for kind in (app_commands.ContextMenu, app_commands.Command | app_commands.Group):
+        level = [command for command in (*COMMANDS, *MENUS) if isinstance(command, kind)]
+        payloads = [await command.get_translated_payload(tree, Translator()) for command in level]
+        names = [payload["name_localizations"]["zh-CN"] for payload in payloads]
+        assert len(set(names)) == len(names)
+        for payload in payloads:
+            inner = [option["name_localizations"]["zh-CN"] for option in payload.get("options", [])]
+            assert len(set(inner)) == len(inner)
+
+
+def test_admins_alone_are_shown_what_is_theirs() -> None:
+    """By Discord's own means, beside the check at every call."""
+    for command in COMMANDS:
+        permissions = command.default_permissions
+        assert (permissions is not None) == (command.name == "quota")
+
+
+@pytest.mark.parametrize("topic", list(TOPICS))
+async def test_every_topic_has_a_page_in_both_languages(world: World, topic: str) -> None:
+    """In parts that fit a message."""
+    asked = await world.lin.slash(world.channel, "help", topic=topic)
+    assert asked.ephemeral and len(asked.response.content) <= 2000
+    page = TOPICS[topic](world.client, "zh-CN")
+    assert page != TOPICS[topic](world.client, "en-US")
+    assert all(len(part) <= 2000 for part in parts(page))
+
+
 async def test_the_tree_is_the_funnel() -> None:
     """All commands hang in the tree whose on_error tells the user."""
     client = TesseraClient(Settings())
     assert type(client.tree) is Tree
-    assert {command.name for command in client.tree.get_commands()} == {"imagine", "info", "quota", "help"}
+    assert {command.name for command in client.tree.get_commands()} == {
+        *(command.name for command in COMMANDS),
+        *(menu.name for menu in MENUS),
+    }
+    assert len(MENUS) <= 5, "Discord takes five menus of messages"
     assert Tree.on_error is not app_commands.CommandTree.on_error
     assert not client.intents.message_content and not client.intents.members
 

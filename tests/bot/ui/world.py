@@ -39,10 +39,19 @@ class World:
         self._work: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._forgiven: tuple[type[BaseException], ...] = (UserError,)
+        self._locales: dict[int, str] = {}
 
     def forgive(self, kind: type[BaseException]) -> None:
         """Errors of this kind are what the test is about."""
         self._forgiven = (*self._forgiven, kind)
+
+    def speaks(self, who: Any, locale: str) -> None:
+        """This person's Discord is in another language from now on; SimCord knows English alone."""
+        self._locales[who.id] = locale
+
+    def _tongue(self, payload: dict[str, Any]) -> None:
+        user = payload.get("user") or payload["member"]["user"]
+        payload["locale"] = self._locales.get(int(user["id"]), payload["locale"])
 
     def check_errors(self) -> None:
         """SimCord collects what commands raised; sentences for users are what they should raise."""
@@ -80,6 +89,14 @@ class World:
     def furnish(self, env: Any) -> None:
         """The server and its people."""
         self.env = env
+        emit = env.backend.emit
+
+        def in_their_tongue(event: str, payload: Any, *args: Any, **options: Any) -> Any:
+            if event == "INTERACTION_CREATE":
+                self._tongue(payload)
+            return emit(event, payload, *args, **options)
+
+        env.backend.emit = in_their_tongue
         self.env.backend.subscribers.append(lambda *_: self._changed.set())
         self.guild = env.create_guild("Painters")
         self.channel = self.guild.create_text_channel("painting")
@@ -181,6 +198,11 @@ async def playing(folder: Path, **sections: Any) -> AsyncIterator[World]:
             await env.shutdown()
     finally:
         await world.services.close()
+
+
+def answers(asked: Any) -> list[Any]:
+    """Everything that was answered: what completed a "thinking" answer counts as the response."""
+    return [*([asked.response] if asked.response is not None else []), *asked.followups]
 
 
 def labels(message: Any) -> list[list[str]]:

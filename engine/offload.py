@@ -1,0 +1,104 @@
+"""Models between a device and the machine's own memory, where they wait without being read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.weak import WeakTensorKeyDictionary
+
+HOME = torch.device("cpu")
+
+
+def parts_of(family: Any) -> list[torch.nn.Module]:
+    """The networks of a loaded model."""
+    components = family.pipeline.components.values()
+    return [part for part in components if isinstance(part, torch.nn.Module)]
+
+
+def size_of(family: Any) -> int:
+    """Bytes of a loaded model's weights."""
+    return sum(tensor.nbytes for part in parts_of(family) for tensor in _tensors(part))
+
+
+class Depot:
+    """Moves weights off a device and back as fast as the bus allows: through page-locked memory, and without
+    copying back what a device only reads.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._copies: Any = WeakTensorKeyDictionary()
+        """What lies here of a tensor, and its version when it was copied."""
+
+    def put_down(self, parts: Iterable[torch.nn.Module]) -> None:
+        """Into the machine's memory; the device's is free then."""
+        with torch.inference_mode(False), torch.no_grad():
+            for tensor in _each(parts):
+                tensor.data = self._kept(tensor)
+
+    def pick_up(self, parts: Iterable[torch.nn.Module]) -> None:
+        """Onto the device; done when this returns."""
+        with torch.inference_mode(False), torch.no_grad():
+            for tensor in _each(parts):
+                tensor.data = tensor.data.to(self._device, non_blocking=True)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    def forget(self, parts: Iterable[torch.nn.Module]) -> None:
+        """Let go of copies."""
+        for tensor in _each(parts):
+            self._copies.pop(tensor, None)
+
+    def _kept(self, tensor: torch.Tensor) -> torch.Tensor:
+        copy: torch.Tensor
+        version, copy = self._copies.get(tensor, (-1, tensor))
+        if version != tensor._version or copy.dtype != tensor.dtype:
+            copy = tensor.data.to(HOME)
+            if self._device.type == "cuda":
+                copy = copy.pin_memory()
+        self._copies[tensor] = (tensor._version, copy)
+        return copy
+
+
+class Rotation:
+    """Of a model's parts only the one at work is on the device: slow, where nothing else fits."""
+
+    def __init__(self, family: Any, depot: Depot) -> None:
+        self._depot = depot
+        self._parts = parts_of(family)
+        self._here: torch.nn.Module | None = None
+        depot.put_down(self._parts)
+        for part in self._parts:
+            for module in (part, *part.children()):  # an autoencoder is called by its encoder and decoder
+                module.register_forward_pre_hook(partial(self._bring, part))
+
+    def _bring(self, part: torch.nn.Module, *_: object) -> None:
+        if self._here is part:
+            return
+        if self._here is not None:
+            self._depot.put_down([self._here])
+        self._depot.pick_up([part])
+        self._here = part
+
+    def put_down(self) -> None:
+        """All of it."""
+        self._depot.put_down(self._parts)
+        self._here = None
+
+
+def _tensors(part: torch.nn.Module) -> Iterator[torch.Tensor]:
+    yield from part.parameters()
+    yield from part.buffers()
+
+
+def _each(parts: Iterable[torch.nn.Module]) -> Iterator[torch.Tensor]:
+    """Every tensor once, though parts may share some."""
+    seen: set[int] = set()
+    for part in parts:
+        for tensor in _tensors(part):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield tensor

@@ -1,0 +1,148 @@
+"""Folders written again as one file in the layout that Stable Diffusion and SDXL are trained in.
+
+The inverse of what diffusers does when it reads one: the names of latent-diffusion and of OpenCLIP.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from safetensors.torch import save_file
+
+State = Mapping[str, torch.Tensor]
+_RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+_ENDS = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_VAE = (
+    (r"mid_block\.resnets\.0", "mid.block_1"),
+    (r"mid_block\.resnets\.1", "mid.block_2"),
+    (r"mid_block\.attentions\.0\.group_norm", "mid.attn_1.norm"),
+    (r"mid_block\.attentions\.0\.to_out\.0", "mid.attn_1.proj_out"),
+    (r"mid_block\.attentions\.0\.to_([qkv])", r"mid.attn_1.\1"),
+    (r"down_blocks\.(\d+)\.resnets\.(\d+)", r"down.\1.block.\2"),
+    (r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample"),
+    (r"conv_norm_out", "norm_out"),
+    (r"conv_shortcut", "nin_shortcut"),
+)
+_OPEN_CLIP = (
+    (r"^text_model\.embeddings\.position_embedding\.weight$", "positional_embedding"),
+    (r"^text_model\.embeddings\.token_embedding", "token_embedding"),
+    (r"^text_model\.final_layer_norm", "ln_final"),
+    (r"^text_model\.encoder\.layers", "transformer.resblocks"),
+    (r"layer_norm(\d)", r"ln_\1"),
+    (r"mlp\.fc1", "mlp.c_fc"),
+    (r"mlp\.fc2", "mlp.c_proj"),
+    (r"self_attn", "attn"),
+)
+
+
+def single_file(folder: Path, file: Path, config: Path | None = None) -> Path:
+    """The weights of ``folder`` as ``file``; all the rest goes to ``config``, beside it unless said."""
+    large = "XL" in (folder / "model_index.json").read_text()
+    kind: Any = StableDiffusionXLPipeline if large else StableDiffusionPipeline
+    pipeline = kind.from_pretrained(folder, low_cpu_mem_usage=False)
+    layers = pipeline.unet.config.layers_per_block
+    state = {f"model.diffusion_model.{key}": value for key, value in unet(pipeline.unet.state_dict(), layers)}
+    state |= {f"first_stage_model.{key}": value for key, value in vae(pipeline.vae.state_dict())}
+    prefix = "conditioner.embedders.0" if large else "cond_stage_model"
+    for key, value in pipeline.text_encoder.state_dict().items():
+        state[f"{prefix}.transformer.text_model.{key.removeprefix('text_model.')}"] = value
+    if large:
+        texts = open_clip(pipeline.text_encoder_2.state_dict())
+        state |= {f"conditioner.embedders.1.model.{key}": value for key, value in texts}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in state.items()}, file)
+    without = shutil.ignore_patterns("*.safetensors")
+    shutil.copytree(folder, config or file.with_suffix(""), ignore=without, dirs_exist_ok=True)
+    return file
+
+
+def unet(state: State, layers: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of CompVis' openaimodel."""
+    for key, value in state.items():
+        name, kind = key.rsplit(".", 1)
+        yield (_ENDS[name] + "." + kind if name in _ENDS else _block(key, layers, state)), value
+
+
+def _block(key: str, layers: int, state: State) -> str:
+    side, *rest = key.split(".")
+    tail = ".".join(rest)
+    if side == "mid_block":
+        part, index, inner = tail.split(".", 2)
+        place = 1 if part == "attentions" else 2 * int(index)
+        return f"middle_block.{place}.{_inner(part, inner)}"
+    block, part, index, inner = tail.split(".", 3)
+    first = int(block) * (layers + 1)
+    if part == "downsamplers":
+        return f"input_blocks.{first + layers + 1}.0.op.{inner.removeprefix('conv.')}"
+    if part == "upsamplers":
+        attended = any(name.startswith(f"up_blocks.{block}.attentions") for name in state)
+        return f"output_blocks.{first + layers}.{2 if attended else 1}.{inner}"
+    number = first + int(index) + (side == "down_blocks")
+    where = "input_blocks" if side == "down_blocks" else "output_blocks"
+    return f"{where}.{number}.{int(part == 'attentions')}.{_inner(part, inner)}"
+
+
+def _inner(part: str, name: str) -> str:
+    if part == "attentions":
+        return name
+    head, tail = name.split(".", 1)
+    return f"{_RESNET[head]}.{tail}"
+
+
+def vae(state: State) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of CompVis' autoencoder; its attention is made of convolutions."""
+    ups = len({key.split(".")[2] for key in state if key.startswith("decoder.up_blocks.")})
+    for key, value in state.items():
+        name = key
+        for pattern, replacement in _VAE:
+            name = re.sub(pattern, replacement, name)
+        name = re.sub(
+            r"up_blocks\.(\d+)\.(resnets|upsamplers)\.?(\d+)",
+            lambda found: (
+                f"up.{ups - 1 - int(found[1])}."
+                + (f"block.{found[3]}" if found[2] == "resnets" else "upsample")
+            ),
+            name,
+        )
+        is_attention = "mid.attn_1" in name and value.ndim == 2
+        yield name, value[:, :, None, None] if is_attention else value
+
+
+def open_clip(state: State) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of OpenCLIP, whose attention has one matrix for queries, keys and values."""
+    for key, value in state.items():
+        if key == "text_projection.weight":
+            yield "text_projection", value.T
+            continue
+        if re.search(r"\.[kv]_proj\.", key):
+            continue
+        name = key
+        for pattern, replacement in _OPEN_CLIP:
+            name = re.sub(pattern, replacement, name)
+        if ".q_proj." in key:
+            parts = [state[key.replace(".q_proj.", f".{letter}_proj.")] for letter in "qkv"]
+            yield re.sub(r"q_proj\.(\w+)$", r"in_proj_\1", name), torch.cat(parts)
+        else:
+            yield name, value
+    yield "logit_scale", torch.tensor(4.6)

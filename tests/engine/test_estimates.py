@@ -1,0 +1,103 @@
+"""What jobs cost: learned, reckoned from the nearest, remembered over restarts. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.api import Hires, InitImage
+from engine.estimates import Estimates
+from tests.engine.specs import spec
+
+
+def test_what_ran_before_is_known() -> None:
+    estimates = Estimates()
+    estimates.learn(spec(), 3.0)
+    assert estimates.expect(spec(prompt="the sea", seeds=(8, 9))) == 3.0
+
+
+def test_a_running_average() -> None:
+    estimates = Estimates()
+    for _ in range(20):
+        estimates.learn(spec(), 3.0)
+    estimates.learn(spec(), 4.0)
+    assert estimates.expect(spec()) == pytest.approx(3.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "times"),
+    [
+        ({"steps": 8}, 2.0),
+        ({"width": 128}, 2.0),
+        ({"seeds": (1,)}, 0.5),
+        ({"guidance_scale": 1.0}, 0.5),
+        ({"stop": 0.5}, 0.5),
+        ({"init": InitImage(b"", 0.25)}, 0.25),
+        ({"hires": Hires(2.0, 0.5)}, 3.0),
+    ],
+)
+def test_work_decides_where_nothing_else_is_known(changes: dict[str, Any], times: float) -> None:
+    estimates = Estimates()
+    estimates.learn(spec(), 3.0)
+    assert estimates.expect(spec(**changes)) == pytest.approx(3.0 * times)
+
+
+def test_what_steps_do_not_cost_is_told_apart() -> None:
+    """Two seconds of decoding and one for each step."""
+    estimates = Estimates()
+    estimates.learn(spec(steps=4), 6.0)
+    estimates.learn(spec(steps=20), 22.0)
+    assert estimates.expect(spec(steps=50)) == pytest.approx(52.0)
+    assert estimates.expect(spec(steps=10)) == pytest.approx(12.0)
+
+
+def test_models_are_told_apart() -> None:
+    estimates = Estimates()
+    estimates.learn(spec(), 3.0)
+    assert estimates.expect(spec(model="sketchy")) < 0.1
+
+
+def test_it_outlives_the_process_on_the_same_device(tmp_path: Path) -> None:
+    file = tmp_path / "learned.json"
+    before = Estimates(file)
+    before.concern("cuda:0")
+    before.learn(spec(), 3.0)
+    before.save(now=True)
+    for about, expected in (("cuda:0", 3.0), ("cpu", Estimates().expect(spec()))):
+        after = Estimates(file)
+        after.concern(about)
+        assert after.expect(spec()) == expected
+
+
+def test_it_is_written_now_and_then(tmp_path: Path) -> None:
+    now = 0.0
+    estimates = Estimates(tmp_path / "learned.json", clock=lambda: now)
+    estimates.learn(spec(), 3.0)
+    estimates.save()
+    assert not list(tmp_path.iterdir())
+    now = 31.0
+    estimates.save()
+    assert [file.name for file in tmp_path.iterdir()] == ["learned.json"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"about": "cpu", "seconds": [[1]]}', "\0"])
+def test_a_damaged_file_is_no_fault(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "learned.json"
+    file.write_text(content)
+    estimates = Estimates(file)
+    estimates.concern("cpu")
+    assert estimates.expect(spec()) > 0
+    estimates.learn(spec(), 3.0)
+    estimates.save(now=True)
+    again = Estimates(file)
+    again.concern("cpu")
+    assert again.expect(spec()) == 3.0
+
+
+def test_a_disk_that_takes_nothing_is_no_fault(tmp_path: Path) -> None:
+    estimates = Estimates(tmp_path / "nowhere" / "learned.json")
+    estimates.learn(spec(), 3.0)
+    estimates.save(now=True)
+    assert estimates.expect(spec()) == 3.0

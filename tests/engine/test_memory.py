@@ -1,0 +1,387 @@
+"""When memory runs out: smaller batches, tiles, weights put aside, then one job's refund; nobody else's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.api import Failed, Finished, InitImage, OutOfMemory
+from engine.conditioning import Conditioning
+from engine.fake import gradient
+from engine.images import jpeg
+from engine.memory import in_less_memory
+from engine.models.registry import Registry
+from engine.models.sd1 import StableDiffusion1
+from engine.offload import Depot, Rotation, parts_of
+from engine.profile import ModelSource
+from tests.engine.conftest import Bench
+from tests.engine.specs import spec
+
+CPU = torch.device("cpu")
+
+
+def out_of_memory() -> RuntimeError:
+    return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.fixture
+def registry(folders: dict[str, Path]) -> Registry:
+    """One of its own for each test, since models are dropped here, with memory to put them aside."""
+    sources = {name: ModelSource(name, path) for name, path in folders.items()}
+    return Registry(sources, "classic", spare=10**9)
+
+
+@pytest.fixture
+def here(registry: Registry) -> Bench:
+    return Bench(registry)
+
+
+@pytest.fixture
+def family(registry: Registry) -> StableDiffusion1:
+    loaded = registry.load("classic", CPU, torch.float32)
+    assert isinstance(loaded, StableDiffusion1)
+    return loaded
+
+
+def pictures(bench: Bench, job_id: str) -> list[np.ndarray]:
+    return [np.asarray(image).astype(int) for image in bench.finished(job_id).images]
+
+
+def close(one: list[np.ndarray], other: list[np.ndarray], by: int = 1) -> bool:
+    return all(np.abs(a - b).max() <= by for a, b in zip(one, other, strict=True))
+
+
+class TestTheLadder:
+    """Each rung, by injection."""
+
+    def test_the_rest_is_tried_only_after_memory_ran_out(self) -> None:
+        with pytest.raises(ValueError, match="other"):
+            in_less_memory(lambda: (_ for _ in ()).throw(ValueError("other")), lambda: True)
+
+    def test_the_last_error_is_told_when_nothing_is_left(self) -> None:
+        eased = iter([True, True, False])
+        tries: list[int] = []
+
+        def attempt() -> None:
+            tries.append(1)
+            raise out_of_memory()
+
+        with pytest.raises(torch.OutOfMemoryError):
+            in_less_memory(attempt, lambda: next(eased))
+        assert len(tries) == 3
+
+    def test_decoding_in_tiles(
+        self, here: Bench, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[int, bool]] = []
+        decode = family.decode
+
+        def limited(latents: torch.Tensor, tile: bool) -> torch.Tensor:
+            seen.append((len(latents), family._vae.use_tiling))
+            if not family._vae.use_tiling:
+                raise out_of_memory()
+            return decode(latents, tile)
+
+        monkeypatch.setattr(family, "decode", limited)
+        here.run(spec())
+        assert here.finished("job").images
+        assert seen == [(2, False), (1, False), (1, True), (1, True)]
+        assert not family._vae.use_tiling, "the next picture is tried whole again"
+
+    def test_a_picture_whose_edges_meet_is_not_cut(
+        self, here: Bench, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiled: list[bool] = []
+
+        def refusing(latents: torch.Tensor, tile: bool) -> torch.Tensor:
+            tiled.append(family._vae.use_tiling)
+            raise out_of_memory()
+
+        monkeypatch.setattr(family, "decode", refusing)
+        here.run(spec(tile=True))
+        assert isinstance(here.failed("job").error, OutOfMemory)
+        assert not any(tiled)
+
+    def test_idle_models_are_put_aside_then_the_parts_take_turns(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry.load("sketchy", CPU, torch.float32)
+        registry.load("classic", CPU, torch.float32)
+        clean = Bench(registry)
+        clean.run(spec())
+        steps: list[str] = []
+        denoise = family.denoise
+
+        def limited(x: torch.Tensor, t: torch.Tensor, c: Conditioning, tile: bool) -> torch.Tensor:
+            held = [name for name, _ in registry._loaded]
+            turns = bool(registry._rotations)
+            steps.append(f"{len(x)} {'+'.join(held)}{' in turns' if turns else ''}")
+            if not turns:
+                raise out_of_memory()
+            return denoise(x, t, c, tile)
+
+        monkeypatch.setattr(family, "denoise", limited)
+        here.run(spec())
+        assert steps[:5] == [
+            "4 sketchy+classic",
+            "2 sketchy+classic",
+            "1 sketchy+classic",
+            "1 classic",
+            "1 classic in turns",
+        ]
+        assert registry.loading("sketchy") < 5
+        assert close(pictures(here, "job"), pictures(clean, "job"))
+
+    def test_loading_puts_others_aside(
+        self, here: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("sketchy", "velocity"):
+            registry.load(name, CPU, torch.float32)
+        read = registry._read
+
+        def limited(*given: object) -> object:
+            if len(registry._loaded) > 1:
+                raise out_of_memory()
+            return read(*given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(registry, "_read", limited)
+        here.run(spec())
+        assert here.finished("job").images
+        assert [name for name, _ in registry._aside] == ["sketchy"]
+
+    def test_what_fits_nowhere_is_refunded(
+        self, here: Bench, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(family, "encode", lambda *_: (_ for _ in ()).throw(out_of_memory()))
+        init = InitImage(jpeg(gradient(1, 64, 64)), 0.5)
+        here.run(spec(init=init), spec("good", user="bob"))
+        failed = here.failed("job")
+        assert isinstance(failed.error, OutOfMemory) and not failed.retryable
+        assert here.finished("good").images
+
+
+class Bursts:
+    """Raises out of memory for a while, at a place and for so many calls that chance decides."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.place = chance.choice(["embed", "denoise", "decode"])
+        self.calls = chance.choice([1, 2, 3, 99])
+        self._after = chance.randrange(2)
+
+    def strike(self, place: str, bad: bool) -> None:
+        if place != self.place or not bad:
+            return
+        self._after -= 1
+        if self._after < 0 < self.calls:
+            self.calls -= 1
+            raise out_of_memory()
+
+
+def test_fifty_strikes_harm_no_neighbour(
+    registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job that is struck ends one way or the other, its neighbour always with the same picture."""
+    clean = Bench(registry)
+    clean.run(spec("good", user="bob", steps=2))
+    wanted = pictures(clean, "good")
+    chance = random.Random(7)
+    bursts = Bursts(chance)
+    bad = family.embed("bad").text[0]
+    embed, denoise, decode = family.embed, family.denoise, family.decode
+    ends: list[type] = []
+
+    def embedding(text: str) -> Conditioning:
+        bursts.strike("embed", text == "bad")
+        return embed(text)
+
+    def denoising(x: torch.Tensor, t: torch.Tensor, c: Conditioning, tile: bool) -> torch.Tensor:
+        bursts.strike("denoise", any(torch.equal(row, bad) for row in c.text))
+        return denoise(x, t, c, tile)
+
+    def decoding(latents: torch.Tensor, tile: bool) -> torch.Tensor:
+        bursts.strike("decode", len(latents) == 1)
+        return decode(latents, tile)
+
+    monkeypatch.setattr(family, "embed", embedding)
+    monkeypatch.setattr(family, "denoise", denoising)
+    monkeypatch.setattr(family, "decode", decoding)
+    for _ in range(50):
+        bursts = Bursts(chance)
+        here = Bench(registry)
+        here.run(spec("bad", prompt="bad", seeds=(1,), steps=2), spec("good", user="bob", steps=2))
+        ends.append(type([event for event in here.events if event.job_id == "bad"][-1]))
+        assert close(pictures(here, "good"), wanted)
+    assert set(ends) == {Finished, Failed}
+
+
+class TestBudget:
+    """Which models stay."""
+
+    @pytest.fixture
+    def size(self, registry: Registry) -> int:
+        """Bytes of the model ``classic``, alike to ``velocity``."""
+        registry.load("classic", CPU, torch.float32)
+        return registry._size(("classic", "torch.float32"))
+
+    def test_the_longest_unused_leaves(self, registry: Registry, size: int) -> None:
+        registry.limit(int(2.5 * size), 10**9)
+        for name in ("velocity", "classic", "sketchy"):
+            registry.load(name, CPU, torch.float32)
+        assert [name for name, _ in registry._loaded] == ["classic", "sketchy"]
+        assert [name for name, _ in registry._aside] == ["velocity"]
+
+    def test_what_is_in_use_stays(self, registry: Registry, size: int) -> None:
+        registry.limit(int(1.5 * size), 10**9)
+        registry.load("velocity", CPU, torch.float32, in_use=["classic"])
+        assert [name for name, _ in registry._loaded] == ["classic", "velocity"]
+
+    def test_what_is_aside_comes_back_without_being_read(
+        self, registry: Registry, size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry.limit(int(1.5 * size), 10**9)
+        first = registry.load("classic", CPU, torch.float32)
+        registry.load("velocity", CPU, torch.float32)
+        monkeypatch.setattr(registry, "_read", lambda *_: pytest.fail("it was read"))
+        assert registry.load("classic", CPU, torch.float32) is first
+
+    def test_memory_aside_has_an_end_too(self, registry: Registry, size: int) -> None:
+        registry.limit(int(1.5 * size), int(1.5 * size))
+        for name in ("velocity", "sample", "classic"):
+            registry.load(name, CPU, torch.float32)
+        assert "classic" in {name for name, _ in registry._loaded}
+        assert sum(registry._size(key) for key in registry._aside) <= 1.5 * size
+
+    def test_without_memory_aside_they_are_dropped(self, registry: Registry, size: int) -> None:
+        registry.limit(int(1.5 * size), 0)
+        registry.load("velocity", CPU, torch.float32)
+        assert [name for name, _ in registry._loaded] == ["velocity"] and not registry._aside
+
+    def test_loading_costs_nothing_for_what_is_loaded(self, folders: dict[str, Path]) -> None:
+        times = iter(range(100))
+        sources = {name: ModelSource(name, path) for name, path in folders.items()}
+        registry = Registry(sources, "classic", clock=lambda: float(next(times)))
+        assert registry.loading("classic") == 5.0
+        registry.load("classic", CPU, torch.float32)
+        assert registry.loading("classic") == 0.0
+        assert registry.loading("velocity") == 1.0
+
+
+class TestDepot:
+    """Weights on their way; ``meta`` stands in for a device, since it is another one at least."""
+
+    def test_down_and_up_again(self) -> None:
+        part = torch.nn.Linear(3, 2)
+        before = [tensor.detach().clone() for tensor in part.parameters()]
+        depot = Depot(CPU)
+        depot.put_down([part])
+        depot.pick_up([part])
+        for tensor, old in zip(part.parameters(), before, strict=True):
+            assert torch.equal(tensor, old)
+
+    def test_what_was_changed_since_is_copied_anew(self) -> None:
+        part = torch.nn.Linear(3, 2)
+        depot = Depot(CPU)
+        depot.put_down([part])
+        with torch.no_grad():
+            part.weight.add_(1)
+        wanted = part.weight.detach().clone()
+        depot.put_down([part])
+        assert torch.equal(part.weight, wanted)
+
+    def test_only_the_part_at_work_is_there(
+        self, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Seen from inside, where hooks run as they do in the loop."""
+        depot = Depot(CPU)
+        moves: list[str] = []
+        names = {id(part): type(part).__name__ for part in parts_of(family)}
+        for verb in ("put_down", "pick_up"):
+            monkeypatch.setattr(
+                depot,
+                verb,
+                lambda parts, verb=verb: moves.extend(f"{verb} {names[id(part)]}" for part in parts),
+            )
+        Rotation(family, depot)
+        moves.clear()
+        latents = torch.zeros((1, 4, 8, 8))
+        with torch.inference_mode():
+            family.denoise(latents, torch.tensor([5.0]), family.embed("something new"), False)
+            family.decode(latents, False)
+        assert [move for move in moves if move.startswith("pick_up")] == [
+            "pick_up CLIPTextModel",
+            "pick_up UNet2DConditionModel",
+            "pick_up AutoencoderKL",
+        ]
+        assert moves[1] == "put_down CLIPTextModel"
+
+
+class TestSaferNumbers:
+    """Pictures that are none are painted again in float32."""
+
+    @pytest.fixture
+    def narrow(self, registry: Registry) -> Bench:
+        """A bench in bfloat16."""
+        bench = Bench(registry)
+        bench.core._dtype = torch.bfloat16
+        return bench
+
+    def overflowing(self, registry: Registry, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+        """The model in bfloat16 answers ``value`` to one text."""
+        family = registry.load("classic", CPU, torch.bfloat16)
+        bad = family.embed("bad").text[0]  # type: ignore[attr-defined]
+        denoise = family.denoise
+
+        def broken(x: torch.Tensor, t: torch.Tensor, c: Conditioning, tile: bool) -> torch.Tensor:
+            answer = denoise(x, t, c, tile)
+            for row, text in enumerate(c.text):
+                if torch.equal(text, bad):
+                    answer[row] = value
+            return answer
+
+        monkeypatch.setattr(family, "denoise", broken)
+
+    def test_numbers_that_overflow(
+        self, narrow: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.overflowing(registry, monkeypatch, float("nan"))
+        narrow.run(spec("bad", prompt="bad"), spec("good", user="bob"))
+        whole = Bench(registry)
+        whole.run(spec("bad", prompt="bad"))
+        assert close(pictures(narrow, "bad"), pictures(whole, "bad"))
+        assert narrow.finished("good").images
+        assert narrow.kinds("bad").count("Started") == 1
+
+    def test_frames_of_one_colour(
+        self, narrow: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        family = registry.load("classic", CPU, torch.bfloat16)
+        monkeypatch.setattr(
+            family, "decode", lambda latents, tile: torch.zeros((len(latents), 3, 64, 64)), raising=True
+        )
+        narrow.run(spec())
+        assert len(narrow.finished("job").images) == 2
+
+    def test_a_job_that_stays_broken_fails_once(
+        self, narrow: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for dtype in (torch.bfloat16, torch.float32):
+            family = registry.load("classic", CPU, dtype)
+            monkeypatch.setattr(
+                family, "decode", lambda latents, tile: torch.full((len(latents), 3, 64, 64), float("nan"))
+            )
+        narrow.run(spec(), replace(spec("other"), model="sketchy"))
+        assert "returned no numbers" in str(narrow.failed("job").error)
+        assert not narrow.failed("job").retryable
+        assert narrow.finished("other").images
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(here: Bench) -> Iterator[None]:
+    yield
+    assert not here.core.busy
