@@ -300,8 +300,8 @@ class Limits(Section):
     attempts: int = Field(3, ge=1, le=10, description="Tries of a job that fails in the engine.")
     shares: Annotated[Mapping[IdKey, Annotated[float, Field(gt=0, le=100)]], Field(strict=False)] = Field(
         {},
-        description="[limits.shares], role id = weight: its members get so many times the device's time of "
-        "others who wait; the highest of a user's roles counts.",
+        description="By role id, how many times the device's time of others who wait its members get; the "
+        "highest of a user's roles counts.",
     )
 
 

@@ -282,6 +282,8 @@ def _toml(value: object) -> str:
             return str(value)
         case tuple():
             return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items()) + "}"
         case _:
             return f'"{value}"'
 

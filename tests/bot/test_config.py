@@ -283,6 +283,7 @@ _SAMPLES = {
     "blocked_words": '["bad", "worse words"]',
     "variant": '"fp16"',
     "max_images": "4",
+    "shares": "{ 123 = 2.5 }",
     "guidance_rescale": "0.5",
 }
 
