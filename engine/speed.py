@@ -38,7 +38,7 @@ def buckets(mode: str) -> tuple[int, ...]:
 def tune(family: Any, mode: str = "off", compile_block: CompileBlock | None = None) -> None:
     """Make a loaded model fast, once; what it does not allow is left as it is, with a line in the log."""
     pipeline, device = family.pipeline, family.device
-    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    parts: list[Any] = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     if device.type == "cuda":
         for part in parts:
             part.to(memory_format=torch.channels_last)
@@ -46,8 +46,9 @@ def tune(family: Any, mode: str = "off", compile_block: CompileBlock | None = No
     if mode == "off" or not isinstance(denoiser, torch.nn.Module):
         return
     try:
-        if not family.profile.loras and hasattr(denoiser, "fuse_qkv_projections"):
-            denoiser.fuse_qkv_projections()
+        fuse: Callable[[], None] | None = getattr(denoiser, "fuse_qkv_projections", None)
+        if fuse is not None and not family.profile.loras:
+            fuse()
         for block in blocks_of(denoiser):
             (compile_block or _compiler(mode))(block)
     except Exception as error:
