@@ -170,11 +170,6 @@ def models() -> str:
         f"| {family.title} | {' | '.join('yes' if able else '–' for able in family.abilities.values())} |"
         for family in FAMILIES.values()
     )
-    folders = "\n".join(
-        f"| {family.title} | {', '.join(f'`{kind}`' for kind in family.pipelines)} | {family.size} | "
-        f"{family.steps} | {family.guidance_scale:g} |"
-        for family in FAMILIES.values()
-    )
     return f"""{MARK}# Models
 
 | family | {" | ".join(names)} |
@@ -193,16 +188,29 @@ def models() -> str:
 - **native batching**: jobs share each step of the model and join and leave between two steps. The others run
   as diffusers wrote them, one job at a time, with progress, and a cancel between two steps.
 
-## What a folder is known by
+{_folders()}
+{_samplers()}"""
+
+
+def _folders() -> str:
+    rows = "\n".join(
+        f"| {family.title} | {', '.join(f'`{kind}`' for kind in family.pipelines)} | {family.size} | "
+        f"{family.steps} | {family.guidance_scale:g} |"
+        for family in FAMILIES.values()
+    )
+    return f"""## What a folder is known by
 
 `_class_name` of its `model_index.json`; steps and guidance scale are the family's, where neither the folder
 nor the configuration says anything else.
 
 | family | pipelines | pixels | steps | guidance |
 |---|---|---|---|---|
-{folders}
+{rows}
+"""
 
-## Samplers
+
+def _samplers() -> str:
+    return f"""## Samplers
 
 Any spelling of stable-diffusion-webui, ComfyUI or diffusers will do: `DPM++ 2M Karras`, `dpmpp_2m_karras`,
 `EulerAncestralDiscreteScheduler`. A model has those that can read what it predicts.
