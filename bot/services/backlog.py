@@ -151,6 +151,12 @@ class Backlog:
         entry = self._entries.get(job_id)
         return (0, 0.0) if entry is None else self._before(entry.turn)
 
+    def until_done(self, user_id: int) -> float:
+        """Seconds until the last of a user's jobs should be finished; 0 where there is none."""
+        owned = [jobs.values() for (_, user), jobs in self._owned.items() if user == user_id]
+        mine = (entry for entries in owned for entry in entries)
+        return max((self._before(entry.turn)[1] + entry.seconds * entry.left for entry in mine), default=0.0)
+
     def left(self, job_id: str) -> float:
         """Device seconds that a job still takes."""
         entry = self._entries.get(job_id)

@@ -28,6 +28,7 @@ from bot.ui.buttons import REMIXED, USED, used_buttons
 from bot.ui.components import result_view, waiting_view
 from bot.ui.funnel import language, mark_answered, tell
 from bot.ui.history import result_of
+from bot.ui.locales import translated
 from bot.ui.park import park
 from bot.ui.presses import Presses
 from bot.ui.remains import remains_of
@@ -84,7 +85,7 @@ class Desk:
             admitted = await self._admit(order)
             if admitted.fresh:
                 mark_answered(interaction)
-                await self._greet(interaction, admitted.job, welcome)
+                await self._greet(interaction, admitted, welcome)
         await self._note_language(interaction)
 
     async def _note_language(self, interaction: discord.Interaction[Any]) -> None:
@@ -136,7 +137,7 @@ class Desk:
             }
             admitted = await park(self._services.batches.admit(orders), "admission")
             for one in (one for one in admitted.admitted if one.fresh):
-                await self._greet(interaction, one.job, welcomes[one.job.interaction_id])
+                await self._greet(interaction, one, welcomes[one.job.interaction_id])
         if admitted.refused is not None:
             raise admitted.refused
 
@@ -169,7 +170,7 @@ class Desk:
                 admitted = await self._admit(order)
                 if admitted.fresh:
                     mark_answered(interaction)
-                    await self._greet(interaction, admitted.job, welcome)
+                    await self._greet(interaction, admitted, welcome)
         if message_id is None:
             await self.colour(interaction, pressed, USED if prompt is None else REMIXED)
         await self._note_language(interaction)
@@ -252,11 +253,12 @@ class Desk:
         return job
 
     async def _greet(
-        self, interaction: discord.Interaction[Any], job: Job, welcome: asyncio.Future[int | None]
+        self, interaction: discord.Interaction[Any], admitted: Admitted, welcome: asyncio.Future[int | None]
     ) -> None:
         """Show the waiting message. The job is owed from now on, so a failure here is only logged."""
+        job = admitted.job
         try:
-            message = await self._send_waiting(interaction, job)
+            message = await self._send_waiting(interaction, admitted)
         except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             log.warning("job %s has no waiting message: %s", job.id, error)
             return
@@ -264,8 +266,14 @@ class Desk:
             await park(self._services.attach_message(job.id, message.id), "remember the waiting message")
         welcome.set_result(message.id)
 
-    async def _send_waiting(self, interaction: discord.Interaction[Any], job: Job) -> discord.Message:
-        content, nobody = wording.waiting(job), discord.AllowedMentions.none()
+    async def _send_waiting(
+        self, interaction: discord.Interaction[Any], admitted: Admitted
+    ) -> discord.Message:
+        job, wait, nobody = admitted.job, "", discord.AllowedMentions.none()
+        if admitted.ahead:
+            line = wording.wait_line(admitted.ahead, admitted.wait_s, time.time())
+            wait = translated(line, language(interaction))
+        content = wording.waiting(job, wait)
         view = waiting_view(job.id, language(interaction))
         if interaction.type in _UPDATING and job.message_id is None:
             return await interaction.followup.send(content, view=view, allowed_mentions=nobody, wait=True)

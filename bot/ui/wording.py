@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from bot.domain.job import Action, Job
+from bot.domain.sentence import Sentence, say
 from bot.ui.echo import CONTENT_LIMIT, prompt_echo, units
 
 _SPEEDS = {"turbo": "turbo", "fast": "fast", "relax": "relaxed"}
@@ -19,9 +22,17 @@ def speed(job: Job) -> str:
     return f"{named}, stealth" if job.prompt.get("visibility") == "stealth" else named
 
 
-def waiting(job: Job) -> str:
-    """Before the first step: ``**prompt** - <@uid> (Waiting to start)``."""
-    return _message(job, f"{_owner(job)} (Waiting to start)")
+def waiting(job: Job, wait: str = "") -> str:
+    """Before the first step: ``**prompt** - <@uid> (Waiting to start)``; below it how long, in small."""
+    return _message(job, f"{_owner(job)} (Waiting to start)" + (f"\n-# {wait}" if wait else ""))
+
+
+def wait_line(ahead: int, seconds: float, now: float) -> Sentence:
+    """How many jobs begin before this one, and when it should be finished."""
+    ready = math.ceil(now + seconds)
+    if ahead == 1:
+        return say("1 job before it; ready about <t:{ready}:R>", ready=ready)
+    return say("{ahead} jobs before it; ready about <t:{ready}:R>", ahead=ahead, ready=ready)
 
 
 def progress(job: Job, percent: int) -> str:

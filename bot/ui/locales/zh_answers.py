@@ -29,6 +29,11 @@ ANSWERS: dict[str, str] = {
         "数量必须在 {least:g} 到 {most:.0f} 之间，不能是 {amount:g}。"
     ),
     "**Jobs** {running} running, {waiting} waiting": "**任务** {running} 个进行中，{waiting} 个等待中",
+    "**Jobs** {running} running, {waiting} waiting, all ready about <t:{ready}:R>": (
+        "**任务** {running} 个进行中，{waiting} 个等待中，全部完成约在 <t:{ready}:R>"
+    ),
+    "1 job before it; ready about <t:{ready}:R>": "前面还有 1 个任务；约 <t:{ready}:R> 完成",
+    "{ahead} jobs before it; ready about <t:{ready}:R>": "前面还有 {ahead} 个任务；约 <t:{ready}:R> 完成",
     "**So far** {jobs} jobs, {images}, {seconds}": "**累计** {jobs} 个任务，{images}，{seconds}",
     "**Granted on top** {amount}": "**额外赠送** {amount}",
     "**Credit** unlimited": "**额度** 不限",

@@ -37,6 +37,13 @@ def test_ones_own_jobs_are_one_after_another(backlog: Backlog) -> None:
     assert backlog.ahead("unheard of") == (0, 0.0)
 
 
+def test_the_last_of_ones_jobs_is_done_when_all_before_it_are(backlog: Backlog) -> None:
+    assert backlog.until_done(BOB) == 0.0
+    assert backlog.until_done(ANN) == 160.0
+    backlog.queued("bob0", "fast", BOB, 30.0)
+    assert backlog.until_done(BOB) == backlog.ahead("bob0")[1] + 30.0
+
+
 def test_a_light_user_waits_for_what_is_at_work_at_most(backlog: Backlog) -> None:
     backlog.handed("ann0")
     backlog.progress("ann0", 0.5)

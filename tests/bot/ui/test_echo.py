@@ -133,6 +133,10 @@ def test_results_read_as_clients_expect(action: Action, values: dict[str, object
 def test_waiting_and_progress_read_as_clients_expect() -> None:
     """The two stages before the result."""
     assert wording.waiting(job("a red apple")) == f"**a red apple** - <@{USER}> (Waiting to start)"
+    line = wording.wait_line(2, 61.2, 1_000.0)
+    assert wording.waiting(job("a red apple"), str(line)) == (
+        f"**a red apple** - <@{USER}> (Waiting to start)\n-# 2 jobs before it; ready about <t:1062:R>"
+    )
     assert wording.progress(job("a red apple"), 31) == f"**a red apple** - <@{USER}> (31%) (fast)"
 
 
