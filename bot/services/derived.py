@@ -86,7 +86,8 @@ def lacks(action: Action, change: Change | None, model: ModelInfo) -> Iterator[S
     if action is Action.UPSCALE_CREATIVE and not model.hires:
         yield say(
             "The model {model} cannot paint a picture larger in a second pass, which Upscale (Creative) "
-            "needs. Upscale (Subtle) works with it; or paint the prompt with another `--model` and upscale that.",
+            "needs. Upscale (Subtle) works with it; or paint the prompt with another `--model` and upscale "
+            "that.",
             model=name,
         )
     if action not in ENLARGING and change is not None and change.layout is not None and not model.inpaint:
