@@ -84,8 +84,8 @@ class Discord(Section):
         (),
         description="Roles that may set quotas and delete any picture, beside administrators.",
     )
-    report_channel_id: Snowflake | None = Field(
-        None, description="Channel that is told of reported pictures; without one they are in the log."
+    report_channel_id: int = Field(
+        0, ge=0, lt=2**63, description="Channel that is told of reported pictures; 0: the log alone."
     )
 
     @field_validator("token")

@@ -1,7 +1,8 @@
 """Writes what would drift from the code if kept by hand; ``--check`` fails when it has drifted.
 
 ``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/commands.md``, ``docs/config.md``,
-``docs/cli.md`` and ``config.example.toml`` from the flag table, the commands and the settings.
+``docs/cli.md``, ``docs/models.md`` and ``config.example.toml`` from the flag table, the commands, the
+settings and the engine's registry.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from bot.domain.flags import FLAGS, FOREIGN, Flag, Kind
 from bot.domain.permutations import DEEPEST, MOST
 from bot.domain.prompt import MAX_IMAGES, MAX_LENGTH
 from bot.domain.styles import BUILT_IN
+from engine.api import BLEND_STRENGTH
+from engine.models.family import FAMILIES
+from engine.samplers import EPSILON, FLOW, SAMPLE, sampler_choice, samplers_for
 
 ROOT = Path(__file__).parent.parent
 MARK = "<!-- Written by `make docs` from the code; changes here are overwritten. -->\n\n"
@@ -159,6 +163,58 @@ def _left_out(flag: Flag) -> str:
     return f"`{flags.write_value(flag, flag.default)}`"
 
 
+def models() -> str:
+    """What works with which family of models, from the engine's registry; each cell has its test."""
+    names = list(next(iter(FAMILIES.values())).abilities)
+    rows = "\n".join(
+        f"| {family.title} | {' | '.join('yes' if able else '–' for able in family.abilities.values())} |"
+        for family in FAMILIES.values()
+    )
+    folders = "\n".join(
+        f"| {family.title} | {', '.join(f'`{kind}`' for kind in family.pipelines)} | {family.size} | "
+        f"{family.steps} | {family.guidance_scale:g} |"
+        for family in FAMILIES.values()
+    )
+    return f"""{MARK}# Models
+
+| family | {" | ".join(names)} |
+|---|{"---|" * len(names)}
+{rows}
+
+- What a model cannot do is refused before the job is queued, with the reason. Weights in prompts are the one
+  exception: where there is a `–`, the words are kept, the weights left out, and the explanation says so.
+- **references** (`--sref`, `--cref`, `--oref`) need an IP-Adapter for the model: `ip_adapter` and
+  `image_encoder` in its section of the configuration. A style reference reaches only the layers that carry
+  style, as InstantStyle has it; a character reference reaches all of them.
+- **blend** mixes what an IP-Adapter sees in the pictures; without one, their latents under one noise are
+  mixed and painted anew at a strength of {BLEND_STRENGTH}; families without native batching start from the
+  pictures' mean.
+- **upscale** enlarges a picture as it is; a **second pass** also paints the enlarged one once more.
+- **native batching**: jobs share each step of the model and join and leave between two steps. The others run
+  as diffusers wrote them, one job at a time, with progress, and a cancel between two steps.
+
+## What a folder is known by
+
+`_class_name` of its `model_index.json`; steps and guidance scale are the family's, where neither the folder
+nor the configuration says anything else.
+
+| family | pipelines | pixels | steps | guidance |
+|---|---|---|---|---|
+{folders}
+
+## Samplers
+
+Any spelling of stable-diffusion-webui, ComfyUI or diffusers will do: `DPM++ 2M Karras`, `dpmpp_2m_karras`,
+`EulerAncestralDiscreteScheduler`. A model has those that can read what it predicts.
+
+| trained by | samplers |
+|---|---|
+| noise or velocity | {sampler_choice(samplers_for(EPSILON))} |
+| the picture itself | {sampler_choice(samplers_for(SAMPLE))} |
+| flow matching | {sampler_choice(samplers_for(FLOW))} |
+"""
+
+
 def config() -> str:
     """Every key of the configuration."""
     parts = "\n".join("".join(_section(name, section)) for name, section in sections())
@@ -252,7 +308,8 @@ def _example_section(name: str, section: type[Section]) -> Iterator[str]:
         else:
             value = SAMPLES.get(f"{table}.{key}") if mark else None
             value = value or _toml(field.default)
-            yield f"# {field.description}\n{mark}{key} = {value}\n"
+            aside = "# " if field.default is None and "Secret" not in str(field.annotation) else mark
+            yield f"# {field.description}\n{aside}{key} = {value}\n"
     yield from later
 
 
@@ -309,6 +366,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/prompts.md": prompts,
     "docs/config.md": config,
     "docs/cli.md": cli,
+    "docs/models.md": models,
     "config.example.toml": example,
 }
 

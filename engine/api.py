@@ -20,6 +20,10 @@ from engine.samplers import sampler_name as sampler_name
 
 BLEND = (2, 5)
 """Fewest and most pictures of a blend."""
+BLEND_STRENGTH = 0.6
+"""Of the denoising of pictures that are mixed without an IP-Adapter: enough to make one thing of what lies
+upon each other, too little to lose it.
+"""
 
 
 class EngineError(Exception):
@@ -192,7 +196,7 @@ class ModelInfo:
     unfit_loras: Mapping[str, str] = field(default_factory=dict)
     """Why each of the others does not."""
     hires: bool = False
-    """Honours ``GenerationSpec.hires``."""
+    """Paints a second pass; a mere enlargement (``Hires.strength`` 0) works with every model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from engine import blending
-from engine.api import EngineError, GenerationSpec, InitImage
+from engine.api import BLEND_STRENGTH, EngineError, GenerationSpec, InitImage
 from engine.conditioning import Conditioning, stack
 from engine.inpainting import Kept, beside, mask_of_latents, noised
 from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restored, softened
@@ -90,7 +90,48 @@ class Rows:
 
 def begin(family: ModelFamily | OwnWay, spec: GenerationSpec, seeds: Sequence[int]) -> Rows | OwnCourse:
     """What steps for some images of a job: rows that others join, or a course of their own."""
-    return family.begin(spec, seeds) if isinstance(family, OwnWay) else prepare(family, spec, seeds)
+    if not isinstance(family, OwnWay):
+        return prepare(family, spec, seeds)
+    if spec.init is not None and spec.init.strength == 0:
+        return _Given(family, spec, (_shown(spec),) * len(seeds))
+    return family.begin(spec, seeds)
+
+
+@dataclass(slots=True)
+class _Given(OwnCourse):
+    """No turn at all: the pictures are those that were given."""
+
+    family: OwnWay
+    spec: GenerationSpec
+    given: tuple[Image.Image, ...] = field(repr=False)
+    cost: int = 1
+    step: int = 0
+    clean: torch.Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """Images."""
+        return len(self.given)
+
+    @property
+    def end(self) -> int:
+        """No turns."""
+        return 0
+
+    @property
+    def done(self) -> bool:
+        """From the beginning."""
+        return True
+
+    def take_turn(self, want_clean: bool) -> None:
+        """Nothing is left to do."""
+
+    def pictures(self) -> list[Image.Image]:
+        """As they are."""
+        return list(self.given)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @torch.inference_mode()
@@ -108,7 +149,7 @@ def prepare(
     if spec.init is not None and spec.init.strength == 0:
         return _as_given(family, spec, len(seeds))
     if spec.blend and not pictures and not family.profile.adapter:
-        spec = replace(spec, init=InitImage(b"", blending.STRENGTH))
+        spec = replace(spec, init=InitImage(b"", BLEND_STRENGTH))
     family.wear(spec.loras)
     scheduler, timesteps = _schedule(family, spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -135,7 +176,6 @@ def prepare(
 
 def _as_given(family: ModelFamily, spec: GenerationSpec, count: int) -> Rows:
     """No step at all: the pictures are those that were given, of whatever size, in the shape of the spec."""
-    assert spec.init is not None
     shape = family.latent_shape(spec)
     return Rows(
         family=family,
@@ -147,9 +187,15 @@ def _as_given(family: ModelFamily, spec: GenerationSpec, count: int) -> Rows:
         cond=Conditioning(torch.empty((count, 0, 0), device=family.device)),
         step_options={},
         moments=(),
-        pictures=(in_shape(spec.init.data, spec.width / spec.height),) * count,
+        pictures=(_shown(spec),) * count,
         after=_steps_after(family, spec),
     )
+
+
+def _shown(spec: GenerationSpec) -> Image.Image:
+    """The picture of ``spec.init``, of whatever size, in the shape of the spec."""
+    assert spec.init is not None
+    return in_shape(spec.init.data, spec.width / spec.height)
 
 
 def second_pass(spec: GenerationSpec, multiple: int) -> GenerationSpec | None:

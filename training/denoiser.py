@@ -28,7 +28,7 @@ from training import text, vae
 from training.captions import caption
 from training.common import Clock, load, log, prepare, save
 from training.paths import EXPORT, RUNS
-from training.scenes import draw_scene, paint
+from training.scenes import Scene, draw_scene, paint
 
 CHECKPOINT = RUNS / "denoiser.pt"
 EARLY = RUNS / "early.pt"  # half-trained on purpose, for the judge
@@ -75,8 +75,13 @@ def scheduler() -> DDIMScheduler:
     )
 
 
+def kind(scene: Scene) -> int:
+    """0 for one thing, 1 for several of it, 2 for two things side by side."""
+    return 2 if scene.other >= 0 else int(scene.count > 1)
+
+
 def prepare_scenes(count: int, seed: int) -> dict[str, Tensor]:
-    """Paint `count` scenes: (N, 3, 64, 64) bytes and (N, CAPTIONS, 32) token ids, in English and Chinese."""
+    """Paint `count` scenes: bytes (N, 3, 64, 64), ids (N, CAPTIONS, 32) in both languages, kinds (N,)."""
     rng, tokenizer = random.Random(seed), text.load_tokenizer()
     scenes = [draw_scene(rng) for _ in range(count)]
     pictures = torch.from_numpy(np.stack([np.asarray(paint(rng, scene)) for scene in scenes]))
@@ -86,11 +91,15 @@ def prepare_scenes(count: int, seed: int) -> dict[str, Tensor]:
         for i in range(CAPTIONS)
     ]
     ids = text.tokens(tokenizer, words).to(torch.int16).view(-1, CAPTIONS, text.LENGTH)
-    return {"pictures": pictures.permute(0, 3, 1, 2).contiguous(), "ids": ids}
+    return {
+        "pictures": pictures.permute(0, 3, 1, 2).contiguous(),
+        "ids": ids,
+        "kinds": torch.tensor([kind(scene) for scene in scenes]),
+    }
 
 
 def prepare_latents(count: int, seed: int) -> dict[str, Tensor]:
-    """What the loop needs: (N, 4, 16, 16) latents of the scenes, and their token ids."""
+    """What the loop needs: (N, 4, 16, 16) latents of the scenes, their token ids and kinds."""
     scenes = load(SCENES)
     if scenes is None:
         scenes = prepare_scenes(count, seed)
@@ -98,7 +107,7 @@ def prepare_latents(count: int, seed: int) -> dict[str, Tensor]:
     encoder = vae.trained().encoder.to(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         latents = [encoder(vae.as_floats(part)).half() for part in scenes["pictures"].split(64)]
-    return {"latents": torch.cat(latents), "ids": scenes["ids"]}
+    return {"latents": torch.cat(latents), "ids": scenes["ids"], "kinds": scenes["kinds"]}
 
 
 # Polar Express (Amsel et al. 2025): the best quintics for the first three rounds of Newton-Schulz.
@@ -275,12 +284,15 @@ def keep(training: Training, clock: Clock) -> None:
 
 
 def run(training: Training, data: dict[str, Tensor], clock: Clock, rank: int, workers: int) -> None:
-    """The loop: nothing but batches, until the plan is spent; worker 0 keeps the books."""
+    """The loop: nothing but batches, until the plan is spent; worker 0 keeps the books.
+
+    `data` has latents, token ids, and `odds`: how often each scene is shown, relative to others.
+    """
     encoder, empty = text.trained(), text.tokens(text.load_tokenizer(), [""])
     alphas, scale = scheduler().alphas_cumprod, float(1 / data["latents"].float().std())
     saved, mean, done = clock.spent, 0.0, False
     while not done:
-        pick, which = torch.randint(len(data["latents"]), (BATCH,)), torch.randint(CAPTIONS, (BATCH,))
+        pick, which = torch.multinomial(data["odds"], BATCH, True), torch.randint(CAPTIONS, (BATCH,))
         ids = torch.where(torch.rand(BATCH, 1) < 0.1, empty, data["ids"][pick, which].long())
         with torch.no_grad():
             states = encoder(ids).last_hidden_state
@@ -306,6 +318,7 @@ def work(rank: int, options: argparse.Namespace) -> None:
         )
     data = load(LATENTS)
     assert data is not None
+    data["odds"] = torch.tensor(options.odds)[data["kinds"]]
     training = Training(options.rate, options.eager)
     if options.from_export:
         training.resume_export()
@@ -325,6 +338,9 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=32000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument(
+        "--odds", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="of one thing, several, two things"
+    )
     parser.add_argument("--from-export", action="store_true")
     parser.add_argument("--eager", action="store_true", help="without torch.compile, where no g++ is at hand")
     options = parser.parse_args()

@@ -315,8 +315,8 @@ class Admission:
         for fault in derived.lacks(order.action, change, model):
             raise UserError(fault)
         named = change is not None and change.layout is Layout.NAMED
-        if named and (unable := self._engine.segmentation()):
-            raise UserError(unable)
+        if named and (reason := self._engine.segmentation()):
+            raise UserError(derived.no_naming(reason))
         return self._job(order, prompt, model.name, self._seeds(order, prompt), change)
 
     def _job(

@@ -32,7 +32,7 @@ from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
 from bot.services.recorder import Recorder
 from bot.services.sink import MessageSink, Picture
-from bot.store import jobs, library
+from bot.store import favourites, jobs, library
 from bot.store.database import Database
 from engine.api import Engine, EngineError
 
@@ -74,6 +74,22 @@ class Services:
     def batches(self) -> Batches:
         """Orders of several jobs at once."""
         return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
+
+    async def favourite(self, job_id: str, index: int, user_id: int) -> tuple[bool, int]:
+        """Put a picture among a user's favourites, or take it out: whether it is one, and of how many."""
+        now = self.quotas.clock()
+
+        def work(connection: Connection) -> tuple[bool, int] | None:
+            rows = [row for row in library.of_job(connection, job_id) if row.index == index]
+            if not rows:
+                return None
+            kept = favourites.toggle(connection, user_id, rows[0].id, now)
+            return kept, favourites.admirers(connection, rows[0].id)
+
+        found = await self.database.write(work)
+        if found is None:
+            raise UserError(GONE)
+        return found
 
     async def adopt(self, job_id: str, remains: Remains) -> Job | None:
         """A job whose row is gone, from what its message still shows; None where that tells nothing."""
@@ -276,19 +292,13 @@ async def _wire(
     recorder = Recorder(settings, database, files, ended=outbox.wake, clock=clock)
     await _recover(recorder, database.folder)
     await files.sweep(await database.read(library.known_files))
-    backlog = Backlog(
-        await database.read(jobs.waiting),
-        share=lambda roles: specs.share_of(roles, settings),
-        devices=lambda: engine.health().devices,
-        clock=clock,
-    )
+    backlog = await _backlog(settings, engine, database, clock)
     dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
-    quotas = Quotas(settings, database, clock)
+    quotas, reading = Quotas(settings, database, clock), fetcher or Fetcher(settings.limits)
 
     def admitted(job: Job) -> None:
         (dispatcher if job.status is JobStatus.QUEUED else outbox).wake()
 
-    reading = fetcher or Fetcher(settings.limits)
     admission = Admission(
         settings, engine, database, files, reading, quotas, backlog, wake=admitted, clock=clock
     )
@@ -306,6 +316,17 @@ async def _wire(
         backlog=backlog,
         fetcher=reading,
         drained=_set_event(),
+    )
+
+
+async def _backlog(
+    settings: Settings, engine: Engine, database: Database, clock: Callable[[], float]
+) -> Backlog:
+    return Backlog(
+        await database.read(jobs.waiting),
+        share=lambda roles: specs.share_of(roles, settings),
+        devices=lambda: engine.health().devices,
+        clock=clock,
     )
 
 

@@ -16,7 +16,7 @@ from itertools import islice
 from bot.store.jobs import LANES, Waiting
 
 PATIENCE_S = 600.0
-"""Seconds in which a user of a slower lane gets nothing, after which a job of theirs goes one lane up."""
+"""Seconds in which a slower lane, and a user in it, get nothing, after which a job of theirs goes one up."""
 _Owner = tuple[str, int]
 
 
@@ -62,6 +62,8 @@ class Backlog:
         self._moved: set[str] = set()
         """Lanes whose virtual time may have gone on since it was reckoned."""
         self._numbers = 0
+        self._lanes = dict.fromkeys(LANES, clock())
+        """When each lane was last served."""
         for job in waiting:
             self.queued(
                 job.job_id,
@@ -93,11 +95,13 @@ class Backlog:
         self._owned.setdefault(owner, OrderedDict())[job_id] = entry
         self._finish[owner] = start + price
 
-    def handed(self, job_id: str) -> None:
-        """The engine holds the job."""
+    def handed(self, job_id: str, lane: str | None = None) -> None:
+        """The engine holds the job, as one of its own lane or of another."""
         if (entry := self._entries.get(job_id)) is not None:
             entry.held = True
             self._served[entry.owner] = self._clock()
+            if lane in (None, entry.owner[0]):
+                self._lanes[entry.owner[0]] = self._clock()
 
     def progress(self, job_id: str, done: float) -> None:
         """This share of the job is done."""
@@ -138,7 +142,8 @@ class Backlog:
             return place, self._now[lane]
         if beside:
             return place, entry.start
-        quiet = self._clock() - max(entry.since, self._served.get(entry.owner, entry.since))
+        served = max(self._served.get(entry.owner, entry.since), self._lanes[lane])
+        quiet = self._clock() - max(entry.since, served)
         return max(0, place - 1) if quiet >= PATIENCE_S else place, entry.start
 
     def ahead(self, job_id: str) -> tuple[int, float]:

@@ -97,6 +97,14 @@ def lacks(action: Action, change: Change | None, model: ModelInfo) -> Iterator[S
         )
 
 
+def no_naming(reason: str) -> Sentence:
+    """Where nothing looks for a thing by its name; ``reason`` is the engine's."""
+    return say(
+        "Regions cannot be named here; choose numbered fields instead. For the operator: {reason}",
+        reason=reason,
+    )
+
+
 def _inherited(prompt: Prompt, parent: Job, model: ModelInfo) -> tuple[int, int] | None:
     """A size that the parent has from a button stays, unless the prompt was given another shape."""
     kept = all(prompt.get(name) == parent.prompt.get(name) for name in ("ar", "size"))

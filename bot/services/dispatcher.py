@@ -183,7 +183,7 @@ class Dispatcher:
         if self._has_room():
             for job, intake in await self._database.write(self._take):
                 self._held[job.id] = _Held(job, intake)
-                self._backlog.handed(job.id)
+                self._backlog.handed(job.id, intake.lane)
                 reached(Step.DISPATCHED, job.id)
                 self._spawn(self._hand_over(self._held[job.id]))
 

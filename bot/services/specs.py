@@ -260,8 +260,7 @@ def build(
     ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order; ``blend`` those
     of ``job.prompt.images`` where the job ``blends``.
     """
-    prompt = job.prompt
-    width, height = painted_size(job, model)
+    prompt, (width, height) = job.prompt, painted_size(job, model)
     said = wording(prompt, model, settings)
     return GenerationSpec(
         job_id=job.id,

@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import discord
@@ -23,6 +24,7 @@ from bot.ui.pace import Pace
 from bot.ui.panels import PANELS
 from bot.ui.presenter import DiscordSink
 from bot.ui.reactions import reacted
+from bot.ui.studio import Studio
 from bot.ui.translator import Translator
 from bot.ui.tree import Tree
 from bot.ui.welcome import Welcomes
@@ -69,6 +71,7 @@ class TesseraClient(discord.Client):
         self.tree = Tree(self)
         self._services: Services | None = None
         self._desk: Desk | None = None
+        self._studio: Studio | None = None
 
     @property
     def services(self) -> Services:
@@ -81,6 +84,12 @@ class TesseraClient(discord.Client):
         """The verbs behind commands and buttons."""
         assert self._desk is not None, "serve() comes before the first interaction"
         return self._desk
+
+    @property
+    def studio(self) -> Studio:
+        """What buttons do beyond making jobs."""
+        assert self._studio is not None, "serve() comes before the first interaction"
+        return self._studio
 
     @property
     def bot_id(self) -> int:
@@ -98,6 +107,7 @@ class TesseraClient(discord.Client):
         """Hand over the opened services."""
         self._services = services
         self._desk = Desk(services, self.welcomes)
+        self._studio = Studio(services, self._desk)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Only so many logins an hour, over restarts too."""
@@ -121,6 +131,11 @@ class TesseraClient(discord.Client):
         except discord.HTTPException as error:
             # Old commands still work, and a crash here would burn one of the day's logins.
             log.error("Discord did not take the commands: %s", error)
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Windows that buttons opened; discord.py itself forgets them at a restart."""
+        if interaction.type is discord.InteractionType.modal_submit and self._studio is not None:
+            await self._studio.submitted(interaction)
 
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
         """Envelopes and crosses under one's own pictures."""

@@ -41,11 +41,30 @@ def ended(job: Job, sentence: str) -> str:
     return _message(job, f"{mention(job.requester.user_id)}\n{sentence}")
 
 
+_MADE = {
+    Action.VARIATION: "Variations (Strong)",
+    Action.VARY_SUBTLE: "Variations (Subtle)",
+    Action.VARY_REGION: "Variations (Region)",
+    Action.ZOOM_OUT: "Zoom Out",
+    Action.PAN_LEFT: "Pan Left",
+    Action.PAN_RIGHT: "Pan Right",
+    Action.PAN_UP: "Pan Up",
+    Action.PAN_DOWN: "Pan Down",
+    Action.MAKE_SQUARE: "Make Square",
+    Action.UPSCALE_SUBTLE: "Upscaled (Subtle)",
+    Action.UPSCALE_CREATIVE: "Upscaled (Creative)",
+}
+_REMIXED = {Action.VARIATION: "Remix (Strong)", Action.VARY_SUBTLE: "Remix (Subtle)"}
+
+
 def _owner(job: Job) -> str:
     who = mention(job.requester.user_id)
     if job.action is Action.UPSCALE:
         return f"Image #{(job.index or 0) + 1} {who}"
-    return f"Variations (Strong) by {who}" if job.action is Action.VARIATION else who
+    remixed = job.change is not None and job.change.remixed
+    made = _REMIXED.get(job.action) if remixed else None
+    made = made or _MADE.get(job.action)
+    return f"{made} by {who}" if made else who
 
 
 def _message(job: Job, rest: str) -> str:

@@ -54,6 +54,25 @@ class Family:
     samplers: tuple[str, ...] = ()
     """Those that fit the way it was trained; where empty, all that can read what it predicts."""
 
+    @property
+    def abilities(self) -> Mapping[str, bool]:
+        """What works with its models, in the order in which people ask for it."""
+        return {
+            "text to image": True,
+            "image to image": self.image_to_image,
+            "inpaint, zoom, pan": self.inpaint,
+            "blend": self.image_to_image or self.references,
+            "references": self.references,
+            "LoRA": self.loras,
+            "negative prompt": self.negative_prompt,
+            "weights in prompts": self.prompt_weights,
+            "tile": self.tile,
+            "stop, vary": self.native,
+            "upscale": True,
+            "second pass": self.native and self.image_to_image,
+            "native batching": self.native,
+        }
+
 
 def _flow(
     name: str,

@@ -215,7 +215,8 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
-            low_cpu_mem_usage=False,
+            # Else numbers are drawn for every layer first, and SD3 is left in float32 whatever was asked for.
+            low_cpu_mem_usage=True,
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,

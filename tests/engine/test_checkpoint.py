@@ -18,8 +18,8 @@ from engine.api import ModelUnavailable
 from engine.models.family import PIPELINES
 from engine.models.registry import Registry
 from engine.profile import ModelSource, Profile, read_profile
-from tests import pipelines
-from tests.checkpoints import single_file
+from tests import flow_pipelines, pipelines
+from tests.checkpoints import sd3_file, single_file
 from tests.engine.company import CPU, Company, gap
 from tests.engine.specs import spec
 
@@ -134,6 +134,32 @@ def test_loras_are_sorted_out_by_its_layers(file: Path, tmp_path: Path) -> None:
     profile = read_profile(ModelSource("mine", file, loras=(("fit", fit), ("wide", wide))), PIPELINES)
     assert profile.info.loras == ("fit",)
     assert "takes 77 values, and this model's 32" in profile.info.unfit_loras["wide"]
+
+
+def test_sd3_with_t5_in_the_folder(tmp_path: Path) -> None:
+    pipeline = flow_pipelines.sd3()
+    with torch.no_grad():
+        pipeline.text_encoder.text_projection.weight.copy_(torch.eye(12))
+    pipeline.save_pretrained(tmp_path / "folder")
+    file = sd3_file(tmp_path / "folder", tmp_path / "sd3.safetensors")
+    assert read(file).held == {"transformer", "vae", "text_encoder", "text_encoder_2"}
+    job = spec(model="one", seeds=(3,), steps=2, width=32, height=32, sampler="euler")
+    pixels = [
+        Company(Registry({"one": ModelSource("one", path)})).run([job])[0]
+        for path in (tmp_path / "folder", file)
+    ]
+    assert gap(*pixels) == 0
+
+
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+def test_flux_s_transformer_alone_with_the_rest_in_the_folder(tmp_path: Path, prefix: str) -> None:
+    """By its header: diffusers' conversion knows FLUX's own size only, which is no tiny one."""
+    flow_pipelines.flux().save_pretrained(tmp_path / "flux")
+    next((tmp_path / "flux" / "transformer").glob("*.safetensors")).unlink()
+    file = tmp_path / "flux.safetensors"
+    save_file({f"{prefix}double_blocks.0.img_attn.qkv.weight": torch.ones(2, 2)}, file)
+    profile = read(file)
+    assert (profile.info.family, profile.held) == ("flux", {"transformer"})
 
 
 def cut(file: Path) -> None:

@@ -180,6 +180,18 @@ def test_every_sampler_paints_and_the_many_steps_of_each_come_near(registry: Reg
         assert gap(painted[sampler], painted["euler"]) < 0.2, sampler
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_in_sixteen_bits(shelf: Mapping[str, Path], registry: Registry, model: str) -> None:
+    """Near the picture of 32 bits, and every part has the wanted type."""
+    here = Registry({model: ModelSource(model, shelf[model])}).load(model, CPU, torch.bfloat16)
+    assert isinstance(here, LatentFamily)
+    parts = [part for part in here.pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.bfloat16}
+    job = order(model, steps=2, guidance_scale=1.5)
+    narrow, wide = (pixels(run(each, [job])[0]) for each in (here, family(registry, model)))
+    assert 0 < gap(narrow, wide) < 0.1
+
+
 def test_the_map_of_previews_is_fitted_to_each_vae(registry: Registry) -> None:
     for model in MODELS:
         here = family(registry, model)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SHEET = "history.jpg"
 TEXT_LENGTH = 40
 """Characters of the text that is looked for: it travels in the buttons' custom ids."""
-_DAY = "%y%m%d"
+_DAY = "%Y%m%d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Query:
     model: str = ""
     """The name's digest: names may be longer than a button can carry."""
     since: str = ""
-    """Day as YYMMDD, as is ``until``, which counts still."""
+    """Day as YYYYMMDD, as is ``until``, which counts still."""
     until: str = ""
 
     def encode(self) -> str:

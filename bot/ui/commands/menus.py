@@ -108,7 +108,7 @@ async def _report(
     reporter = interaction.user.id
     log.warning("job %s of user %s was reported by user %s", job.id, job.requester.user_id, reporter)
     channel_id = client.settings.discord.report_channel_id
-    if channel_id is None:
+    if not channel_id:
         return
     head = (
         f"⚠️ {mention(reporter)} reports job `{job.id}` of {mention(job.requester.user_id)}: "

@@ -11,7 +11,8 @@ ANSWERS: dict[str, str] = {
     "Nothing was taken.": "这个任务要 {price}，而你本{window}的 {limit} 还剩 {left}；{when} 重置。没有扣费。",
     "This job costs {price}, more than the {limit} you have for a whole {window}; ask for fewer pictures "
     "with `--n`. What is spent refills {when}. Nothing was taken.": (
-        "这个任务要 {price}，超过你每{window}的 {limit}；请用 `--n` 减少张数。用掉的 {when} 重置。没有扣费。"
+        "这个任务要 {price}，超过你每{window}的 {limit}；请用 `--n` 减少张数。"
+        "已用的额度 {when} 重置。没有扣费。"
     ),
     "{day} at {time} UTC (<t:{moment}:R>)": "世界时 {day} {time}（<t:{moment}:R>）",
     "{number} image": "{number} 张图",

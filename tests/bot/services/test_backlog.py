@@ -105,7 +105,7 @@ def test_who_relaxes_for_too_long_goes_one_lane_up(backlog: Backlog, clock: Cloc
     assert backlog.turn("relax", BOB)[0] == 2
     clock.now = PATIENCE_S
     assert backlog.turn("relax", BOB)[0] == 1
-    backlog.handed("relaxed0")
+    backlog.handed("relaxed0", "fast")
     assert backlog.turn("relax", BOB)[0] == 2, "one job at a time"
     clock.now = 2 * PATIENCE_S
     assert backlog.turn("relax", BOB)[0] == 1
@@ -126,6 +126,8 @@ def test_after_a_restart_the_rows_say_who_waits(clock: Clock) -> None:
         Waiting("b", "fast", BOB, 10.0, 991.0, (7,)),
     ]
     backlog = Backlog(rows, share=lambda roles: 2.0 if 7 in roles else 1.0, clock=clock)
+    assert backlog.turn("relax", ANN)[0] == 2
+    clock.now += PATIENCE_S
     assert backlog.turn("relax", ANN)[0] == 1
     assert backlog.turn("fast", BOB, 1)[1] - backlog.turn("fast", BOB)[1] == 5.0
     assert backlog.ahead("b") == (1, 10.0)

@@ -132,8 +132,8 @@ async def _all(world: World) -> list[Any]:
     "query",
     [
         Query(),
-        Query(3, "a:b", True, digest("x" * 64), "260615", "260630"),
-        Query(99999, "字" * 40, True, digest("m"), "260615", "260630"),
+        Query(3, "a:b", True, digest("x" * 64), "20260615", "20260630"),
+        Query(99999, "字" * 40, True, digest("m"), "20260615", "20260630"),
     ],
 )
 def test_a_search_fits_a_button(query: Query) -> None:

@@ -111,6 +111,8 @@ async def test_remix_reproduces_changes_and_varies(world: World) -> None:
     assert "Left out, since the model here cannot do it: `--sampler nobody knows it`" in answer.content
     assert labels(answer.message) == [["Reproduce", "Remix", "Vary"]]
     await world.restart()
+    await world.services.preferences.set_suffix(world.lin.id, "soft light")
+    await world.services.preferences.change(world.lin.id, stylize=750)
     await world.lin.click(answer.message, label="Reproduce")
     spec = await _submitted(world, 1)
     assert (spec.prompt, spec.steps, spec.guidance_scale, spec.seeds[0]) == (
@@ -122,6 +124,7 @@ async def test_remix_reproduces_changes_and_varies(world: World) -> None:
     await world.lin.click(answer.message, label="Vary")
     spec = await _submitted(world, 2)
     assert spec.init is not None and spec.steps == 12
+    await world.services.preferences.set_suffix(world.lin.id, "")
     shown = await world.lin.click(answer.message, label="Remix")
     await world.lin.submit_modal(shown, {"prompt": "a blue fox --steps 5"})
     spec = await _submitted(world, 3)
