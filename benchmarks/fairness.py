@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 
 from benchmarks.virtual import MOST, ROWS, STEPS, Device, FirstCome, Order, RoundRobin
 from benchmarks.wire import percentile
@@ -32,8 +32,8 @@ def visit(device: Device, chance: random.Random) -> tuple[list[float], list[floa
     grid = device.seconds(ROWS, STEPS)
     heavy = light = 0
     coming = grid * (2 + chance.random())
-    while light < VISITS or any(key[0] == "light" for key in device.left if isinstance(key, tuple)):
-        while heavy - sum(1 for key in device.ended if key[0] == "heavy") < QUEUED + 1:  # type: ignore[index]
+    while light < VISITS or _of(device.left, "light"):
+        while len(_of(device.left, "heavy")) < QUEUED + 1:
             device.submit(("heavy", heavy), "heavy")
             heavy += 1
         if light < VISITS and device.now >= coming:
@@ -42,10 +42,15 @@ def visit(device: Device, chance: random.Random) -> tuple[list[float], list[floa
             light += 1
             coming = device.now + grid * (20 + 4 * chance.random())
         device.tick()
-    mine = [key for key in device.ended if key[0] == "light"]  # type: ignore[index]
+    mine = _of(device.ended, "light")
     waits = [(device.began[key] - device.came[key]) / grid for key in mine]
     delays = [(device.ended[key] - device.came[key]) / grid - 1 for key in mine]
     return waits, delays, len(device.ended) * grid / device.now
+
+
+def _of(keys: Iterable[Hashable], user: str) -> list[Hashable]:
+    """A user's jobs."""
+    return [key for key in keys if isinstance(key, tuple) and key[0] == user]
 
 
 def gap(seed: int) -> float:
@@ -59,7 +64,7 @@ def gap(seed: int) -> float:
     worst = 0.0
     for _ in range(1500):
         for user in users:
-            while sum(1 for key in device.left if key[0] == user) < 3:  # type: ignore[index]
+            while len(_of(device.left, user)) < 3:
                 rows, steps = chance.choice(shapes[user])
                 device.submit((user, counts[user]), user, rows, steps, group=chance.choice("ab"))
                 counts[user] += 1

@@ -65,11 +65,11 @@ class RoundRobin(FirstCome):
                 self._users.move_to_end(user, last=False)
         if self._current not in self._tickets:
             waiting = {ticket.user for ticket in self._tickets.values()}
-            user = next((user for user in self._users if user in waiting), None)
-            if user is None:
+            turn = next((user for user in self._users if user in waiting), None)
+            if turn is None:
                 return ()
-            self._users.move_to_end(user)
-            self._current = next(key for key, ticket in self._tickets.items() if ticket.user == user)
+            self._users.move_to_end(turn)
+            self._current = next(key for key, ticket in self._tickets.items() if ticket.user == turn)
         return (self._tickets[self._current],)
 
 

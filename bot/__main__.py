@@ -272,6 +272,8 @@ def build_engine(settings: Settings) -> Engine:
         memory=_bytes(settings.engine.memory_gb or None),
         spare=_bytes(settings.engine.aside_gb if settings.engine.aside_gb >= 0 else None),
         learned=settings.data.dir / "costs.json",
+        compile=settings.engine.compile,
+        compiled=settings.data.dir / "compiled",
         segmenter=settings.segmentation.path,
         captioner=settings.captioning.path,
     )

@@ -116,6 +116,11 @@ class Engine(Section):
     )
     max_rows: int = Field(8, ge=1, le=256, description="Pictures that share one step of the device.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 lets torch choose.")
+    compile: Literal["off", "blocks", "graphs"] = Field(
+        "off",
+        description="off, blocks (compile a model's blocks: minutes once, then faster; for GPUs) or graphs "
+        "(CUDA graphs too).",
+    )
     memory_gb: float = Field(
         0,
         ge=0,

@@ -23,6 +23,7 @@ from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restore
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
 from engine.samplers import EPSILON, FLOW, SAMPLE, prediction_of
+from engine.speed import fill, filled
 
 _Shape = tuple[int, int, int]
 FLAT = 2
@@ -247,11 +248,16 @@ def _moments(family: ModelFamily, spec: GenerationSpec, calls: int) -> tuple[Gen
 
 
 class Batcher:
-    """Predictions for several :class:`Rows` in one forward pass; keeps the stacked conditioning."""
+    """Predictions for several :class:`Rows` in one forward pass; keeps the stacked conditioning.
 
-    def __init__(self) -> None:
+    Passes are filled up to one of ``sizes`` (none: they are as large as they are).
+    """
+
+    def __init__(self, sizes: tuple[int, ...] = ()) -> None:
+        self._sizes = sizes
         self._stacked: tuple[Conditioning, ...] = ()
-        self._cond = Conditioning(torch.empty(0))
+        self._most = 0
+        self._chunks: list[Conditioning] = []
 
     @torch.inference_mode()
     def predict(self, parts: Sequence[Rows | OwnCourse], most: int) -> list[torch.Tensor]:
@@ -268,8 +274,8 @@ class Batcher:
         family, tile = parts[0].family, parts[0].spec.tile
         family.wear(parts[0].spec.loras)
         outputs = [
-            family.denoise(*chunk, tile)
-            for chunk in zip(latents, timesteps, self._conditioning(parts).split(most), strict=True)
+            family.denoise(fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
+            for chunk, times, cond in zip(latents, timesteps, self._conditioning(parts, most), strict=True)
         ]
         whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         predictions = torch.split(whole, [part.cost for part in parts])
@@ -278,13 +284,18 @@ class Batcher:
             for part, prediction in zip(parts, predictions, strict=True)
         ]
 
-    def _conditioning(self, parts: Sequence[Rows]) -> Conditioning:
+    def _conditioning(self, parts: Sequence[Rows], most: int) -> list[Conditioning]:
+        """Of each pass, as large as it is filled up to."""
         wanted = tuple(part.cond for part in parts)
         same = len(wanted) == len(self._stacked) and all(map(operator.is_, wanted, self._stacked))
-        if not same:
-            self._cond = stack(wanted)
-            self._stacked = wanted
-        return self._cond
+        if not same or most != self._most:
+            self._chunks = [self._filled(chunk) for chunk in stack(wanted).split(most)]
+            self._stacked, self._most = wanted, most
+        return self._chunks
+
+    def _filled(self, cond: Conditioning) -> Conditioning:
+        more = filled(cond.rows, self._sizes) - cond.rows
+        return cond[[*range(cond.rows), *[cond.rows - 1] * more]] if more else cond
 
 
 def advance(part: Rows | OwnCourse, prediction: torch.Tensor, want_clean: bool) -> None:

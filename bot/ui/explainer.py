@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.domain import policy
-from bot.domain.prompt import Prompt
+from bot.domain.prompt import Prompt, quoted
 from bot.domain.sentence import Sentence, say
 from bot.errors import UserError
 from bot.services import specs
@@ -83,7 +83,7 @@ def _notes(head: Sentence, notes: tuple[Note, ...], locale: str) -> list[str]:
     lines = [translated(head, locale)]
     for note in notes:
         said = translated(note.says, locale) if isinstance(note.says, Sentence) else _in(note, locale)
-        typed = f"`{escape(note.typed, 100).replace('`', '')}`: " if note.typed else ""
+        typed = f"{quoted(note.typed)}: " if note.typed else ""
         lines.append(f"- {typed}{said}")
     return lines
 

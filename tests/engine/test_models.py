@@ -43,7 +43,7 @@ from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
 CPU = torch.device("cpu")
-PLAIN = {"sd1": pipelines.classic, "sdxl": pipelines.xl}
+PLAIN: dict[str, Callable[[Path], Path]] = {"sd1": pipelines.classic, "sdxl": pipelines.xl}
 UNBUILT = {"flux2", "kandinsky3"}
 """Too much to build small; their siblings stand for them."""
 pytestmark = pytest.mark.filterwarnings("ignore")  # diffusers warns of its deprecated pipelines
@@ -53,8 +53,9 @@ def built(name: str, path: Path) -> Path:
     """A tiny model of a family."""
     if name in PLAIN:
         return PLAIN[name](path)
-    kind = flow_pipelines if name in flow_pipelines.BUILDERS else stock_pipelines
-    return kind.build(name, path)
+    kind: Any = flow_pipelines if name in flow_pipelines.BUILDERS else stock_pipelines
+    folder: Path = kind.build(name, path)
+    return folder
 
 
 NAMES = [
@@ -177,11 +178,13 @@ class Cells:
         return {
             "text to image": lambda: self.subject.result(),
             "image to image": lambda: self.differs(
-                {"init": self.start}, {"init": replace(self.start, data=png(6, self.side))}
+                {"init": self.start, "steps": 4},
+                {"init": replace(self.start, data=png(6, self.side)), "steps": 4},
             ),
             "inpaint, zoom, pan": self.keeps_what_is_not_marked,
             "blend": lambda: self.differs(
-                {"blend": self.pictures}, {"blend": (self.pictures[0], png(9, self.side))}
+                {"blend": self.pictures, "steps": 4},
+                {"blend": (self.pictures[0], png(9, self.side)), "steps": 4},
             ),
             "references": lambda: self.differs({"references": self.lent()}, {}),
             "LoRA": lambda: self.differs({"loras": (("ink", 1.0),)}, {}),
@@ -259,7 +262,12 @@ class Cells:
         rows: list[Any] = [stages.prepare(family, job, job.seeds) for job in jobs]
         seen: list[int] = []
         true = family.denoise
-        family.denoise = lambda latents, *given: seen.append(len(latents)) or true(latents, *given)
+
+        def denoise(latents: torch.Tensor, *given: Any) -> Any:
+            seen.append(len(latents))
+            return true(latents, *given)
+
+        family.denoise = denoise
         try:
             stages.Batcher().predict(rows, 16)
         finally:
@@ -286,7 +294,7 @@ def cell(cells: Cells, ability: str, able: bool) -> None:
         assert isinstance(subject.family, OwnWay)
     else:
         changes, sentence = cells.refusals()[ability]
-        assert subject.refused(**changes) == f"{subject.name} {sentence}"
+        assert f"{subject.name} {sentence}" in subject.refused(**changes)
 
 
 def rows_of_the_page() -> Iterator[tuple[str, list[str]]]:

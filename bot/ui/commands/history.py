@@ -13,6 +13,7 @@ import discord
 from discord import app_commands, ui
 
 from bot.domain.job import Job
+from bot.domain.prompt import quoted
 from bot.domain.sentence import Sentence, join, say
 from bot.errors import UserError
 from bot.services.history import Entry, Page
@@ -89,9 +90,7 @@ def read_day(text: str | None) -> str:
             return datetime.strptime(text.strip(), form).strftime(_DAY)
         except ValueError:
             continue
-    raise UserError(
-        say("{typed} is no day; write it like `2026-06-15` (UTC).", typed=f"`{escape(text, 40)}`")
-    )
+    raise UserError(say("{typed} is no day; write it like `2026-06-15` (UTC).", typed=quoted(text)))
 
 
 class PageButton(PanelButton, template=panel("history")):
@@ -249,7 +248,7 @@ def _page_text(page: Page, query: Query, wanted: Filter, locale: str) -> str:
 
 def _conditions(wanted: Filter) -> Iterator[Sentence]:
     if wanted.text:
-        yield say("with {text}", text=f"`{escape(wanted.text, 60)}`")
+        yield say("with {text}", text=quoted(wanted.text))
     if wanted.favourites:
         yield say("favourites")
     if wanted.model:

@@ -118,7 +118,7 @@ async def test_labels_are_in_the_owners_language() -> None:
     words = [label for row in rows(chinese) for label in row if label.isascii()]
     assert words == []
     assert [ids(chinese), rows(english)] == [ids(english), SINGLE]
-    assert rows(waiting_view("ab" * 16, "zh-CN")) == [["取消", "解读"]]
+    assert rows(waiting_view("ab" * 16, "zh-CN")) == [["取消", "说明"]]
 
 
 def ids(view: discord.ui.View) -> list[str]:

@@ -115,6 +115,11 @@ def test_any_prompt_is_harmless(text: str) -> None:
         (Action.IMAGINE, {}, f"**a red apple** - <@{USER}> (fast)"),
         (Action.REROLL, {}, f"**a red apple** - <@{USER}> (fast)"),
         (Action.IMAGINE, {"speed": "relax"}, f"**a red apple --relax** - <@{USER}> (relaxed)"),
+        (
+            Action.IMAGINE,
+            {"visibility": "stealth"},
+            f"**a red apple --stealth** - <@{USER}> (fast, stealth)",
+        ),
         (Action.IMAGINE, {"ar": (3, 2)}, f"**a red apple --ar 3:2** - <@{USER}> (fast)"),
         (Action.UPSCALE, {}, f"**a red apple** - Image #3 <@{USER}>"),
         (Action.VARIATION, {}, f"**a red apple** - Variations (Strong) by <@{USER}> (fast)"),
