@@ -316,7 +316,8 @@ def _example_section(name: str, section: type[Section]) -> Iterator[str]:
         else:
             value = SAMPLES.get(f"{table}.{key}") if mark else None
             value = value or _toml(field.default)
-            yield f"# {field.description}\n{mark}{key} = {value}\n"
+            aside = "# " if field.default is None and "Secret" not in str(field.annotation) else mark
+            yield f"# {field.description}\n{aside}{key} = {value}\n"
     yield from later
 
 
