@@ -1,8 +1,8 @@
 """Writes what would drift from the code if kept by hand; ``--check`` fails when it has drifted.
 
 ``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/commands.md``, ``docs/config.md``,
-``docs/cli.md``, ``docs/models.md`` and ``config.example.toml`` from the flag table, the commands, the settings
-and the engine's registry.
+``docs/cli.md``, ``docs/models.md`` and ``config.example.toml`` from the flag table, the commands, the
+settings and the engine's registry.
 """
 
 from __future__ import annotations
