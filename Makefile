@@ -22,8 +22,8 @@ help:            ## what there is
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,dev,train]'
 	@touch $@ .venv/.run .venv/.demo
 
-demo: .venv/.demo  ## the real bot in a simulated Discord, in your browser (PORT=8765)
-	$(BIN)/tessera demo --port $(PORT)
+demo: .venv/.demo  ## the real bot in a simulated Discord, in your browser (PORT=8765, CONFIG=config.toml)
+	$(BIN)/tessera demo --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
 run: .venv/.run  ## serve a Discord server: make run CONFIG=config.toml
 	$(BIN)/tessera run $(if $(CONFIG),--config $(CONFIG))

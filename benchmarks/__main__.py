@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("admission", "engine_overhead", "startup", "ack_latency", "sketch_grid")
+ALL = (
+    "plan_cost",
+    "fairness",
+    "wait_error",
+    "admission",
+    "engine_overhead",
+    "throughput",
+    "startup",
+    "ack_latency",
+    "sketch_grid",
+    "gpu",
+)
 
 
 def main() -> int:

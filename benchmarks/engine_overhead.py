@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 
-from engine import samplers
+from engine import schedulers
 from engine.api import Finished, GenerationSpec
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
@@ -47,7 +47,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def stock(folder: Path, device: str) -> StableDiffusionPipeline:
     """The bare pipeline with the same sampler."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, low_cpu_mem_usage=False)
-    pipeline.scheduler = samplers.build(SAMPLER, pipeline.scheduler.config)
+    pipeline.scheduler = schedulers.build(SAMPLER, pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 

@@ -269,7 +269,13 @@ def build_engine(settings: Settings) -> Engine:
         threads=settings.engine.threads,
         preview_interval=settings.engine.preview_interval,
         default=settings.engine.default_model,
+        memory=_bytes(settings.engine.memory_gb or None),
+        spare=_bytes(settings.engine.aside_gb if settings.engine.aside_gb >= 0 else None),
+        learned=settings.data.dir / "costs.json",
+        compile=settings.engine.compile,
+        compiled=settings.data.dir / "compiled",
         segmenter=settings.segmentation.path,
+        captioner=settings.captioning.path,
     )
     for name, fault in engine.faults.items():
         if name == settings.engine.default_model:
@@ -278,12 +284,17 @@ def build_engine(settings: Settings) -> Engine:
     return engine
 
 
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * 2**30)
+
+
 def describe_device(settings: Settings) -> str:
     """The device that would be used, in words; EngineError when the configured one is not there."""
-    from engine.device import describe, pick_device, pick_dtype
+    from engine.device import describe, pick_devices, pick_dtype
 
-    device = pick_device(settings.engine.device)
-    return f"{describe(device)}, {str(pick_dtype(settings.engine.dtype, device)).removeprefix('torch.')}"
+    devices = pick_devices(settings.engine.device)
+    dtype = str(pick_dtype(settings.engine.dtype, devices[0])).removeprefix("torch.")
+    return f"{', '.join(map(describe, devices))}, {dtype}"
 
 
 def describe_model(settings: Settings, name: str) -> str:
@@ -302,11 +313,13 @@ def _source(settings: Settings, name: str) -> ModelSource:
     return ModelSource(
         name=name,
         path=settings.folder_of(name),
+        config=model.config,
         hub=model.hub,
         description=model.description or None,
         native_size=model.native_size,
         steps=model.steps,
         guidance_scale=model.guidance_scale,
+        guidance_rescale=model.guidance_rescale,
         sampler=model.sampler,
         max_size=model.max_size,
         loras=_loras(settings),

@@ -84,8 +84,8 @@ class Discord(Section):
         (),
         description="Roles that may set quotas and delete any picture, beside administrators.",
     )
-    report_channel_id: Snowflake | None = Field(
-        None, description="Channel that is told of reported pictures; without one they are in the log."
+    report_channel_id: int = Field(
+        0, ge=0, lt=2**63, description="Channel that is told of reported pictures; 0: the log alone."
     )
 
     @field_validator("token")
@@ -107,13 +107,34 @@ class Engine(Section):
     """What paints."""
 
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$", description="auto, cpu, cuda, cuda:N or mps."
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?(,cuda:\d{1,3})*)$",
+        description="auto, cpu, cuda (every GPU), cuda:N, several as cuda:0,cuda:1, or mps.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Numbers to calculate in: auto, float32, bfloat16 or float16."
     )
     max_rows: int = Field(8, ge=1, le=256, description="Pictures that share one step of the device.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 lets torch choose.")
+    compile: Literal["off", "blocks", "graphs"] = Field(
+        "off",
+        description="off, blocks (compile a model's blocks: minutes once, then faster; for GPUs) or graphs "
+        "(CUDA graphs too).",
+    )
+    memory_gb: float = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Memory of each device that models may fill, in GiB; 0: three quarters of a GPU's. The "
+        "longest unused ones leave first.",
+    )
+    aside_gb: float = Field(
+        -1,
+        ge=-1,
+        le=10_000,
+        description="The machine's memory for models that left a GPU, in GiB; -1: half of it. What does not "
+        "fit is read from the disk again.",
+    )
     preview_interval: float = Field(
         1.0, ge=0, le=3600, description="Seconds between two previews of a job; 0 sends one at every step."
     )
@@ -161,7 +182,7 @@ class Hub(Section):
 
 
 class Model(Section):
-    """A model of one's own, in diffusers' folder format; its name in the brackets is what --model takes."""
+    """A model of one's own, a folder or one .safetensors file; its name in brackets is what --model takes."""
 
     hub: str | None = Field(
         None,
@@ -177,8 +198,13 @@ class Model(Section):
     path: Folder | None = Field(
         None,
         validate_default=True,
-        description="Folder with model_index.json. May be left out beside `hub`: it is models/<name> in the "
-        "data folder then.",
+        description="Folder with model_index.json, or one .safetensors file with everything. May be left out "
+        "beside `hub`: it is models/<name> in the data folder then.",
+    )
+    config: Folder | None = Field(
+        None,
+        description="Folder with model_index.json for a `path` that is one file; otherwise looked for beside "
+        "it, in a folder of the file's name, in config, or right there.",
     )
     mirrors: Annotated[tuple[Mirror, ...], Field(strict=False)] = Field(
         (), description="Mirrors of this model, in place of [hub] mirrors."
@@ -199,6 +225,9 @@ class Model(Section):
     steps: int | None = Field(None, ge=1, le=150, description="Steps when a prompt does not say.")
     guidance_scale: float | None = Field(
         None, ge=0, le=100, description="How strongly the prompt pulls (classifier-free guidance)."
+    )
+    guidance_rescale: float | None = Field(
+        None, ge=0, le=1, description="For models whose noise schedule ends in pure noise: 0.7 is usual."
     )
     sampler: str | None = Field(
         None, description="Sampler by the name people know; otherwise read from the model."
@@ -236,7 +265,7 @@ class Model(Section):
     @classmethod
     def _somewhere(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is None and info.data.get("hub", "") is None:
-            raise ValueError("is missing; give the model's folder, or hub and revision to pull it")
+            raise ValueError("is missing; give the model's folder or file, or hub and revision to pull it")
         return path
 
 
@@ -269,6 +298,11 @@ class Limits(Section):
     upload_mb: float = Field(10, gt=0, le=500, description="Size of a picture taken from a user, in MiB.")
     picture_pixels: int = Field(40_000_000, ge=1, le=10**9, description="Pixels of such a picture.")
     attempts: int = Field(3, ge=1, le=10, description="Tries of a job that fails in the engine.")
+    shares: Annotated[Mapping[IdKey, Annotated[float, Field(gt=0, le=100)]], Field(strict=False)] = Field(
+        {},
+        description="By role id, how many times the device's time of others who wait its members get; the "
+        "highest of a user's roles counts.",
+    )
 
 
 class Buckets(Section):
@@ -321,6 +355,15 @@ class Safety(Section):
     )
 
 
+class Captioning(Section):
+    """What puts a picture into words, for /describe. Without it, only colours, light and shape are told."""
+
+    path: Folder | None = Field(
+        None,
+        description="Folder of a BLIP, GIT or ViT-GPT2 model as transformers saves it (model.safetensors).",
+    )
+
+
 class Segmentation(Section):
     """What finds "the sky" in a picture, for Vary (Region). Without it, regions are numbered fields."""
 
@@ -365,6 +408,7 @@ class Settings(Section):
     quota: Quota = Quota()
     moderation: Moderation = Moderation()
     safety: Safety = Safety()
+    captioning: Captioning = Captioning()
     segmentation: Segmentation = Segmentation()
     web: Web = Web()
     log: Log = Log()

@@ -1,7 +1,8 @@
 """Writes what would drift from the code if kept by hand; ``--check`` fails when it has drifted.
 
-``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/config.md``, ``docs/cli.md`` and
-``config.example.toml`` from the flag table, the settings and the command line.
+``python -m docs.generate`` writes ``docs/prompts.md``, ``docs/commands.md``, ``docs/config.md``,
+``docs/cli.md``, ``docs/models.md`` and ``config.example.toml`` from the flag table, the commands, the
+settings and the engine's registry.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from bot.domain.flags import FLAGS, FOREIGN, Flag, Kind
 from bot.domain.permutations import DEEPEST, MOST
 from bot.domain.prompt import MAX_IMAGES, MAX_LENGTH
 from bot.domain.styles import BUILT_IN
+from engine.api import BLEND_STRENGTH
+from engine.models.family import FAMILIES
+from engine.samplers import EPSILON, FLOW, SAMPLE, sampler_choice, samplers_for
 
 ROOT = Path(__file__).parent.parent
 MARK = "<!-- Written by `make docs` from the code; changes here are overwritten. -->\n\n"
@@ -41,7 +45,9 @@ SAMPLES = {
     "models.description": '"Photographs and paintings"',
     "models.native_size": "512",
     "models.steps": "25",
+    "models.config": '"/models/stable-diffusion-v1-5"',
     "models.guidance_scale": "7.5",
+    "models.guidance_rescale": "0.7",
     "models.sampler": '"dpm++ 2m"',
     "models.max_size": "1024",
     "models.ip_adapter": '"/models/ip-adapter/ip-adapter_sd15.safetensors"',
@@ -157,6 +163,66 @@ def _left_out(flag: Flag) -> str:
     return f"`{flags.write_value(flag, flag.default)}`"
 
 
+def models() -> str:
+    """What works with which family of models, from the engine's registry; each cell has its test."""
+    names = list(next(iter(FAMILIES.values())).abilities)
+    rows = "\n".join(
+        f"| {family.title} | {' | '.join('yes' if able else '–' for able in family.abilities.values())} |"
+        for family in FAMILIES.values()
+    )
+    return f"""{MARK}# Models
+
+| family | {" | ".join(names)} |
+|---|{"---|" * len(names)}
+{rows}
+
+- What a model cannot do is refused before the job is queued, with the reason. Weights in prompts are the one
+  exception: where there is a `–`, the words are kept, the weights left out, and the explanation says so.
+- **references** (`--sref`, `--cref`, `--oref`) need an IP-Adapter for the model: `ip_adapter` and
+  `image_encoder` in its section of the configuration. A style reference reaches only the layers that carry
+  style, as InstantStyle has it; a character reference reaches all of them.
+- **blend** mixes what an IP-Adapter sees in the pictures; without one, their latents under one noise are
+  mixed and painted anew at a strength of {BLEND_STRENGTH}; families without native batching start from the
+  pictures' mean.
+- **upscale** enlarges a picture as it is; a **second pass** also paints the enlarged one once more.
+- **native batching**: jobs share each step of the model and join and leave between two steps. The others run
+  as diffusers wrote them, one job at a time, with progress, and a cancel between two steps.
+
+{_folders()}
+{_samplers()}"""
+
+
+def _folders() -> str:
+    rows = "\n".join(
+        f"| {family.title} | {', '.join(f'`{kind}`' for kind in family.pipelines)} | {family.size} | "
+        f"{family.steps} | {family.guidance_scale:g} |"
+        for family in FAMILIES.values()
+    )
+    return f"""## What a folder is known by
+
+`_class_name` of its `model_index.json`; steps and guidance scale are the family's, where neither the folder
+nor the configuration says anything else.
+
+| family | pipelines | pixels | steps | guidance |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def _samplers() -> str:
+    return f"""## Samplers
+
+Any spelling of stable-diffusion-webui, ComfyUI or diffusers will do: `DPM++ 2M Karras`, `dpmpp_2m_karras`,
+`EulerAncestralDiscreteScheduler`. A model has those that can read what it predicts.
+
+| trained by | samplers |
+|---|---|
+| noise or velocity | {sampler_choice(samplers_for(EPSILON))} |
+| the picture itself | {sampler_choice(samplers_for(SAMPLE))} |
+| flow matching | {sampler_choice(samplers_for(FLOW))} |
+"""
+
+
 def config() -> str:
     """Every key of the configuration."""
     parts = "\n".join("".join(_section(name, section)) for name, section in sections())
@@ -224,6 +290,8 @@ def _toml(value: object) -> str:
             return str(value)
         case tuple():
             return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items()) + "}"
         case _:
             return f'"{value}"'
 
@@ -263,10 +331,49 @@ def cli() -> str:
     return MARK + (once + CODES + "".join(rest)).strip().replace("\n\n\n", "\n") + "\n"
 
 
+def commands() -> str:
+    """Every command on Discord in both languages, from the commands themselves."""
+    from discord import app_commands
+
+    from bot.ui.commands import COMMANDS
+    from bot.ui.commands.menus import MENUS
+    from bot.ui.locales.zh_commands import COMMANDS as ZH
+
+    rows = []
+    for command in COMMANDS:
+        leaves = command.walk_commands() if isinstance(command, app_commands.Group) else [command]
+        for leaf in leaves:
+            if isinstance(leaf, app_commands.Command):
+                names = " ".join(ZH[name] for name in leaf.qualified_name.split())
+                options = " ".join(f"`{parameter.display_name}`" for parameter in leaf.parameters)
+                told = f"{leaf.description} | {names}：{ZH[leaf.description]}"
+                rows.append(f"| `/{leaf.qualified_name}` | {options} | {told} |")
+    menus = "\n".join(f"| {menu.name} | {ZH[menu.name]} |" for menu in MENUS)
+    listed = "\n".join(rows)
+    return f"""{MARK}# Commands on Discord
+
+Only `/quota` is for admins. What is answered to one person is in that person's language.
+
+| command | options | what it does | 中文 |
+|---|---|---|---|
+{listed}
+
+Right-click on a message, Apps:
+
+| menu | 中文 |
+|---|---|
+{menus}
+
+The owner of a picture may also react: ✉️ sends it by direct message with job and seeds, ❌ cancels or deletes.
+"""
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/commands.md": commands,
     "docs/prompts.md": prompts,
     "docs/config.md": config,
     "docs/cli.md": cli,
+    "docs/models.md": models,
     "config.example.toml": example,
 }
 

@@ -15,9 +15,15 @@ from PIL import Image
 
 from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
+from engine.samplers import sampler_choice as sampler_choice
+from engine.samplers import sampler_name as sampler_name
 
 BLEND = (2, 5)
 """Fewest and most pictures of a blend."""
+BLEND_STRENGTH = 0.6
+"""Of the denoising of pictures that are mixed without an IP-Adapter: enough to make one thing of what lies
+upon each other, too little to lose it.
+"""
 
 
 class EngineError(Exception):
@@ -118,6 +124,7 @@ class GenerationSpec:
     steps: int
     guidance_scale: float
     sampler: str
+    """One of ``ModelInfo.samplers``, in any spelling that :func:`sampler_name` understands."""
     negative_prompt: str = ""
     init: InitImage | None = None
     variation: Variation | None = None
@@ -189,7 +196,7 @@ class ModelInfo:
     unfit_loras: Mapping[str, str] = field(default_factory=dict)
     """Why each of the others does not."""
     hires: bool = False
-    """Honours ``GenerationSpec.hires``."""
+    """Paints a second pass; a mere enlargement (``Hires.strength`` 0) works with every model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +284,15 @@ class Engine(Protocol):
 
     def estimate(self, spec: GenerationSpec) -> float:
         """Expected device seconds of the job alone, learned from what ran before."""
+
+    def captioning(self) -> str | None:
+        """Why :meth:`caption` cannot be used, as a sentence; None where it can."""
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """Up to ``count`` different texts that say what an encoded picture shows, the likeliest first.
+
+        EngineError says why there is none.
+        """
 
     def segmentation(self) -> str | None:
         """Why :meth:`segment` cannot be used, as a sentence; None where it can."""

@@ -12,11 +12,8 @@ from dataclasses import replace
 
 import torch
 
-from engine.api import GenerationSpec, InitImage
+from engine.api import BLEND_STRENGTH, GenerationSpec, InitImage
 from engine.masks import mixed, read_picture
-
-STRENGTH = 0.6
-"""Of the denoising: enough to make one thing of what lies upon each other, too little to lose it."""
 
 
 def spherical_mean(latents: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -37,4 +34,4 @@ def from_mean(spec: GenerationSpec) -> GenerationSpec:
     pictures = [read_picture(data, spec.width, spec.height) for data in spec.blend]
     buffer = io.BytesIO()
     mixed(pictures).save(buffer, "PNG", compress_level=1)
-    return replace(spec, blend=(), init=InitImage(buffer.getvalue(), STRENGTH))
+    return replace(spec, blend=(), init=InitImage(buffer.getvalue(), BLEND_STRENGTH))

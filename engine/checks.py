@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from engine.api import BLEND, GenerationSpec, InvalidSpec, ModelInfo
 from engine.masks import size_of
+from engine.samplers import sampler_choice, sampler_name
 
 MAX_SEED = 2**32
 MAX_GUIDANCE = 100.0
@@ -66,8 +67,8 @@ def _guidance(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
 
 
 def _sampler(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
-    if spec.sampler not in info.samplers:
-        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {_listed(info.samplers)}."
+    if sampler_name(spec.sampler) not in info.samplers:
+        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {sampler_choice(info.samplers)}."
 
 
 def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
@@ -130,7 +131,7 @@ def _weights(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
 
 
 def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
-    if spec.init and not info.image_to_image:
+    if spec.init and spec.init.strength > 0 and not info.image_to_image:
         yield f"{info.name} cannot start from a picture; leave the picture out."
     if spec.negative_prompt and not info.negative_prompt:
         yield f"{info.name} takes no negative prompt; leave --no out."
@@ -138,7 +139,7 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"{info.name} cannot paint a picture whose edges meet; leave --tile out."
     if spec.init and spec.init.mask is not None and not info.inpaint:
         yield f"{info.name} cannot repaint a part of a picture; leave the mask out."
-    if spec.hires and not info.hires:
+    if spec.hires and spec.hires.strength > 0 and not info.hires:
         yield f"{info.name} cannot paint a picture larger in a second pass."
     for kind in dict.fromkeys(reference.kind for reference in spec.references):
         if kind not in info.references:

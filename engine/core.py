@@ -75,7 +75,8 @@ class Core:
     """The engine without its thread. ``emit`` is called with every event, in order, from :meth:`tick`.
 
     ``preview_interval`` in seconds, per job; ``clock`` in seconds. Several devices share one ``queue``, each
-    at its own ``place``. :meth:`tick` raises EngineBroken when the device cannot go on.
+    at its own ``place``. Forward passes are filled up to one of ``sizes`` rows. :meth:`tick` raises
+    EngineBroken when the device cannot go on.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Core:
         clock: Callable[[], float] = time.perf_counter,
         queue: JobQueue | None = None,
         place: int = 0,
+        sizes: tuple[int, ...] = (),
     ) -> None:
         self._registry = registry
         self._emit = emit
@@ -101,7 +103,7 @@ class Core:
         self._queue = queue or JobQueue(registry.profiles, max_rows, estimates or Estimates())
         self._place = place
         self._queue.join(place, registry.loading)
-        self._batcher = stages.Batcher()
+        self._batcher = stages.Batcher(sizes)
         self._jobs: dict[str, _Job] = {}
         self._parts: dict[Hashable, _Part] = {}
         self._upscalers: dict[str, Upscaler] = {}

@@ -28,6 +28,7 @@ from engine.api import (
     Progress,
     Started,
 )
+from engine.captioner import UNSET as NO_CAPTIONER
 from engine.checks import check_spec
 from engine.images import grid, jpeg
 from engine.masks import mixed, read_mask, read_picture, restored, size_of, softened
@@ -77,7 +78,8 @@ class FakeEngine:
     ``failures`` maps a word to the error that strikes jobs whose prompt contains it. ``pause`` is awaited
     between ticks (a real sleep for a demo, an event in a test). ``seconds_per_step`` is what a picture
     is said to cost. ``segments`` maps what can be named in any picture to its box (left, top, right, bottom
-    as shares of the sides); None has no segmentation at all. ``submitted`` and ``cancelled`` record what the
+    as shares of the sides); None has no segmentation at all. ``captions`` are what any picture shows; None
+    is no captioner. ``submitted`` and ``cancelled`` record what the
     bot asked for.
     """
 
@@ -90,6 +92,7 @@ class FakeEngine:
         pause: Callable[[], Awaitable[None]] | None = None,
         seconds_per_step: float = 0.01,
         segments: Mapping[str, tuple[float, float, float, float]] | None = None,
+        captions: tuple[str, ...] | None = None,
     ) -> None:
         self._models = dict(models or {SKETCH.name: SKETCH})
         self._manual = manual
@@ -97,7 +100,7 @@ class FakeEngine:
         self._struck: dict[str, int] = {}
         self._pause = pause or _yield
         self._seconds_per_step = seconds_per_step
-        self._segments = segments
+        self._segments, self._captions = segments, captions
         self._runs: dict[str, _Run] = {}
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._work = asyncio.Event()
@@ -152,6 +155,16 @@ class FakeEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """``steps x pictures x seconds_per_step``."""
         return spec.steps * self._cost_of_step(spec)
+
+    def captioning(self) -> str | None:
+        """The real engine's sentence where nothing can be described."""
+        return NO_CAPTIONER if self._captions is None else None
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """The ``captions`` it was given, of any picture."""
+        if self._captions is None:
+            raise EngineError(NO_CAPTIONER)
+        return self._captions[:count]
 
     def segmentation(self) -> str | None:
         """The real engine's sentence where nothing can be named."""

@@ -18,6 +18,8 @@ _DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\d?\.down)(?:\.[a-z0-9_]
 _DENOISER = re.compile(
     r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
 )
+_BLOCK = re.compile(r"(?:single_)?transformer_blocks_\d")
+"""Of transformers, several of which name a layer alike; LoRAs for them are not renamed on the way."""
 _FLUX = re.compile(r"(double|single)_blocks_(\d+)_(?:img_attn_qkv|processor_qkv|linear1)")
 _TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
 EMBEDDING_KEYS = ("clip_l", "clip_g")
@@ -64,6 +66,9 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
             f"{file.name} was made for another kind of model: "
             f"its {wrong} takes {takes[wrong]} values, and this model's {own[wrong][1]}"
         )
+    strange = next((name for name in takes if _BLOCK.match(name) and name not in own), None)
+    if strange:
+        return f"{file.name} was made for another kind of model: its {strange} is not in this one"
     if shared or cross_attention in {size for name, size in takes.items() if name.endswith("attn2_to_k")}:
         return None
     return f"{file.name} was made for another kind of model: none of its layers is in this one"
@@ -72,8 +77,10 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
 def _renamed(module: str, own: Shapes) -> str:
     """A layer of FLUX by the name that its makers gave it, as one of diffusers' that takes as many values."""
     found = _FLUX.fullmatch(module)
-    ours = found and f"{'' if found[1] == 'double' else 'single_'}transformer_blocks_{found[2]}_attn_to_q"
-    return ours if ours and ours in own else module
+    if not found:
+        return module
+    ours = f"{'' if found[1] == 'double' else 'single_'}transformer_blocks_{found[2]}_attn_to_q"
+    return ours if ours in own else module
 
 
 def embedding_misfit(file: Path, widths: Sequence[int]) -> str | None:

@@ -21,7 +21,15 @@ from engine.checkpoint import found, held
 from engine.ip_adapter import AdapterFiles, adapter_misfit, encoder_beside
 from engine.lora import sorted_out
 from engine.models.family import Family
-from engine.samplers import DEFAULT, FLOW, name_of, prediction_of, samplers_for
+from engine.samplers import (
+    DEFAULT,
+    FLOW,
+    name_of,
+    prediction_of,
+    sampler_choice,
+    sampler_name,
+    samplers_for,
+)
 from engine.weights import shapes_of
 
 log = logging.getLogger(__name__)
@@ -42,6 +50,7 @@ class ModelSource:
     native_size: int | None = None
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_rescale: float | None = None
     sampler: str | None = None
     max_size: int | None = None
     hub: str | None = None
@@ -61,7 +70,15 @@ class ModelSource:
 
     def overrides(self) -> dict[str, Any]:
         """What was set, by the keys of ``tessera.json``."""
-        keys = ("description", "native_size", "steps", "guidance_scale", "sampler", "max_size")
+        keys = (
+            "description",
+            "native_size",
+            "steps",
+            "guidance_scale",
+            "guidance_rescale",
+            "sampler",
+            "max_size",
+        )
         return {key: value for key in keys if (value := getattr(self, key)) not in (None, "")}
 
 
@@ -97,26 +114,16 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
 
     ``families`` maps the pipeline classes that can be loaded to their family.
     """
-    source = _settled(source)
+    folder, checkpoint = found(source.path, source.config)
+    source = replace(source, path=folder, checkpoint=checkpoint)
     index = _index(source)
-    architecture = str(index.get("_class_name"))
-    if architecture not in families:
-        known = ", ".join(families)
-        raise ModelUnavailable(
-            f"{source.path / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
-            f"it runs {known}."
-        )
-    family = families[architecture]
-    _refuse_partial(source.path, family, index)
+    family = _family(source, index, families)
     inside = _held(source, family)
-    folders = [folder for folder in _components(source.path, index) if folder.name not in inside]
-    variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
-    own = _json(source.path / "tessera.json") if (source.path / "tessera.json").exists() else {}
-    own = {**own, **source.overrides()}
-    settings = source.path / "scheduler" / "scheduler_config.json"
-    scheduler = _json(settings) if family.native or settings.exists() else {}
+    variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
+    own = _own(source)
+    scheduler = _scheduler(source, family)
     denoiser = source.path / family.denoiser
-    weights = [source.checkpoint] if source.checkpoint else sorted(denoiser.glob("*.safetensors"))
+    weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
     loras, unfit = sorted_out(source.loras if family.loras else (), denoiser, weights)
     adapter, misfit = _adapter(source, family, weights)
     info = (_info if family.native else _stock_info)(source, family, own, scheduler)
@@ -136,9 +143,9 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         latent_rgb=_matrix(own.get("latent_rgb")),
         loras=loras,
         adapter=adapter,
-        variant="fp16" if "fp16" in variants else None,
+        variant=variant,
         true_cfg_scale=float(own.get("true_cfg_scale", TRUE_CFG_SCALE)),
-        pipeline=architecture,
+        pipeline=str(index["_class_name"]),
         held=inside,
         guidance_rescale=_share(own, "guidance_rescale"),
     )
@@ -184,9 +191,21 @@ def trusted(library: object) -> bool:
     return named and any((folder / str(library)).is_dir() for folder in inside)
 
 
-def _settled(source: ModelSource) -> ModelSource:
-    folder, checkpoint = found(source.path, source.config)
-    return replace(source, path=folder, checkpoint=checkpoint)
+def _variant(source: ModelSource, folders: Sequence[Path]) -> str | None:
+    """Every file of the components checked; ``fp16`` when one of them has that variant only."""
+    variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
+    return "fp16" if "fp16" in variants else None
+
+
+def _scheduler(source: ModelSource, family: Family) -> dict[str, Any]:
+    settings = source.path / "scheduler" / "scheduler_config.json"
+    return _json(settings) if family.native or settings.exists() else {}
+
+
+def _own(source: ModelSource) -> dict[str, Any]:
+    """What ``tessera.json`` says, and before it the operator."""
+    described = source.path / "tessera.json"
+    return {**(_json(described) if described.exists() else {}), **source.overrides()}
 
 
 def _held(source: ModelSource, family: Family) -> frozenset[str]:
@@ -219,14 +238,23 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_partial(root: Path, family: Family, index: Mapping[str, Any]) -> None:
-    """SDXL's refiner, for one, is a pipeline of the same class without its first encoder."""
+def _family(source: ModelSource, index: Mapping[str, Any], families: Mapping[str, Family]) -> Family:
+    """By the pipeline class; not for a part of a model, as SDXL's refiner is, which has no first encoder."""
+    architecture, root = str(index.get("_class_name")), source.path
+    if architecture not in families:
+        known = ", ".join(families)
+        raise ModelUnavailable(
+            f"{root / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
+            f"it runs {known}."
+        )
+    family = families[architecture]
     for name in family.needs:
         if not isinstance(index.get(name), list) or index[name][0] is None:
             raise ModelUnavailable(
                 f"{root / 'model_index.json'} names no {name}: it is a part of {family.title} (a refiner, "
                 "say) and paints nothing by itself; choose the base model."
             )
+    return family
 
 
 def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
@@ -334,6 +362,7 @@ def _stock_info(
         samplers=samplers,
         negative_prompt=family.negative_prompt,
         image_to_image=family.image_to_image,
+        inpaint=family.inpaint,
         tile=False,
         stop=False,
     )
@@ -382,10 +411,11 @@ def _share(own: Mapping[str, Any], key: str) -> float:
 def _sampler(
     source: ModelSource, own: Mapping[str, Any], scheduler: Mapping[str, Any], samplers: tuple[str, ...]
 ) -> str:
-    wanted = own.get("sampler")
+    typed = own.get("sampler")
+    wanted = sampler_name(str(typed)) if typed is not None else None
     if wanted is not None and wanted not in samplers:
         raise ModelUnavailable(
-            f"Model {source.name!r} has no sampler {wanted!r}; choose one of {', '.join(samplers)}."
+            f"Model {source.name!r} has no sampler {typed!r}; choose one of {sampler_choice(samplers)}."
         )
     name = wanted or name_of(scheduler)
     return str(name) if name in samplers else samplers[0]

@@ -30,6 +30,7 @@ from engine.api import (
     ModelUnavailable,
     Started,
 )
+from engine.captioner import Captioner
 from engine.checks import check_spec
 from engine.estimates import Estimates
 from engine.models.registry import Registry
@@ -92,8 +93,9 @@ class LocalEngine:
     number of CPU threads (0: its own choice); ``preview_interval`` in seconds per job; ``segmenter`` is a
     folder of CLIPSeg, if there is one. ``memory`` and ``spare`` are bytes of models on a device and of those
     put aside in the machine's memory (None: what is there allows); ``learned`` is the file that remembers
-    what jobs cost. Raises ModelUnavailable when no model's folder can be read; the faults of the others are
-    in :attr:`faults`.
+    what jobs cost; ``compile`` is ``off``, ``blocks`` or ``graphs`` (:mod:`engine.speed`), and ``compiled``
+    the folder that keeps compiled code. Raises ModelUnavailable when no model's folder can be read; the
+    faults of the others are in :attr:`faults`.
     """
 
     def __init__(
@@ -108,12 +110,17 @@ class LocalEngine:
         default: str | None = None,
         keep_models: int = 8,
         segmenter: Path | None = None,
+        captioner: Path | None = None,
         memory: int | None = None,
         spare: int | None = None,
         learned: Path | None = None,
+        compile: str = "off",
+        compiled: Path | None = None,
     ) -> None:
-        self._segmenter = Segmenter(segmenter)
+        self._segmenter, self._captioner = Segmenter(segmenter), Captioner(captioner)
         self._registry = Registry(models, default, keep_models)
+        self._registry.compile = compile
+        self._compiled = compiled
         if not self._registry.profiles:
             raise ModelUnavailable(" ".join(map(str, self._registry.faults.values())) or "There is no model.")
         self._device, self._dtype, self._threads = device, dtype, threads
@@ -158,6 +165,7 @@ class LocalEngine:
                 await asyncio.to_thread(worker.thread.join, CLOSE_S)
                 worker.thread = None
         self._segmenter.close()
+        self._captioner.close()
         await asyncio.to_thread(self._estimates.save, now=True)
         self._active.clear()
         self._events.put_nowait(None)
@@ -194,6 +202,14 @@ class LocalEngine:
     def estimate(self, spec: GenerationSpec) -> float:
         """Device seconds of the job alone, from what like jobs took."""
         return self._estimates.expect(spec)
+
+    def captioning(self) -> str | None:
+        """Why no picture can be put into words, or None."""
+        return self._captioner.fault()
+
+    async def caption(self, picture: bytes, count: int) -> tuple[str, ...]:
+        """What a picture shows, by a CPU thread of its own."""
+        return await self._captioner.captions(picture, count)
 
     def segmentation(self) -> str | None:
         """Why no region can be named, or None."""
@@ -254,9 +270,11 @@ class LocalEngine:
 
         from engine.core import Core
         from engine.device import describe, pick_devices, pick_dtype, room
+        from engine.speed import buckets, prepare_cache
 
         if self._threads:
             torch.set_num_threads(self._threads)
+        prepare_cache(self._compiled)
         devices = pick_devices(self._device)
         device = devices[worker.place]
         worker.described = describe(device)
@@ -275,6 +293,7 @@ class LocalEngine:
             preview_interval=self._preview_interval,
             queue=self._queue,
             place=worker.place,
+            sizes=buckets(worker.registry.compile),
         )
         _load_first(worker.core, list(self._registry.profiles))
         return len(devices)

@@ -1,9 +1,12 @@
-"""Samplers by the names people know, each a diffusers scheduler and its settings. Torch-free until built."""
+"""Samplers by the names people know, each a diffusers scheduler and its settings. Torch-free.
+
+From here `engine.schedulers` builds them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 DEFAULT = "default"
@@ -17,6 +20,18 @@ _ALL = frozenset({EPSILON, VELOCITY, SAMPLE})
 _NO_SAMPLE = frozenset({EPSILON, VELOCITY})
 
 
+SCHEDULES: Mapping[str, Mapping[str, Any]] = {
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "beta": {"use_beta_sigmas": True},
+    "sgm uniform": {"timestep_spacing": "trailing"},
+}
+"""How the steps are spread, by the names people write behind a sampler's, and what sets it."""
+_SIGMAS = ("karras", "exponential", "beta")
+_SPACED = (*_SIGMAS, "sgm uniform")
+PLAIN: Mapping[str, Any] = {key: False for name in _SIGMAS for key in SCHEDULES[name]}
+
+
 @dataclass(frozen=True, slots=True)
 class Sampler:
     """A diffusers scheduler class, what is set beside the model's own configuration, and what it can read."""
@@ -25,55 +40,120 @@ class Sampler:
     scheduler: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     predictions: frozenset[str] = _ALL
+    schedules: tuple[str, ...] = ()
+    """Those of :data:`SCHEDULES` that it knows."""
+
+    def spread(self) -> Iterator[Sampler]:
+        """Itself, and itself with each of its schedules."""
+        plain = PLAIN if "karras" in self.schedules else {}
+        yield replace(self, settings={**self.settings, **plain}, schedules=())
+        for name in self.schedules:
+            settings = {**self.settings, **plain, **SCHEDULES[name]}
+            yield replace(self, name=f"{self.name} {name}", settings=settings, schedules=())
 
 
-_KARRAS = {"use_karras_sigmas": True}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
-_DPM = "DPMSolverMultistepScheduler"
+_DPM, _SINGLE = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
+_BASES = (
+    Sampler("ddim", "DDIMScheduler", schedules=("sgm uniform",)),
+    Sampler("ddpm", "DDPMScheduler"),
+    Sampler("pndm", "PNDMScheduler", predictions=_NO_SAMPLE),
+    Sampler("euler", "EulerDiscreteScheduler", schedules=_SPACED),
+    Sampler("euler a", "EulerAncestralDiscreteScheduler", {}, _NO_SAMPLE, ("sgm uniform",)),
+    Sampler("heun", "HeunDiscreteScheduler", {}, _NO_SAMPLE, _SPACED),
+    Sampler("dpm2", "KDPM2DiscreteScheduler", {}, _NO_SAMPLE, _SPACED),
+    Sampler("dpm2 a", "KDPM2AncestralDiscreteScheduler", {}, _NO_SAMPLE, _SPACED),
+    Sampler("lms", "LMSDiscreteScheduler", schedules=_SPACED),
+    Sampler("dpm++ 2m", _DPM, schedules=_SPACED),
+    Sampler("dpm++ 2m sde", _DPM, _SDE, schedules=_SPACED),
+    Sampler("dpm++ 3m", _DPM, {"solver_order": 3}, schedules=_SPACED),
+    Sampler("dpm++ 3m sde", _DPM, {"solver_order": 3, **_SDE}, schedules=_SPACED),
+    Sampler("dpm++ 2s", _SINGLE, schedules=_SIGMAS),
+    Sampler("dpm++ sde", _SINGLE, _SDE, schedules=_SIGMAS),
+    Sampler("deis", "DEISMultistepScheduler", schedules=_SPACED),
+    Sampler("unipc", "UniPCMultistepScheduler", schedules=_SPACED),
+    Sampler("sa-solver", "SASolverScheduler", schedules=_SPACED),
+    Sampler("lcm", "LCMScheduler"),
+    Sampler("tcd", "TCDScheduler"),
+)
+SAMPLERS: Mapping[str, Sampler] = {each.name: each for base in _BASES for each in base.spread()}
 
-SAMPLERS: Mapping[str, Sampler] = {
-    sampler.name: sampler
-    for sampler in (
-        Sampler("ddim", "DDIMScheduler"),
-        Sampler("ddpm", "DDPMScheduler"),
-        Sampler("pndm", "PNDMScheduler", predictions=_NO_SAMPLE),
-        Sampler("euler", "EulerDiscreteScheduler"),
-        Sampler("euler karras", "EulerDiscreteScheduler", _KARRAS),
-        Sampler("euler a", "EulerAncestralDiscreteScheduler", predictions=_NO_SAMPLE),
-        Sampler("heun", "HeunDiscreteScheduler", predictions=_NO_SAMPLE),
-        Sampler("dpm2", "KDPM2DiscreteScheduler", predictions=_NO_SAMPLE),
-        Sampler("dpm2 a", "KDPM2AncestralDiscreteScheduler", predictions=_NO_SAMPLE),
-        Sampler("dpm++ 2m", _DPM),
-        Sampler("dpm++ 2m karras", _DPM, _KARRAS),
-        Sampler("dpm++ 2m sde", _DPM, _SDE),
-        Sampler("dpm++ 2m sde karras", _DPM, {**_SDE, **_KARRAS}),
-        Sampler("dpm++ 3m", _DPM, {"solver_order": 3}),
-        Sampler("dpm++ 2s", "DPMSolverSinglestepScheduler"),
-        Sampler("deis", "DEISMultistepScheduler"),
-        Sampler("unipc", "UniPCMultistepScheduler"),
-        Sampler("lcm", "LCMScheduler"),
-    )
-}
-
-_SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
-_FLOW_EULER = "FlowMatchEulerDiscreteScheduler"
+FLOW_EULER = "FlowMatchEulerDiscreteScheduler"
 _FLOW_SOLVER = {"prediction_type": FLOW, "use_flow_sigmas": True}
 _FLOWS = frozenset({FLOW})
-FLOW_SAMPLERS: Mapping[str, Sampler] = {
-    sampler.name: sampler
-    for sampler in (
-        Sampler("euler", _FLOW_EULER, {}, _FLOWS),
-        Sampler("euler karras", _FLOW_EULER, _KARRAS, _FLOWS),
-        Sampler("euler exponential", _FLOW_EULER, {"use_exponential_sigmas": True}, _FLOWS),
-        Sampler("euler beta", _FLOW_EULER, {"use_beta_sigmas": True}, _FLOWS),
-        Sampler("heun", "FlowMatchHeunDiscreteScheduler", {}, _FLOWS),
-        Sampler("dpm++ 2m", _DPM, _FLOW_SOLVER, _FLOWS),
-        Sampler("dpm++ 2m sde", _DPM, {**_FLOW_SOLVER, **_SDE}, _FLOWS),
-        Sampler("unipc", "UniPCMultistepScheduler", _FLOW_SOLVER, _FLOWS),
-        Sampler("lcm", _FLOW_EULER, {"stochastic_sampling": True}, _FLOWS),
-    )
-}
+_FLOW_BASES = (
+    Sampler("euler", FLOW_EULER, {}, _FLOWS, _SIGMAS),
+    Sampler("heun", "FlowMatchHeunDiscreteScheduler", {}, _FLOWS),
+    Sampler("dpm++ 2m", _DPM, {**PLAIN, **_FLOW_SOLVER}, _FLOWS),
+    Sampler("dpm++ 2m sde", _DPM, {**PLAIN, **_FLOW_SOLVER, **_SDE}, _FLOWS),
+    Sampler("unipc", "UniPCMultistepScheduler", {**PLAIN, **_FLOW_SOLVER}, _FLOWS),
+    Sampler("lcm", FLOW_EULER, {**PLAIN, "stochastic_sampling": True}, _FLOWS),
+)
+FLOW_SAMPLERS: Mapping[str, Sampler] = {each.name: each for base in _FLOW_BASES for each in base.spread()}
 """Those of models that were trained by flow matching; the names mean the same there."""
+
+_SPELLINGS: Mapping[str, str] = {
+    "eulerancestral": "euler a",
+    "plms": "pndm",
+    "dpm2ancestral": "dpm2 a",
+    "kdpm2": "dpm2",
+    "kdpm2ancestral": "dpm2 a",
+    "dpmpp2sa": "dpm++ 2s",
+    "dpmpp2sancestral": "dpm++ 2s",
+    "dpmsolvermultistep": "dpm++ 2m",
+    "dpmsolversinglestep": "dpm++ 2s",
+    "dpmsolversde": "dpm++ sde",
+    "deismultistep": "deis",
+    "unipcmultistep": "unipc",
+    "unipcbh2": "unipc",
+    "flowmatcheuler": "euler",
+    "flowmatchheun": "heun",
+    "flowmatchlcm": "lcm",
+    "ddimv3": "ddim",
+}
+"""What other programs call a sampler, as :func:`_bare` leaves it; ``dpm++ 2s a`` is what diffusers says."""
+_SPREADS: Mapping[str, str] = {
+    "sgmuniform": "sgm uniform",
+    "trailing": "sgm uniform",
+    "simple": "sgm uniform",
+    "normal": "",
+    "automatic": "",
+    **{name: name for name in _SIGMAS},
+}
+_TAILS = ("scheduler", "sampler", "discrete", "gpu")
+
+
+def sampler_name(typed: str) -> str:
+    """``DPM++ 2M Karras``, ``dpmpp_2m_karras``, ``EulerAncestralDiscreteScheduler`` ... by the name in
+    :data:`SAMPLERS`; what is none of them in lowercase, as it was typed.
+    """
+    bare = _bare(typed)
+    tail = next((tail for tail in _SPREADS if bare.endswith(tail)), "")
+    base = _known(_bare(bare.removesuffix(tail)))
+    if base is None:
+        return " ".join(typed.lower().split())
+    return f"{base} {_SPREADS[tail]}" if tail and _SPREADS[tail] else base
+
+
+def sampler_choice(samplers: Sequence[str]) -> str:
+    """Names to choose from, in one line: schedules are named once, not behind every sampler."""
+    ends = {name: next((end for end in SCHEDULES if name.endswith(f" {end}")), "") for name in samplers}
+    bases = [name for name, end in ends.items() if not end or name.removesuffix(f" {end}") not in ends]
+    spread = ", ".join(end for end in SCHEDULES if end in ends.values())
+    return ", ".join(bases) + (f" (+ {spread})" if len(bases) < len(ends) else "")
+
+
+def _bare(typed: str) -> str:
+    letters = re.sub(r"^k[_ ]", "", typed.lower().strip()).replace("+", "p")
+    bare = re.sub(r"[^a-z0-9]", "", letters)
+    while tail := next((tail for tail in _TAILS if bare.endswith(tail) and bare != tail), ""):
+        bare = bare.removesuffix(tail)
+    return bare
+
+
+def _known(bare: str) -> str | None:
+    own = {_bare(base.name): base.name for base in _BASES}
+    return own.get(bare) or _SPELLINGS.get(bare)
 
 
 def prediction_of(config: Mapping[str, Any]) -> str:
@@ -95,32 +175,8 @@ def name_of(config: Mapping[str, Any]) -> str | None:
         sampler
         for sampler in table.values()
         if sampler.scheduler == config.get("_class_name")
-        and all(config.get(key) == value for key, value in sampler.settings.items())
+        # What a sampler does not set stays the model's own, and so the spacing of its steps.
+        and "timestep_spacing" not in sampler.settings
+        and all((config.get(key) or False) == value for key, value in sampler.settings.items())
     ]
     return max(matches, key=lambda sampler: len(sampler.settings)).name if matches else None
-
-
-def build(name: str, config: Mapping[str, Any], shift: float | None = None) -> Any:
-    """A fresh diffusers scheduler for ``name``, on the model's own scheduler configuration.
-
-    Latents are not bounded by 1: where the configuration does not say, they are not clipped. ``shift`` is
-    what shifting by size comes to, where the configuration asks for that and the scheduler knows no such.
-    """
-    import diffusers
-
-    if prediction_of(config) == FLOW:
-        return _flow(FLOW_SAMPLERS[name], config, shift)
-    sampler = SAMPLERS[name]
-    return getattr(diffusers, sampler.scheduler).from_config(
-        {"clip_sample": False, **config}, **sampler.settings
-    )
-
-
-def _flow(sampler: Sampler, config: Mapping[str, Any], shift: float | None) -> Any:
-    import diffusers
-
-    settings = {**dict.fromkeys(_SPACINGS, False), **sampler.settings}
-    fixed = config.get("shift", config.get("flow_shift", 1.0)) if shift is None else shift
-    if sampler.scheduler != _FLOW_EULER:
-        settings |= {"shift": fixed, "flow_shift": fixed, "use_dynamic_shifting": False}
-    return getattr(diffusers, sampler.scheduler).from_config(dict(config), **settings)

@@ -7,8 +7,9 @@ comes back from idling begins an ordinary job's cost ahead of those who wait (bo
 Cheriton 1999, doi:10.1145/319344.319169): that lets a light user through at once, is paid for afterwards, and
 is all that idling saves up. Rows that fit the leader's forward pass ride along where that pays.
 
-A lane's jobs run before those of the next; a user of a lower lane who got nothing for ``patience`` seconds
-has one ticket moved up. A model that is not loaded waits until its turn is due by more than loading costs.
+A lane's jobs run before those of the next; once a lane got nothing for ``patience`` seconds, each of its
+users who got nothing for as long has one ticket moved up. A model that is not loaded waits until its turn is
+due by more than loading costs.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ SLICE = 2.0
 PATIENCE_S = 600.0
 LOOKS = 64
 """Tickets that are looked at for the room that is left."""
+AHEAD = 1.0
+"""Ordinary jobs by which a rider's turn may lie ahead while other groups wait."""
 EPSILON = 1e-9
 
 
@@ -59,8 +62,10 @@ class Scheduler:
         self._jobs: dict[Hashable, OrderedDict[Hashable, Entry]] = {}
         self._accounts: dict[_Owner, Account] = {}
         self._owned: dict[_Owner, OrderedDict[Hashable, Entry]] = {}
-        self._quiet: OrderedDict[_Owner, float] = OrderedDict()
-        """When each user of a lower lane was last served or began to wait, the longest first."""
+        self._quiet: list[OrderedDict[str, float]] = [OrderedDict() for _ in Lane]
+        """When each user of a lane was last served or began to wait, the longest first."""
+        self._served_at = [-math.inf] * len(Lane)
+        """When each lane was last served with jobs of its own."""
         self._models: dict[tuple[int | None, int, str], Line] = {}
         """By the device that it began on, lane and model."""
         self._groups: dict[tuple[int | None, int, Hashable], Line] = {}
@@ -144,7 +149,7 @@ class Scheduler:
         """Count device seconds beside a plan's (texts, decoding); unknown keys are ignored."""
         if (entry := self._entries.get(key)) is None:
             return
-        ticket, owner = entry.ticket, (entry.lane, entry.ticket.user)
+        ticket, quiet = entry.ticket, self._quiet[entry.lane]
         before = max(0.0, entry.spent - ticket.cost)
         entry.spent += seconds
         entry.account.finish += (max(0.0, entry.spent - ticket.cost) - before) / ticket.share
@@ -152,9 +157,10 @@ class Scheduler:
         if entry.slice >= SLICE * self._ordinary:
             entry.rank += entry.slice
             entry.slice = 0.0
-        if owner in self._quiet:
-            self._quiet[owner] = self._clock()
-            self._quiet.move_to_end(owner)
+        quiet[ticket.user] = self._clock()
+        quiet.move_to_end(ticket.user)
+        if entry.lane == _PRIORITY[ticket.lane]:
+            self._served_at[entry.lane] = quiet[ticket.user]
 
     def _account(self, lane: int, ticket: Ticket) -> Account:
         """The user's account; who comes from idling is as far ahead as an ordinary job costs, at most."""
@@ -185,8 +191,7 @@ class Scheduler:
     def _enter(self, entry: Entry) -> None:
         owner = (entry.lane, entry.ticket.user)
         self._owned.setdefault(owner, OrderedDict())[entry.ticket.key] = entry
-        if entry.lane:
-            self._quiet.setdefault(owner, self._clock())
+        self._quiet[entry.lane].setdefault(entry.ticket.user, self._clock())
         self._line_up(entry)
 
     def _leave(self, entry: Entry) -> None:
@@ -197,7 +202,7 @@ class Scheduler:
         del self._owned[owner][entry.ticket.key]
         if not self._owned[owner]:
             del self._owned[owner]
-            self._quiet.pop(owner, None)
+            self._quiet[entry.lane].pop(entry.ticket.user, None)
 
     def _line_up(self, entry: Entry) -> None:
         place, lane, ticket = entry.place, entry.lane, entry.ticket
@@ -235,16 +240,16 @@ class Scheduler:
         self._line_up(entry)
 
     def _promote(self) -> None:
-        """One ticket of each user of a lower lane who has waited too long goes one lane up."""
+        """One ticket of each user who waited too long in a lane that is not served goes one lane up."""
         now = self._clock()
-        while self._quiet:
-            owner, since = next(iter(self._quiet.items()))
-            if now - since < self._patience:
-                return
-            self._quiet[owner] = now
-            self._quiet.move_to_end(owner)
-            entry = next(iter(self._owned[owner].values()))
-            self._raise(entry)
+        for lane, quiet in enumerate(self._quiet):
+            while lane and quiet and now - self._served_at[lane] >= self._patience:
+                user, since = next(iter(quiet.items()))
+                if now - since < self._patience:
+                    break
+                quiet[user] = now
+                quiet.move_to_end(user)
+                self._raise(next(iter(self._owned[lane, user].values())))
 
     def _raise(self, entry: Entry) -> None:
         place = entry.place
@@ -289,7 +294,7 @@ class Scheduler:
         """Whose turn comes later does not ride past those of other groups who wait."""
         lines = (self._groups.get((at, leader.lane, leader.ticket.group)) for at in (place, None))
         alike = sum(len(line) for line in lines if line is not None)
-        return math.inf if alike == self._crowd[leader.lane] else leader.start + self._ordinary
+        return math.inf if alike == self._crowd[leader.lane] else leader.start + AHEAD * self._ordinary
 
     def _welcome(self, leader: Entry, rows: int, entry: Entry, rank: float) -> bool:
         """Those whose turn comes much later must not hold up whose it is."""

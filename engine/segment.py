@@ -34,10 +34,7 @@ SURE = 0.4
 """Probability from which a pixel is of the thing; below it everywhere, it is not there."""
 SHARE = 0.5
 """Of the highest probability: from there on a pixel counts, since a thing is seldom sure at its rim."""
-UNSET = (
-    "Regions cannot be named here: there is no segmentation model. Choose numbered fields instead; the "
-    "operator can add a CLIPSeg folder as `path` under [segmentation]."
-)
+UNSET = "there is no segmentation model; a CLIPSeg folder can be given as `path` under [segmentation]."
 
 
 class Segmenter:
@@ -56,10 +53,7 @@ class Segmenter:
         if not any(all((self._folder / name).is_file() for name in names) for names in TOKENIZERS):
             lacking.append("tokenizer.json")
         if lacking:
-            return (
-                f"Regions cannot be named here: the segmentation model lacks {', '.join(lacking)}. "
-                "Choose numbered fields instead."
-            )
+            return f"the segmentation model lacks {', '.join(lacking)}."
         return None
 
     async def mask(self, picture: bytes, text: str) -> bytes:
@@ -72,7 +66,7 @@ class Segmenter:
 
     def _mask(self, picture: bytes, text: str) -> bytes:
         if (fault := self.fault()) is not None:
-            raise ModelUnavailable(fault)
+            raise ModelUnavailable(f"Regions cannot be named: {fault}")
         try:
             with Image.open(io.BytesIO(picture), formats=FORMATS) as opened:
                 image = opened.convert("RGB")

@@ -23,11 +23,12 @@ from urllib.parse import urlsplit
 
 from engine.api import EngineError
 from engine.profile import trusted
+from engine.weights import PICKLES
 
 MANIFEST = "tessera-hub.json"
 """Lies in a pulled folder: where it came from, and the size and hash of every file of it."""
-SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model"})
-"""Of files that are taken; everything else of a repository stays where it is."""
+SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
+"""Of files that are taken, weights and what belongs to tokenizers; everything else stays where it is."""
 CHECKER = "safety_checker"
 """Component of a gigabyte that only the picture check of that name wants."""
 TIMEOUT_S = 30.0
@@ -265,8 +266,22 @@ def _chosen(
             continue
         files = [file for path, file in listed.items() if _inside(path, component)]
         variants = {_variant(file.path) for file in files} - {None}
+        _refuse_pickled(model, component, listed, bool(variants))
         wanted = next((name for name in (model.variant, "", "fp16") if name in variants), None)
         yield from (file for file in files if _variant(file.path) in (None, wanted))
+
+
+def _refuse_pickled(
+    model: HubModel, component: str, listed: Mapping[str, RemoteFile], has_weights: bool
+) -> None:
+    """DownloadFailed before anything large comes for a component that nothing here would load."""
+    pickled = [path for path in map(PurePosixPath, listed) if path.suffix in PICKLES]
+    found = next((path for path in pickled if str(path.parent) == component), None)
+    if found and not has_weights:
+        raise DownloadFailed(
+            f"{found} of {model.repo} is a pickle, which is never loaded, and its {component} has no other "
+            "weights; choose a revision or a model with safetensors."
+        )
 
 
 def _inside(path: str, component: str) -> bool:
@@ -307,10 +322,7 @@ def _fetch(model: HubModel, mirrors: Sequence[str], file: RemoteFile) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    if _wrong(held := model.folder / file.path, file) is None:
-        os.link(
-            held, target
-        )  # another revision, or a damaged folder: what is whole in it need not come again
+    if _linked(model.folder / file.path, target, file):
         return target
     said = []
     for mirror in mirrors:

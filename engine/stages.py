@@ -16,13 +16,14 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from engine import blending
-from engine.api import EngineError, GenerationSpec, InitImage
+from engine.api import BLEND_STRENGTH, EngineError, GenerationSpec, InitImage
 from engine.conditioning import Conditioning, stack
 from engine.inpainting import Kept, beside, mask_of_latents, noised
 from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restored, softened
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
 from engine.samplers import EPSILON, FLOW, SAMPLE, prediction_of
+from engine.speed import fill, filled
 
 _Shape = tuple[int, int, int]
 FLAT = 2
@@ -90,7 +91,48 @@ class Rows:
 
 def begin(family: ModelFamily | OwnWay, spec: GenerationSpec, seeds: Sequence[int]) -> Rows | OwnCourse:
     """What steps for some images of a job: rows that others join, or a course of their own."""
-    return family.begin(spec, seeds) if isinstance(family, OwnWay) else prepare(family, spec, seeds)
+    if not isinstance(family, OwnWay):
+        return prepare(family, spec, seeds)
+    if spec.init is not None and spec.init.strength == 0:
+        return _Given(family, spec, (_shown(spec),) * len(seeds))
+    return family.begin(spec, seeds)
+
+
+@dataclass(slots=True)
+class _Given(OwnCourse):
+    """No turn at all: the pictures are those that were given."""
+
+    family: OwnWay
+    spec: GenerationSpec
+    given: tuple[Image.Image, ...] = field(repr=False)
+    cost: int = 1
+    step: int = 0
+    clean: torch.Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """Images."""
+        return len(self.given)
+
+    @property
+    def end(self) -> int:
+        """No turns."""
+        return 0
+
+    @property
+    def done(self) -> bool:
+        """From the beginning."""
+        return True
+
+    def take_turn(self, want_clean: bool) -> None:
+        """Nothing is left to do."""
+
+    def pictures(self) -> list[Image.Image]:
+        """As they are."""
+        return list(self.given)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @torch.inference_mode()
@@ -108,7 +150,7 @@ def prepare(
     if spec.init is not None and spec.init.strength == 0:
         return _as_given(family, spec, len(seeds))
     if spec.blend and not pictures and not family.profile.adapter:
-        spec = replace(spec, init=InitImage(b"", blending.STRENGTH))
+        spec = replace(spec, init=InitImage(b"", BLEND_STRENGTH))
     family.wear(spec.loras)
     scheduler, timesteps = _schedule(family, spec)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -135,7 +177,6 @@ def prepare(
 
 def _as_given(family: ModelFamily, spec: GenerationSpec, count: int) -> Rows:
     """No step at all: the pictures are those that were given, of whatever size, in the shape of the spec."""
-    assert spec.init is not None
     shape = family.latent_shape(spec)
     return Rows(
         family=family,
@@ -147,9 +188,15 @@ def _as_given(family: ModelFamily, spec: GenerationSpec, count: int) -> Rows:
         cond=Conditioning(torch.empty((count, 0, 0), device=family.device)),
         step_options={},
         moments=(),
-        pictures=(in_shape(spec.init.data, spec.width / spec.height),) * count,
+        pictures=(_shown(spec),) * count,
         after=_steps_after(family, spec),
     )
+
+
+def _shown(spec: GenerationSpec) -> Image.Image:
+    """The picture of ``spec.init``, of whatever size, in the shape of the spec."""
+    assert spec.init is not None
+    return in_shape(spec.init.data, spec.width / spec.height)
 
 
 def second_pass(spec: GenerationSpec, multiple: int) -> GenerationSpec | None:
@@ -201,11 +248,16 @@ def _moments(family: ModelFamily, spec: GenerationSpec, calls: int) -> tuple[Gen
 
 
 class Batcher:
-    """Predictions for several :class:`Rows` in one forward pass; keeps the stacked conditioning."""
+    """Predictions for several :class:`Rows` in one forward pass; keeps the stacked conditioning.
 
-    def __init__(self) -> None:
+    Passes are filled up to one of ``sizes`` (none: they are as large as they are).
+    """
+
+    def __init__(self, sizes: tuple[int, ...] = ()) -> None:
+        self._sizes = sizes
         self._stacked: tuple[Conditioning, ...] = ()
-        self._cond = Conditioning(torch.empty(0))
+        self._most = 0
+        self._chunks: list[Conditioning] = []
 
     @torch.inference_mode()
     def predict(self, parts: Sequence[Rows | OwnCourse], most: int) -> list[torch.Tensor]:
@@ -222,8 +274,8 @@ class Batcher:
         family, tile = parts[0].family, parts[0].spec.tile
         family.wear(parts[0].spec.loras)
         outputs = [
-            family.denoise(*chunk, tile)
-            for chunk in zip(latents, timesteps, self._conditioning(parts).split(most), strict=True)
+            family.denoise(fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
+            for chunk, times, cond in zip(latents, timesteps, self._conditioning(parts, most), strict=True)
         ]
         whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         predictions = torch.split(whole, [part.cost for part in parts])
@@ -232,13 +284,18 @@ class Batcher:
             for part, prediction in zip(parts, predictions, strict=True)
         ]
 
-    def _conditioning(self, parts: Sequence[Rows]) -> Conditioning:
+    def _conditioning(self, parts: Sequence[Rows], most: int) -> list[Conditioning]:
+        """Of each pass, as large as it is filled up to."""
         wanted = tuple(part.cond for part in parts)
         same = len(wanted) == len(self._stacked) and all(map(operator.is_, wanted, self._stacked))
-        if not same:
-            self._cond = stack(wanted)
-            self._stacked = wanted
-        return self._cond
+        if not same or most != self._most:
+            self._chunks = [self._filled(chunk) for chunk in stack(wanted).split(most)]
+            self._stacked, self._most = wanted, most
+        return self._chunks
+
+    def _filled(self, cond: Conditioning) -> Conditioning:
+        more = filled(cond.rows, self._sizes) - cond.rows
+        return cond[[*range(cond.rows), *[cond.rows - 1] * more]] if more else cond
 
 
 def advance(part: Rows | OwnCourse, prediction: torch.Tensor, want_clean: bool) -> None:
@@ -278,15 +335,17 @@ def decode(part: Rows | OwnCourse, most: int) -> list[Image.Image]:
     if part.end == 0:
         return list(part.pictures)
     pixels = [part.family.decode(chunk, part.spec.tile) for chunk in torch.split(part.latents, most)]
-    return _put_back(part, checked_pictures(torch.cat(pixels)))
+    return put_back(part.spec, checked_pictures(torch.cat(pixels)), part.pictures)
 
 
-def _put_back(part: Rows, images: list[Image.Image]) -> list[Image.Image]:
-    """With a mask, the pixels that it keeps are those that were given."""
-    soft = _soft_mask(part.spec)
+def put_back(
+    spec: GenerationSpec, images: list[Image.Image], pictures: tuple[Image.Image, ...]
+) -> list[Image.Image]:
+    """With a mask, the pixels that it keeps are those of the ``pictures``, one or as many as ``images``."""
+    soft = soft_mask(spec)
     if soft is None:
         return images
-    kept = part.pictures * (len(images) // len(part.pictures))
+    kept = pictures * (len(images) // len(pictures))
     return [restored(image, picture, soft) for image, picture in zip(images, kept, strict=True)]
 
 
@@ -362,7 +421,7 @@ def _start(
         return _blended(family, spec, scheduler, timesteps[:1], generators)
     pictures = tuple(pictures) or _given(spec)
     pixels = [_pixels(picture) for picture in pictures] * (count // len(pictures))
-    soft = _soft_mask(spec)
+    soft = soft_mask(spec)
     # An inpainting pipeline begins with mere noise where nothing of the picture is to show through.
     bare = init is None or (soft is not None and init.strength == 1)
     draws = _samplers(family, pixels, spec.tile)
@@ -425,7 +484,8 @@ def _given(spec: GenerationSpec) -> tuple[Image.Image, ...]:
     return (read_picture(spec.init.data, spec.width, spec.height),)
 
 
-def _soft_mask(spec: GenerationSpec) -> Mask | None:
+def soft_mask(spec: GenerationSpec) -> Mask | None:
+    """The spec's mask with its edge softened, in the size that is painted; None where it has none."""
     if spec.init is None or spec.init.mask is None:
         return None
     return softened(read_mask(spec.init.mask, spec.width, spec.height), spec.init.feather)

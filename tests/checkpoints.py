@@ -1,4 +1,4 @@
-"""Folders written again as one file in the layout that Stable Diffusion and SDXL are trained in.
+"""Folders written again as one file in the layout that Stable Diffusion, SDXL and SD3 are trained in.
 
 The inverse of what diffusers does when it reads one: the names of latent-diffusion and of OpenCLIP.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import StableDiffusion3Pipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 State = Mapping[str, torch.Tensor]
@@ -56,8 +56,36 @@ _OPEN_CLIP = (
 )
 
 
+_SD3_ENDS = {
+    "pos_embed.proj": "x_embedder.proj",
+    "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+    "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+    "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+    "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
+    "context_embedder": "context_embedder",
+    "proj_out": "final_layer.linear",
+    "norm_out.linear": "final_layer.adaLN_modulation.1",
+}
+_SD3_BLOCKS = {
+    "norm1.linear": "x_block.adaLN_modulation.1",
+    "norm1_context.linear": "context_block.adaLN_modulation.1",
+    "attn.norm_q": "x_block.attn.ln_q",
+    "attn.norm_k": "x_block.attn.ln_k",
+    "attn.norm_added_q": "context_block.attn.ln_q",
+    "attn.norm_added_k": "context_block.attn.ln_k",
+    "attn.to_q": "x_block.attn.qkv",
+    "attn.add_q_proj": "context_block.attn.qkv",
+    "attn.to_out.0": "x_block.attn.proj",
+    "attn.to_add_out": "context_block.attn.proj",
+    "ff.net.0.proj": "x_block.mlp.fc1",
+    "ff.net.2": "x_block.mlp.fc2",
+    "ff_context.net.0.proj": "context_block.mlp.fc1",
+    "ff_context.net.2": "context_block.mlp.fc2",
+}
+
+
 def single_file(folder: Path, file: Path, config: Path | None = None) -> Path:
-    """The weights of ``folder`` as ``file``; all but the weights goes to ``config`` (beside it, unless said)."""
+    """The weights of ``folder`` as ``file``; all the rest goes to ``config``, beside it unless said."""
     large = "XL" in (folder / "model_index.json").read_text()
     kind: Any = StableDiffusionXLPipeline if large else StableDiffusionPipeline
     pipeline = kind.from_pretrained(folder, low_cpu_mem_usage=False)
@@ -146,3 +174,44 @@ def open_clip(state: State) -> Iterator[tuple[str, torch.Tensor]]:
         else:
             yield name, value
     yield "logit_scale", torch.tensor(4.6)
+
+
+def sd3_file(folder: Path, file: Path) -> Path:
+    """SD3's weights but those of T5 as ``file``; the rest goes to a folder of its name."""
+    pipeline: Any = StableDiffusion3Pipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+    state = {f"model.diffusion_model.{key}": value for key, value in mmdit(pipeline.transformer.state_dict())}
+    state |= {f"first_stage_model.{key}": value for key, value in vae(pipeline.vae.state_dict())}
+    for name, encoder in (("clip_l", pipeline.text_encoder), ("clip_g", pipeline.text_encoder_2)):
+        state |= {f"text_encoders.{name}.transformer.{key}": own for key, own in encoder.state_dict().items()}
+    del state["text_encoders.clip_l.transformer.text_projection.weight"]  # it is one, and not written
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in state.items()}, file)
+    shutil.copytree(folder, file.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(folder / "text_encoder_3", file.with_suffix("") / "text_encoder_3", dirs_exist_ok=True)
+    return file
+
+
+def mmdit(state: State) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of Stability's sd3: one matrix for queries, keys and values, shift before scale at the end."""
+    last = max(int(key.split(".")[1]) for key in state if key.startswith("transformer_blocks."))
+    for key, value in state.items():
+        name, kind = key.rsplit(".", 1)
+        if key == "pos_embed.pos_embed":
+            yield "pos_embed", value
+        elif name in _SD3_ENDS:
+            yield f"{_SD3_ENDS[name]}.{kind}", _swapped(value) if name == "norm_out.linear" else value
+        elif not re.search(r"attn\.(to_[kv]|add_[kv]_proj)$", name):
+            block, inner = name.removeprefix("transformer_blocks.").split(".", 1)
+            place = f"joint_blocks.{block}.{_SD3_BLOCKS[inner]}.{kind}"
+            ends = int(block) == last and inner == "norm1_context.linear"
+            yield place, _swapped(value) if ends else _joined(state, key)
+
+
+def _swapped(value: torch.Tensor) -> torch.Tensor:
+    return torch.cat(value.chunk(2)[::-1])
+
+
+def _joined(state: State, key: str) -> torch.Tensor:
+    if not re.search(r"attn\.(to_q|add_q_proj)\.", key):
+        return state[key]
+    return torch.cat([state[re.sub(r"_q(_proj)?\.", rf"_{letter}\1.", key)] for letter in "qkv"])

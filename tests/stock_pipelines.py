@@ -21,6 +21,8 @@ from transformers import (
     Gemma2Config,
     Gemma2Model,
     GemmaTokenizer,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
     Qwen2TokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -313,21 +315,14 @@ def sana_sprint(path: Path) -> tuple[Any, int]:
     return diffusers.SanaSprintPipeline(**_sana_parts(True), scheduler=diffusers.SCMScheduler()), 32
 
 
-def flux2_klein(path: Path) -> tuple[Any, int]:
-    """Qwen3 as text encoder, packed latents."""
+def _chat_tokenizer() -> Qwen2TokenizerFast:
     pieces = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "Ġ", "Ċ", "<", ">", "/", *LETTERS]
     tokenizer = Qwen2TokenizerFast(vocab={piece: place for place, piece in enumerate(pieces)}, merges=[])
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    config = Qwen3Config(
-        vocab_size=60,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=28,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=8,
-        pad_token_id=0,
-    )
+    return tokenizer
+
+
+def _flux2_parts(guidance_embeds: bool) -> dict[str, Any]:
     vae = diffusers.AutoencoderKLFlux2(
         sample_size=32,
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -349,14 +344,56 @@ def flux2_klein(path: Path) -> tuple[Any, int]:
         joint_attention_dim=48,
         timestep_guidance_channels=256,
         axes_dims_rope=(4, 4, 4, 4),
-        guidance_embeds=False,
+        guidance_embeds=guidance_embeds,
     ).eval()
+    return {"vae": vae, "transformer": transformer}
+
+
+def flux2(path: Path) -> tuple[Any, int]:
+    """Mistral as text encoder, of which three layers are heard."""
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "head_dim": 8}
+    config = Mistral3Config(
+        text_config={
+            "model_type": "mistral",
+            **shape,
+            "vocab_size": 60,
+            "num_hidden_layers": 31,
+            "num_key_value_heads": 1,
+        },
+        vision_config={
+            "model_type": "pixtral",
+            **shape,
+            "num_hidden_layers": 1,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+    )
+    pipeline = diffusers.Flux2Pipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        text_encoder=Mistral3ForConditionalGeneration(config).eval(),
+        tokenizer=_chat_tokenizer(),
+        **_flux2_parts(guidance_embeds=True),
+    )
+    return pipeline, 64
+
+
+def flux2_klein(path: Path) -> tuple[Any, int]:
+    """Qwen3 as text encoder, packed latents."""
+    config = Qwen3Config(
+        vocab_size=60,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=28,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        pad_token_id=0,
+    )
     pipeline = diffusers.Flux2KleinPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=vae,
         text_encoder=Qwen3ForCausalLM(config).eval(),
-        tokenizer=tokenizer,
-        transformer=transformer,
+        tokenizer=_chat_tokenizer(),
+        **_flux2_parts(guidance_embeds=False),
     )
     return pipeline, 64
 
@@ -413,6 +450,27 @@ def kandinsky22(path: Path) -> tuple[Any, int]:
             variance_type="fixed_small_log", prediction_type="sample", clip_sample=True, clip_sample_range=5.0
         ),
         prior_image_processor=CLIPImageProcessor(crop_size=32, size=32),
+    )
+    return pipeline, 64
+
+
+def kandinsky3(path: Path) -> tuple[Any, int]:
+    """T5 and a UNet of its own, without a prior."""
+    unet = diffusers.Kandinsky3UNet(
+        in_channels=4,
+        time_embedding_dim=8,
+        groups=2,
+        attention_head_dim=4,
+        layers_per_block=3,
+        block_out_channels=(8, 16),
+        cross_attention_dim=8,
+        encoder_hid_dim=WIDTH,
+    ).eval()
+    scheduler = diffusers.DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, steps_offset=1, beta_schedule="squaredcos_cap_v2"
+    )
+    pipeline = diffusers.Kandinsky3Pipeline(
+        **_t5(), unet=unet, scheduler=scheduler, movq=_vq(width=32, norm_type="spatial")
     )
     return pipeline, 64
 
@@ -550,8 +608,10 @@ BUILDERS: Mapping[str, Callable[[Path], tuple[Any, int]]] = {
     "pixart-sigma": pixart_sigma,
     "sana": sana,
     "sana-sprint": sana_sprint,
+    "flux2": flux2,
     "flux2-klein": flux2_klein,
     "kandinsky22": kandinsky22,
+    "kandinsky3": kandinsky3,
     "unclip": unclip,
     "amused": amused,
     "if": deepfloyd,

@@ -16,6 +16,10 @@ To add a real model, get its diffusers folder (with model_index.json) and name i
   path = "/path/to/stable-diffusion-v1-5"
   [engine]
   default_model = "mine"
+or one .safetensors file, with a diffusers folder of its architecture (weights or not) for its configuration:
+  [models.mine]
+  path = "/path/to/checkpoint.safetensors"
+  config = "/path/to/stable-diffusion-v1-5"
 or name it on the hub, and type `tessera models pull mine`:
   [models.mine]
   hub = "owner/name"

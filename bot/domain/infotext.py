@@ -14,7 +14,10 @@ _SETTINGS = re.compile(
 )
 _PAIR = re.compile(r'\s*(?P<key>[A-Za-z][\w /+.-]{0,48}): ?(?P<value>"(?:[^"\\]|\\.)*"|[^,"]*)(?:,|$)')
 _NEGATIVE = re.compile(r"(?:^|\s)Negative prompt:")
-_SCHEDULES = {"karras": "karras", "exponential": "exponential", "beta": "beta"}
+_SCHEDULES = {
+    **{name: name for name in ("karras", "exponential", "beta", "sgm uniform")},
+    "sgm_uniform": "sgm uniform",
+}
 
 
 def as_typed(text: str, models: tuple[str, ...] = ()) -> str:

@@ -157,10 +157,11 @@ def quota_sentence(short: Bucket, price: float, unit: Unit, now: float) -> Sente
     if price > short.limit + EPSILON:
         return say(
             "This job costs {price}, more than the {limit} you have for a whole {window}; ask for fewer "
-            "pictures with `--n`.",
+            "pictures with `--n`. What is spent refills {when}. Nothing was taken.",
             price=amount(price, unit),
             limit=amount(short.limit, unit),
             window=window_name(short.window),
+            when=when(refills_at(short.window, now)),
         )
     return say(
         "This job costs {price} and you have {left} left of {limit} for this {window}; it refills {when}. "

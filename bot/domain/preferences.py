@@ -47,6 +47,10 @@ class Preferences:
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
+    def modes(self) -> Preferences:
+        """Only what does not change a picture: who waits, and who sees it."""
+        return Preferences(speed=self.speed, visibility=self.visibility)
+
     def fill(self, prompt: Prompt) -> Prompt:
         """The prompt with these defaults where it says nothing itself."""
         own = {name: value for name, value in self._flags().items() if name not in prompt.values}

@@ -7,7 +7,7 @@ key is the key of the tables of messages, as in GNU gettext.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Self
 
@@ -24,6 +24,13 @@ class Sentence(str):
         made.key = key
         made.fields = MappingProxyType(fields)
         return made
+
+    def __reduce__(self) -> tuple[Callable[..., Sentence], tuple[str, dict[str, object]]]:
+        return (_made, (self.key, dict(self.fields)))
+
+
+def _made(key: str, fields: Mapping[str, object]) -> Sentence:
+    return Sentence(key, **fields)
 
 
 def say(key: str, /, **fields: object) -> Sentence:

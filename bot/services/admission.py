@@ -172,8 +172,10 @@ class Admission:
         if fresh:
             reached(Step.ADMITTED, job.id)
             if job.status is JobStatus.QUEUED:
-                self._backlog.queued(draft.intake.lane, job.requester.user_id, draft.intake.expected_s)
-            admitted = self._admitted(job, fresh=True, own_s=draft.intake.expected_s, lane=draft.intake.lane)
+                share = specs.share_of(job.requester.role_ids, self._settings)
+                user, intake = job.requester.user_id, draft.intake
+                self._backlog.queued(job.id, intake.lane, user, intake.expected_s, share=share)
+            admitted = self._admitted(job, fresh=True)
             self._wake(job)
             return admitted
         return self._admitted(job, fresh=False)
@@ -313,8 +315,8 @@ class Admission:
         for fault in derived.lacks(order.action, change, model):
             raise UserError(fault)
         named = change is not None and change.layout is Layout.NAMED
-        if named and (unable := self._engine.segmentation()):
-            raise UserError(unable)
+        if named and (reason := self._engine.segmentation()):
+            raise UserError(derived.no_naming(reason))
         return self._job(order, prompt, model.name, self._seeds(order, prompt), change)
 
     def _job(
@@ -383,8 +385,7 @@ class Admission:
             raise UserError(str(error)) from error
 
     def _refuse_long_waits(self, requester: Requester, lane: str, seconds: float) -> None:
-        rank = self._backlog.own(lane, requester.user_id) + 1
-        wait = self._backlog.ahead(lane, requester.user_id, rank)[1] + seconds
+        wait = self._backlog.before(lane, requester.user_id, seconds) + seconds
         if wait > TOKEN_LASTS:
             raise UserError(
                 say(
@@ -488,13 +489,11 @@ class Admission:
             return await self._files.keep_input(await self._fetcher.upload(order.uploads[int(rest)]))
         return await self._files.keep_input(await self._fetcher.link(image))
 
-    def _admitted(self, job: Job, *, fresh: bool, own_s: float = 0.0, lane: str | None = None) -> Admitted:
+    def _admitted(self, job: Job, *, fresh: bool) -> Admitted:
         if job.status is not JobStatus.QUEUED:
             return Admitted(job, 0, 0.0, fresh)
-        lane = lane or str(job.prompt.get("speed"))
-        user = job.requester.user_id
-        ahead, seconds = self._backlog.ahead(lane, user, max(1, self._backlog.own(lane, user)))
-        return Admitted(job, ahead, seconds + own_s, fresh)
+        ahead, seconds = self._backlog.ahead(job.id)
+        return Admitted(job, ahead, seconds + self._backlog.left(job.id), fresh)
 
 
 def _strength(job: Job) -> float | None:

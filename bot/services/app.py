@@ -15,7 +15,7 @@ from bot.domain import policy
 from bot.domain.job import UNFINISHED, Job, JobStatus, Requester
 from bot.domain.sentence import say
 from bot.errors import EngineStartError, NotAllowed, UserError
-from bot.services import blackbox
+from bot.services import blackbox, specs
 from bot.services.admission import Admission, discard_inputs
 from bot.services.adoption import Adoption, Remains
 from bot.services.backlog import Backlog
@@ -32,7 +32,7 @@ from bot.services.progress import ProgressFeeds
 from bot.services.quotas import Quotas
 from bot.services.recorder import Recorder
 from bot.services.sink import MessageSink, Picture
-from bot.store import jobs, library
+from bot.store import favourites, jobs, library
 from bot.store.database import Database
 from engine.api import Engine, EngineError
 
@@ -75,6 +75,22 @@ class Services:
         """Orders of several jobs at once."""
         return Batches(self.settings, self.database, self.admission, self.quotas, self.backlog)
 
+    async def favourite(self, job_id: str, index: int, user_id: int) -> tuple[bool, int]:
+        """Put a picture among a user's favourites, or take it out: whether it is one, and of how many."""
+        now = self.quotas.clock()
+
+        def work(connection: Connection) -> tuple[bool, int] | None:
+            rows = [row for row in library.of_job(connection, job_id) if row.index == index]
+            if not rows:
+                return None
+            kept = favourites.toggle(connection, user_id, rows[0].id, now)
+            return kept, favourites.admirers(connection, rows[0].id)
+
+        found = await self.database.write(work)
+        if found is None:
+            raise UserError(GONE)
+        return found
+
     async def adopt(self, job_id: str, remains: Remains) -> Job | None:
         """A job whose row is gone, from what its message still shows; None where that tells nothing."""
         return await Adoption(self.database, self.library).adopt(job_id, remains)
@@ -87,7 +103,8 @@ class Services:
     @property
     def describer(self) -> Describer:
         """Prompts for pictures."""
-        return Describer(self.settings, self.engine.models, None)
+        caption = None if self.engine.captioning() else self.engine.caption
+        return Describer(self.settings, self.engine.models, caption)
 
     @property
     def privacy(self) -> Privacy:
@@ -186,11 +203,10 @@ class Services:
     async def cancel(self, job_id: str, requester: Requester) -> Job:
         """Owner or admin: drop a queued or running job, quota given back; UserError when it is too late."""
         job = await self._commanded(job_id, requester, "cancel")
-        lane, seconds = await self._place_of(job)
         if not await self.recorder.end(job_id, JobStatus.CANCELLED, CANCELLED):
             raise UserError(say("It is too late to cancel this one: it is already done."))
         if job.status is JobStatus.QUEUED:
-            self.backlog.left(lane, job.requester.user_id, seconds)
+            self.backlog.gone(job_id)
         self.dispatcher.cancel(job_id)
         return await self.job(job_id) or job
 
@@ -214,12 +230,8 @@ class Services:
         job = await self.job(job_id)
         if job is None or job.status not in UNFINISHED:
             return 0, 0.0
-        lane, seconds = await self._place_of(job)
-        if job.status is JobStatus.RUNNING:
-            return 0, seconds
-        rank = await self.database.read(lambda connection: jobs.rank(connection, job_id))
-        ahead, before = self.backlog.ahead(lane, job.requester.user_id, rank)
-        return ahead, before + seconds
+        ahead, before = self.backlog.ahead(job_id)
+        return ahead, before + self.backlog.left(job_id)
 
     async def queue(self) -> QueueFacts:
         """Counts over all users."""
@@ -234,10 +246,6 @@ class Services:
         if not policy.may_command(requester, job):
             raise NotAllowed(policy.not_yours(verb))
         return job
-
-    async def _place_of(self, job: Job) -> tuple[str, float]:
-        intake = await self.database.read(lambda connection: jobs.intake(connection, job.id))
-        return intake.lane, intake.expected_s
 
 
 def _erase(connection: Connection, job_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -284,14 +292,13 @@ async def _wire(
     recorder = Recorder(settings, database, files, ended=outbox.wake, clock=clock)
     await _recover(recorder, database.folder)
     await files.sweep(await database.read(library.known_files))
-    backlog = Backlog(await database.read(jobs.waiting))
+    backlog = await _backlog(settings, engine, database, clock)
     dispatcher = Dispatcher(settings, engine, database, files, recorder, feeds, backlog, clock=clock)
-    quotas = Quotas(settings, database, clock)
+    quotas, reading = Quotas(settings, database, clock), fetcher or Fetcher(settings.limits)
 
     def admitted(job: Job) -> None:
         (dispatcher if job.status is JobStatus.QUEUED else outbox).wake()
 
-    reading = fetcher or Fetcher(settings.limits)
     admission = Admission(
         settings, engine, database, files, reading, quotas, backlog, wake=admitted, clock=clock
     )
@@ -309,6 +316,17 @@ async def _wire(
         backlog=backlog,
         fetcher=reading,
         drained=_set_event(),
+    )
+
+
+async def _backlog(
+    settings: Settings, engine: Engine, database: Database, clock: Callable[[], float]
+) -> Backlog:
+    return Backlog(
+        await database.read(jobs.waiting),
+        share=lambda roles: specs.share_of(roles, settings),
+        devices=lambda: engine.health().devices,
+        clock=clock,
     )
 
 

@@ -1,67 +1,183 @@
-"""How long the queue is, kept in memory for estimates; the rows stay the truth."""
+"""Who is next, and how long the wait is, kept in memory; the rows stay the truth.
+
+The same reckoning as the engine's: virtual time in each lane, jobs in the order in which their users' turns
+come, users who come from idling a job ahead (``engine/scheduler.py`` says why). So what a user is told is
+what will happen, as far as nobody else comes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from bot.store.jobs import LANES, Waiting
 
+PATIENCE_S = 600.0
+"""Seconds in which a slower lane, and a user in it, get nothing, after which a job of theirs goes one up."""
+_Owner = tuple[str, int]
 
-@dataclass(slots=True)
-class _Queue:
-    count: int = 0
-    seconds: float = 0.0
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A job that is not done: ``start`` in virtual time, ``number`` by arrival."""
+
+    owner: _Owner
+    seconds: float
+    price: float
+    start: float
+    number: int
+    since: float
+    held: bool = False
+    left: float = 1.0
+    """Share that is still to be done."""
+
+    @property
+    def turn(self) -> tuple[int, float, int]:
+        return LANES.index(self.owner[0]), self.start, self.number
 
 
 class Backlog:
-    """Queued jobs by lane and user, and what the engine holds."""
+    """Jobs that are queued or with the engine. ``devices`` paint at the same time; ``share`` is the weight of
+    who has some roles.
+    """
 
-    def __init__(self, waiting: Iterable[Waiting] = ()) -> None:
-        self._queues: dict[str, dict[int, _Queue]] = {lane: {} for lane in LANES}
-        self._held: dict[str, float] = {}
-        for entry in waiting:
-            self._queues[entry.lane][entry.user_id] = _Queue(entry.count, entry.seconds)
+    def __init__(
+        self,
+        waiting: Iterable[Waiting] = (),
+        *,
+        share: Callable[[Iterable[int]], float] = lambda roles: 1.0,
+        devices: Callable[[], int] = lambda: 1,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._devices = devices
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._owned: dict[_Owner, OrderedDict[str, _Entry]] = {}
+        self._finish: dict[_Owner, float] = {}
+        self._served: dict[_Owner, float] = {}
+        self._now = dict.fromkeys(LANES, 0.0)
+        self._moved: set[str] = set()
+        """Lanes whose virtual time may have gone on since it was reckoned."""
+        self._numbers = 0
+        self._lanes = dict.fromkeys(LANES, clock())
+        """When each lane was last served."""
+        for job in waiting:
+            self.queued(
+                job.job_id,
+                job.lane,
+                job.user_id,
+                job.seconds,
+                share=share(job.role_ids),
+                since=job.created_at,
+            )
 
-    def queued(self, lane: str, user_id: int, seconds: float) -> None:
+    def queued(
+        self,
+        job_id: str,
+        lane: str,
+        user_id: int,
+        seconds: float,
+        *,
+        share: float = 1.0,
+        since: float | None = None,
+    ) -> None:
         """A job joined the queue."""
-        queue = self._queues[lane].setdefault(user_id, _Queue())
-        queue.count += 1
-        queue.seconds += seconds
+        owner = (lane, user_id)
+        since = self._clock() if since is None else since
+        price = seconds / share
+        start = self._start(owner, price)
+        self._numbers += 1
+        entry = _Entry(owner, seconds, price, start, self._numbers, since)
+        self._entries[job_id] = entry
+        self._owned.setdefault(owner, OrderedDict())[job_id] = entry
+        self._finish[owner] = start + price
 
-    def left(self, lane: str, user_id: int, seconds: float) -> None:
-        """A job left the queue, to the engine or for good."""
-        queue = self._queues[lane].get(user_id)
-        if queue is None or queue.count <= 1:
-            self._queues[lane].pop(user_id, None)
+    def handed(self, job_id: str, lane: str | None = None) -> None:
+        """The engine holds the job, as one of its own lane or of another."""
+        if (entry := self._entries.get(job_id)) is not None:
+            entry.held = True
+            self._served[entry.owner] = self._clock()
+            if lane in (None, entry.owner[0]):
+                self._lanes[entry.owner[0]] = self._clock()
+
+    def progress(self, job_id: str, done: float) -> None:
+        """This share of the job is done."""
+        if (entry := self._entries.get(job_id)) is not None:
+            entry.left = 1.0 - done
+
+    def gone(self, job_id: str) -> None:
+        """The job is done, or dropped; of one that never began its user's others come that much sooner."""
+        entry = self._entries.pop(job_id, None)
+        if entry is None:
             return
-        queue.count -= 1
-        queue.seconds -= seconds
+        self._moved.add(entry.owner[0])
+        owned = self._owned[entry.owner]
+        del owned[job_id]
+        if not entry.held:
+            self._finish[entry.owner] -= entry.price
+            for other in owned.values():
+                other.start -= entry.price if other.number > entry.number else 0.0
+        if not owned:
+            del self._owned[entry.owner]
+        if not self._entries:
+            self._finish.clear()
+            self._served.clear()
+            self._now = dict.fromkeys(LANES, 0.0)
 
-    def handed(self, job_id: str, seconds: float) -> None:
-        """The engine holds the job."""
-        self._held[job_id] = seconds
+    def others(self, users: Collection[int]) -> bool:
+        """Whether somebody waits who is not among ``users``."""
+        return any(owner[1] not in users for owner in self._owned)
 
-    def returned(self, job_id: str) -> None:
-        """The engine is done with the job."""
-        self._held.pop(job_id, None)
+    def turn(self, lane: str, user_id: int, beside: int = 0) -> tuple[int, float]:
+        """When a user's next job is due, ``beside`` others of theirs aside: its lane, one higher for who has
+        waited too long, and virtual time.
+        """
+        place = LANES.index(lane)
+        owned = self._owned.get((lane, user_id), OrderedDict())
+        entry = next(islice((entry for entry in owned.values() if not entry.held), beside, None), None)
+        if entry is None:
+            return place, self._now[lane]
+        if beside:
+            return place, entry.start
+        served = max(self._served.get(entry.owner, entry.since), self._lanes[lane])
+        quiet = self._clock() - max(entry.since, served)
+        return max(0, place - 1) if quiet >= PATIENCE_S else place, entry.start
 
-    def empty(self) -> bool:
-        """Whether nobody waits."""
-        return not any(self._queues.values())
+    def ahead(self, job_id: str) -> tuple[int, float]:
+        """Jobs before this one, and seconds until it can begin; (0, 0) for one that is not here."""
+        entry = self._entries.get(job_id)
+        return (0, 0.0) if entry is None else self._before(entry.turn)
 
-    def own(self, lane: str, user_id: int) -> int:
-        """Queued jobs of a user in a lane."""
-        queue = self._queues[lane].get(user_id)
-        return queue.count if queue else 0
+    def until_done(self, user_id: int) -> float:
+        """Seconds until the last of a user's jobs should be finished; 0 where there is none."""
+        owned = [jobs.values() for (_, user), jobs in self._owned.items() if user == user_id]
+        mine = (entry for entries in owned for entry in entries)
+        return max((self._before(entry.turn)[1] + entry.seconds * entry.left for entry in mine), default=0.0)
 
-    def ahead(self, lane: str, user_id: int, rank: int) -> tuple[int, float]:
-        """Jobs and device seconds before a user's ``rank``-th queued job (from 1), users taking turns."""
-        jobs, seconds = 0, sum(self._held.values())
-        for other in LANES[: LANES.index(lane) + 1]:
-            for user, queue in self._queues[other].items():
-                most = rank - 1 if user == user_id and other == lane else rank
-                turns = queue.count if other != lane else min(queue.count, most)
-                jobs += turns
-                seconds += queue.seconds * turns / queue.count
-        return jobs, seconds
+    def left(self, job_id: str) -> float:
+        """Device seconds that a job still takes."""
+        entry = self._entries.get(job_id)
+        return entry.seconds * entry.left if entry else 0.0
+
+    def before(self, lane: str, user_id: int, seconds: float) -> float:
+        """Seconds until a job that is yet to be queued could begin."""
+        start = self._start((lane, user_id), seconds)
+        return self._before((LANES.index(lane), start, self._numbers + 1))[1]
+
+    def _before(self, turn: tuple[int, float, int]) -> tuple[int, float]:
+        earlier = [entry.seconds * entry.left for entry in self._entries.values() if entry.turn < turn]
+        return len(earlier), sum(earlier) / max(1, self._devices())
+
+    def _start(self, owner: _Owner, price: float) -> float:
+        """Behind the user's other jobs; who has none begins a job's cost ahead of those who wait."""
+        lane = owner[0]
+        if owner in self._owned:
+            return self._finish[owner]
+        if lane in self._moved:
+            self._moved.discard(lane)
+            starts = (entry.start for entry in self._entries.values() if entry.owner[0] == lane)
+            self._now[lane] = max(self._now[lane], min(starts, default=self._now[lane]))
+        return max(self._finish.get(owner, float("-inf")), self._now[lane] - price)

@@ -129,7 +129,6 @@ class Batches:
 
     def _wait(self, user_id: int, intakes: Sequence[Intake]) -> float:
         lanes = {intake.lane for intake in intakes}
-        ahead = (
-            self._backlog.ahead(lane, user_id, self._backlog.own(lane, user_id) + 1)[1] for lane in lanes
-        )
+        cost = max(intake.expected_s for intake in intakes)
+        ahead = (self._backlog.before(lane, user_id, cost) for lane in lanes)
         return max(ahead) + math.fsum(intake.expected_s for intake in intakes)

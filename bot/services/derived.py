@@ -83,10 +83,11 @@ def seen_shape(job: Job) -> tuple[int, int]:
 def lacks(action: Action, change: Change | None, model: ModelInfo) -> Iterator[Sentence]:
     """Why the model cannot do what a button asks for; nothing where it can."""
     name = quoted(model.name)
-    if action in ENLARGING and not model.hires:
+    if action is Action.UPSCALE_CREATIVE and not model.hires:
         yield say(
-            "The model {model} cannot paint a picture larger in a second pass, which Upscale needs. U and "
-            "Vary work with it; or paint the prompt with another `--model` and upscale that.",
+            "The model {model} cannot paint a picture larger in a second pass, which Upscale (Creative) "
+            "needs. Upscale (Subtle) works with it; or paint the prompt with another `--model` and upscale "
+            "that.",
             model=name,
         )
     if action not in ENLARGING and change is not None and change.layout is not None and not model.inpaint:
@@ -95,6 +96,14 @@ def lacks(action: Action, change: Change | None, model: ModelInfo) -> Iterator[S
             "and Vary (Strong) paint all of it anew; or paint the prompt with another `--model` first.",
             model=name,
         )
+
+
+def no_naming(reason: str) -> Sentence:
+    """Where nothing looks for a thing by its name; ``reason`` is the engine's."""
+    return say(
+        "Regions cannot be named here; choose numbered fields instead. For the operator: {reason}",
+        reason=reason,
+    )
 
 
 def _inherited(prompt: Prompt, parent: Job, model: ModelInfo) -> tuple[int, int] | None:

@@ -44,6 +44,8 @@ from engine.api import (
 
 _log = logging.getLogger(__name__)
 RETRY_S = 5.0
+CROWD = 8
+"""Windows full of users with one job each that the engine holds at most."""
 RESTORE = "restore-"
 """Prefix of engine jobs that paint a lost file again, followed by the image's id."""
 
@@ -73,7 +75,10 @@ class _Held:
 
 
 class Dispatcher:
-    """Fast before relaxed work, users in turn, each user's oldest first.
+    """Fast before relaxed work, users in turn by what their jobs cost, each user's oldest first.
+
+    The window bounds what those hold who have something in the engine already; whoever has nothing there, and
+    work of the foremost lane, gets in beside it: only what the engine knows can pass others at the next step.
 
     A job that was running at a death is handed over alone, so that one which brings the engine down cannot
     take its neighbours along twice; one that was there at two deaths lets all that wait with it go before.
@@ -104,8 +109,6 @@ class Dispatcher:
         """Finished jobs whose pictures are still in memory."""
         self._suspects: frozenset[int] = frozenset()
         self._horizon = 0
-        self._turns: dict[int, int] = {}
-        self._turn = 0
         self._restoring: dict[str, asyncio.Future[Image.Image]] = {}
         self._news = asyncio.Event()
         self._stopping = False
@@ -180,8 +183,7 @@ class Dispatcher:
         if self._has_room():
             for job, intake in await self._database.write(self._take):
                 self._held[job.id] = _Held(job, intake)
-                self._backlog.left(intake.lane, job.requester.user_id, intake.expected_s)
-                self._backlog.handed(job.id, intake.expected_s)
+                self._backlog.handed(job.id, intake.lane)
                 reached(Step.DISPATCHED, job.id)
                 self._spawn(self._hand_over(self._held[job.id]))
 
@@ -189,25 +191,33 @@ class Dispatcher:
         """Pictures that a full disk keeps in memory close the window, or they would fill that too."""
         window = self._settings.engine.window
         alone = any(held.job.deaths for held in self._held.values())
-        return not alone and len(self._held) < window and len(self._unrecorded) < window
+        if alone or len(self._unrecorded) >= window or len(self._held) >= CROWD * window:
+            return False
+        return len(self._held) < window or self._backlog.others(self._busy())
+
+    def _busy(self) -> Counter[int]:
+        """Jobs with the engine, by user."""
+        return Counter(held.job.requester.user_id for held in self._held.values())
 
     def _take(self, connection: Connection) -> list[tuple[Job, Intake]]:
         """Mark as running as many jobs as the window has room for."""
         taken: list[tuple[Job, Intake]] = []
-        busy = Counter(held.job.requester.user_id for held in self._held.values())
-        while len(self._held) + len(taken) < self._settings.engine.window:
-            seq = self._next(self._candidates(connection), busy)
-            if seq is None:
+        busy, beside = self._busy(), Counter[tuple[str, int]]()
+        while (held := len(self._held) + len(taken)) < CROWD * self._settings.engine.window:
+            full = held >= self._settings.engine.window
+            next_up = self._next(self._candidates(connection), busy, beside, full=full)
+            if next_up is None:
                 break
+            lane, seq = next_up
             job = jobs.at(connection, seq)
             if job.deaths and (taken or self._held):
                 break
             now = self._clock()
             attempts = job.attempts + 1
             jobs.move(connection, job.id, JobStatus.RUNNING, attempts=attempts, started_at=now)
-            taken.append((job, jobs.intake(connection, job.id)))
-            self._turn += 1
-            self._turns[job.requester.user_id] = self._turn
+            intake = jobs.intake(connection, job.id)
+            taken.append((job, replace(intake, lane=lane)))
+            beside[intake.lane, job.requester.user_id] += 1
             busy[job.requester.user_id] += 1
             if job.deaths:
                 break
@@ -222,14 +232,23 @@ class Dispatcher:
             self._suspects = frozenset()
         return jobs.oldest(connection)
 
-    def _next(self, oldest: Iterable[tuple[str, int, int]], busy: Counter[int]) -> int | None:
-        most = self._settings.limits.running
+    def _next(
+        self,
+        oldest: Iterable[tuple[str, int, int]],
+        busy: Counter[int],
+        beside: Counter[tuple[str, int]],
+        *,
+        full: bool,
+    ) -> tuple[str, int] | None:
+        """Lane and number of the job whose turn it is, of users with room in the engine."""
         ranked = [
-            (LANES.index(lane), self._turns.get(user, 0), seq)
-            for lane, user, seq in oldest
-            if busy[user] < most
+            (*self._backlog.turn(lane, user, beside[lane, user]), seq, user) for lane, user, seq in oldest
         ]
-        return min(ranked)[2] if ranked else None
+        most = 1 if full else self._settings.limits.running
+        lane, _, seq, _ = min((turn for turn in ranked if busy[turn[-1]] < most), default=(0, 0.0, 0, 0))
+        if not seq or (full and lane > min(ranked)[0]):
+            return None
+        return LANES[lane], seq
 
     async def _hand_over(self, held: _Held) -> None:
         job = held.job
@@ -332,6 +351,7 @@ class Dispatcher:
             if held.cancelled:
                 return  # It was told already; an edit would undo that.
             percent = min(99, 100 * event.step // max(1, event.steps))
+            self._backlog.progress(event.job_id, percent / 100)
             self._feeds.update(event.job_id, percent, event.preview)
         else:
             self._spawn(self._end(held, event))
@@ -348,7 +368,13 @@ class Dispatcher:
         if isinstance(event, Failed) and await self._recorder.failed(
             job.id, event.error, retryable=event.retryable
         ):
-            self._backlog.queued(held.intake.lane, job.requester.user_id, held.intake.expected_s)
+            self._backlog.queued(
+                job.id,
+                held.intake.lane,
+                job.requester.user_id,
+                held.intake.expected_s,
+                share=specs.share_of(job.requester.role_ids, self._settings),
+            )
             self.wake()
 
     def _restored(self, event: Event) -> None:
@@ -365,7 +391,7 @@ class Dispatcher:
     def _release(self, job_id: str) -> None:
         """The engine is done with a job: there is room for another."""
         self._held.pop(job_id, None)
-        self._backlog.returned(job_id)
+        self._backlog.gone(job_id)
         self.wake()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

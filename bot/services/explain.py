@@ -13,7 +13,7 @@ from bot.domain.policy import Unit
 from bot.domain.prompt import REFERENCES, Prompt
 from bot.domain.sentence import Sentence, say
 from bot.services import specs
-from engine.api import ModelInfo
+from engine.api import ModelInfo, sampler_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def explain(
         height=height * model.upscale,
         steps=specs.steps_of(prompt, model, settings),
         guidance=specs.guidance_of(prompt, model, settings),
-        sampler=str(prompt.get("sampler") or model.sampler),
+        sampler=sampler_name(str(prompt.get("sampler") or model.sampler)),
         seed=None if prompt.get("seed") is None else int(prompt.number("seed")),
         images=specs.count_of(prompt),
         credits=price(prompt, settings, gpu_seconds),

@@ -119,7 +119,9 @@ def _entries(connection: Connection, user_id: int, wanted: Filter) -> list[Entry
 
 def _sheet(paths: Sequence[Path]) -> bytes | None:
     """A picture that cannot be read leaves its place empty, so that the numbers still fit."""
-    sheet = Image.new("RGB", (len(paths) * (THUMB + GAP) - GAP or 1, THUMB), "white")
+    if not paths:
+        return None
+    sheet = Image.new("RGB", (len(paths) * (THUMB + GAP) - GAP, THUMB), "white")
     found = 0
     for place, path in enumerate(paths):
         try:

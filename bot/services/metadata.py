@@ -20,6 +20,7 @@ from bot.domain.flags import BY_NAME, FlagValue
 from bot.domain.prompt import MAX_LENGTH, Prompt, parse, printable, render
 from bot.domain.reading import flag_name, words_of
 from bot.errors import PromptError
+from engine.api import sampler_name
 
 LARGEST_TEXT = 1_000_000
 """Characters of a text chunk that are looked at; a workflow has some ten thousand."""
@@ -29,22 +30,6 @@ _EXIF = 0x8769
 KEYS = ("tessera", "parameters", "UserComment", "ImageDescription", "prompt", "workflow", "Comment")
 """Chunks that are looked at."""
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_COMFY_SAMPLERS = {
-    "euler_ancestral": "euler a",
-    "dpmpp_2m": "dpm++ 2m",
-    "dpmpp_2m_sde": "dpm++ 2m sde",
-    "dpmpp_2m_sde_gpu": "dpm++ 2m sde",
-    "dpmpp_3m_sde": "dpm++ 3m sde",
-    "dpmpp_2s_ancestral": "dpm++ 2s a",
-    "dpmpp_sde": "dpm++ sde",
-    "dpm_2": "dpm2",
-    "dpm_2_ancestral": "dpm2 a",
-    "uni_pc": "unipc",
-    "k_euler": "euler",
-    "k_euler_ancestral": "euler a",
-    "k_dpmpp_2m": "dpm++ 2m",
-    "ddim_v3": "ddim",
-}
 _Facts = dict[str, Any]
 
 
@@ -259,7 +244,7 @@ def _widgets(node: Mapping[str, Any]) -> list[Any]:
 def _known_sampler(name: object, schedule: object = None) -> str:
     if not isinstance(name, str):
         return ""
-    return infotext.sampler_name(_COMFY_SAMPLERS.get(name, name), str(schedule or ""))
+    return sampler_name(infotext.sampler_name(name, str(schedule or "")))
 
 
 _READERS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -33,7 +33,18 @@ from bot.domain.prompt import (
 from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
-from engine.api import BLEND, GenerationSpec, Hires, InitImage, Lane, ModelInfo, Reference, ReferenceKind
+from engine.api import (
+    BLEND,
+    GenerationSpec,
+    Hires,
+    InitImage,
+    Lane,
+    ModelInfo,
+    Reference,
+    ReferenceKind,
+    sampler_choice,
+    sampler_name,
+)
 
 VARIATION_STRENGTH = 0.65
 """``InitImage.strength`` of V: the layout of the picture stays, its details are painted anew."""
@@ -228,6 +239,12 @@ def input_strength(prompt: Prompt, action: Action) -> float:
     return VARIATION_STRENGTH if action is Action.VARIATION else round(0.6 ** prompt.number("iw"), 4)
 
 
+def share_of(role_ids: Iterable[int], settings: Settings) -> float:
+    """A user's weight among others who wait: the highest of their roles' that have one."""
+    shares = settings.limits.shares
+    return max((shares[role] for role in role_ids if role in shares), default=1.0)
+
+
 def build(
     job: Job,
     model: ModelInfo,
@@ -243,8 +260,7 @@ def build(
     ``references`` are the encoded pictures of ``reference_links(job.prompt)``, in that order; ``blend`` those
     of ``job.prompt.images`` where the job ``blends``.
     """
-    prompt = job.prompt
-    width, height = painted_size(job, model)
+    prompt, (width, height) = job.prompt, painted_size(job, model)
     said = wording(prompt, model, settings)
     return GenerationSpec(
         job_id=job.id,
@@ -255,13 +271,14 @@ def build(
         height=height,
         steps=steps_of(prompt, model, settings),
         guidance_scale=guidance_of(prompt, model, settings),
-        sampler=str(prompt.get("sampler") or model.sampler),
+        sampler=sampler_name(str(prompt.get("sampler") or model.sampler)),
         negative_prompt=said.negative,
         init=init,
         stop=prompt.number("stop") / 100,
         tile=bool(prompt.get("tile")),
         user=str(job.requester.user_id),
         lane=Lane(lane),
+        share=share_of(job.requester.role_ids, settings),
         loras=said.loras,
         references=references_of(prompt, references),
         blend=tuple(blend),
@@ -484,13 +501,12 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
                 kind=KINDS[flag].value,
             )
     sampler = prompt.get("sampler")
-    if sampler is not None and sampler not in model.samplers:
-        names = ", ".join(model.samplers)
+    if sampler is not None and sampler_name(str(sampler)) not in model.samplers:
         yield say(
             "The model {model} has no sampler {sampler}; choose one of {names}.",
             model=name,
             sampler=quoted(str(sampler)),
-            names=names,
+            names=sampler_choice(model.samplers),
         )
     for lora, _ in weights.loras(prompt.text)[1]:
         if lora not in model.loras:

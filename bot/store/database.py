@@ -89,10 +89,9 @@ class Database:
         async with self._turn:
             self._refuse_closed()
             async with self._writer.connect() as connection:
-                raw = await connection.get_raw_connection()
-                cursor = await raw.cursor()  # type: ignore[misc]
-                await cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                await cursor.close()
+                raw = (await connection.get_raw_connection()).driver_connection
+                assert raw is not None, "a connection of the pool is open"
+                await (await raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         async with self._turn:

@@ -38,14 +38,14 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One user's queue in one lane."""
+    """A queued job, as far as others who wait are concerned."""
 
+    job_id: str
     lane: str
     user_id: int
-    first: int
-    """Sequence number of the oldest job."""
-    count: int
     seconds: float
+    created_at: float
+    role_ids: tuple[int, ...] = ()
 
 
 def add(connection: Connection, job: Job, intake: Intake, *, told: bool = False) -> None:
@@ -145,19 +145,17 @@ def count_by_status(connection: Connection, user_id: int | None = None) -> dict[
 
 
 def waiting(connection: Connection) -> list[Waiting]:
-    """All queued jobs, summed by lane and user."""
-    query = (
-        select(
-            jobs.c.lane,
-            jobs.c.user_id,
-            func.min(jobs.c.seq),
-            func.count(),
-            func.sum(jobs.c.expected_s),
-        )
-        .where(jobs.c.status == JobStatus.QUEUED)
-        .group_by(jobs.c.lane, jobs.c.user_id)
+    """All queued jobs, oldest first."""
+    columns = (
+        jobs.c.id,
+        jobs.c.lane,
+        jobs.c.user_id,
+        jobs.c.expected_s,
+        jobs.c.created_at,
+        jobs.c.role_ids,
     )
-    return [Waiting(*row) for row in connection.execute(query)]
+    query = select(*columns).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.seq)
+    return [Waiting(*row[:5], tuple(row[5])) for row in connection.execute(query)]
 
 
 def oldest(connection: Connection, without: Collection[int] = ()) -> list[tuple[str, int, int]]:
@@ -184,18 +182,6 @@ def suspects(connection: Connection) -> frozenset[int]:
 def newest(connection: Connection) -> int:
     """The highest sequence number; 0 without jobs."""
     return connection.scalar(select(func.max(jobs.c.seq))) or 0
-
-
-def rank(connection: Connection, job_id: str) -> int:
-    """Place of a queued job among its user's in the same lane, from 1."""
-    own = select(jobs.c.lane, jobs.c.user_id, jobs.c.seq).where(jobs.c.id == job_id).subquery()
-    query = select(func.count()).where(
-        jobs.c.status == JobStatus.QUEUED,
-        jobs.c.lane == own.c.lane,
-        jobs.c.user_id == own.c.user_id,
-        jobs.c.seq <= own.c.seq,
-    )
-    return max(1, connection.scalar(query) or 1)
 
 
 def at(connection: Connection, seq: int) -> Job:

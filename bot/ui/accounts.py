@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bot.domain.policy import Bucket, Limits, Unit, Window, amount, refills_at
 from bot.domain.sentence import Sentence, join, say
 from bot.services.quotas import Info, Rule, Standing
@@ -10,9 +12,17 @@ NOTHING = 1e-6
 """Limits below this are "none at all"; 0 itself means unlimited."""
 
 
-def info_text(info: Info) -> Sentence:
-    """What /info answers of credit and jobs."""
-    jobs = say("**Jobs** {running} running, {waiting} waiting", running=info.running, waiting=info.waiting)
+def info_text(info: Info, ready_s: float = 0.0) -> Sentence:
+    """What /info answers of credit and jobs; the last of them should be ready in ``ready_s`` seconds."""
+    counts = {"running": info.running, "waiting": info.waiting}
+    jobs = say("**Jobs** {running} running, {waiting} waiting", **counts)
+    if ready_s:
+        ready = math.ceil(info.now + ready_s)
+        jobs = say(
+            "**Jobs** {running} running, {waiting} waiting, all ready about <t:{ready}:R>",
+            **counts,
+            ready=ready,
+        )
     life = say(
         "**So far** {jobs} jobs, {images}, {seconds}",
         jobs=info.jobs,

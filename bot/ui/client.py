@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import discord
@@ -23,6 +24,7 @@ from bot.ui.pace import Pace
 from bot.ui.panels import PANELS
 from bot.ui.presenter import DiscordSink
 from bot.ui.reactions import reacted
+from bot.ui.studio import Studio
 from bot.ui.translator import Translator
 from bot.ui.tree import Tree
 from bot.ui.welcome import Welcomes
@@ -69,6 +71,7 @@ class TesseraClient(discord.Client):
         self.tree = Tree(self)
         self._services: Services | None = None
         self._desk: Desk | None = None
+        self._studio: Studio | None = None
 
     @property
     def services(self) -> Services:
@@ -81,6 +84,12 @@ class TesseraClient(discord.Client):
         """The verbs behind commands and buttons."""
         assert self._desk is not None, "serve() comes before the first interaction"
         return self._desk
+
+    @property
+    def studio(self) -> Studio:
+        """What buttons do beyond making jobs."""
+        assert self._studio is not None, "serve() comes before the first interaction"
+        return self._studio
 
     @property
     def bot_id(self) -> int:
@@ -98,6 +107,7 @@ class TesseraClient(discord.Client):
         """Hand over the opened services."""
         self._services = services
         self._desk = Desk(services, self.welcomes)
+        self._studio = Studio(services, self._desk)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Only so many logins an hour, over restarts too."""
@@ -121,6 +131,11 @@ class TesseraClient(discord.Client):
         except discord.HTTPException as error:
             # Old commands still work, and a crash here would burn one of the day's logins.
             log.error("Discord did not take the commands: %s", error)
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Windows that buttons opened; discord.py itself forgets them at a restart."""
+        if interaction.type is discord.InteractionType.modal_submit and self._studio is not None:
+            await self._studio.submitted(interaction)
 
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
         """Envelopes and crosses under one's own pictures."""
@@ -148,11 +163,25 @@ async def run_bot(settings: Settings, engine: Engine, beside: Beside = nothing_b
     client.serve(services)
     try:
         async with stop_signal() as stop, beside(services, client.fault):
-            await _login(client, token.get_secret_value())
-            with blackbox.recording(services.database.folder):
-                await _serve(client, services, stop)
+            await _unless(stop, _login(client, token.get_secret_value()))
+            if not stop.is_set():
+                with blackbox.recording(services.database.folder):
+                    await _serve(client, services, stop)
     finally:
         await _close(client, services)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Do it, but let go of it as soon as asked to stop: Discord may not answer for minutes."""
+    task, asked = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+    finally:
+        for one in (task, asked):
+            one.cancel()
+        await asyncio.gather(task, asked, return_exceptions=True)
 
 
 async def _login(client: TesseraClient, token: str) -> None:

@@ -5,66 +5,25 @@ Everything a click needs is in its custom id, so buttons work after a restart an
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import discord
 from discord import ui
 
-from bot.domain.custom_id import CustomId, encode, from_match, template
-from bot.domain.job import Action, Job
-from bot.ui.funnel import answer_error
+from bot.domain.change import Change, Layout
+from bot.domain.custom_id import CustomId, template
+from bot.domain.job import ENLARGING, Action, Job
+from bot.domain.sentence import say
+from bot.services.derived import seen_shape
+from bot.ui.buttons import FRESH, JobButton, Used, rows_view
+from bot.ui.region import REGION_BUTTONS
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
 
 ROW = 5
 """Discord's limit of buttons in a row; five rows make a message."""
-
-
-class JobButton(ui.DynamicItem[ui.Button[ui.View]], template=template("none")):
-    """A button that carries a :class:`CustomId`; subclasses say how it looks and what a press does."""
-
-    action: ClassVar[str]
-    style: ClassVar[discord.ButtonStyle] = discord.ButtonStyle.secondary
-    emoji: ClassVar[str | None] = None
-
-    def __init__(self, custom_id: CustomId, *, used: bool = False, row: int | None = None) -> None:
-        self.carried = custom_id
-        style = discord.ButtonStyle.primary if used else self.style
-        super().__init__(
-            ui.Button(
-                style=style,
-                label=self.label_for(custom_id),
-                emoji=self.emoji,
-                custom_id=encode(custom_id),
-                row=row,
-            )
-        )
-
-    @classmethod
-    def label_for(cls, custom_id: CustomId) -> str | None:
-        """The words on the button; None for an emoji alone."""
-        return None
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """Made anew for every click."""
-        return cls(from_match(match))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """discord.py only logs what a dynamic item raises; here it ends in a sentence to the user."""
-        try:
-            await self.pressed(interaction)
-        except Exception as error:
-            await answer_error(interaction, error)
-
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        """What the button does."""
-        raise NotImplementedError
 
 
 class UpscaleButton(JobButton, template=template("u")):
@@ -80,38 +39,193 @@ class UpscaleButton(JobButton, template=template("u")):
         await interaction.client.desk.derive(interaction, self.carried, Action.UPSCALE)
 
 
-class VariationButton(JobButton, template=template("v")):
-    """V1-V9: a grid of variations of one picture."""
+class DerivingButton(JobButton, template=template("none_derived")):
+    """A job made from the picture; with remix switched on, its prompt is asked for first."""
+
+    makes: ClassVar[Action]
+    change: ClassVar[Change | None] = None
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.studio.press(interaction, self.carried, self.makes, self.change)
+
+
+class VariationButton(DerivingButton, template=template("v")):
+    """V1-V9: a grid of variations of one picture, as far from it as the presser's settings say."""
 
     action = "v"
+    makes = Action.VARIATION
 
     @classmethod
     def label_for(cls, custom_id: CustomId) -> str:
         return f"V{(custom_id.index or 0) + 1}"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.client.desk.derive(interaction, self.carried, Action.VARIATION)
+        await interaction.client.studio.vary(interaction, self.carried)
 
 
-class VaryButton(VariationButton, template=template("vary")):
-    """The same under a single picture, where there is no other to choose from."""
+class VarySubtleButton(DerivingButton, template=template("vary_subtle")):
+    """Under a single picture: little is changed."""
+
+    action = "vary_subtle"
+    makes = Action.VARY_SUBTLE
+    emoji = "🪄"
+    label = say("Vary (Subtle)")
+
+
+class VaryButton(DerivingButton, template=template("vary")):
+    """Under a single picture: the layout stays, the details are new."""
 
     action = "vary"
+    makes = Action.VARIATION
     emoji = "🪄"
-
-    @classmethod
-    def label_for(cls, custom_id: CustomId) -> str:
-        return "Variations"
+    label = say("Vary (Strong)")
 
 
-class RerollButton(JobButton, template=template("reroll")):
-    """The same prompt with new seeds."""
+class RegionButton(JobButton, template=template("region")):
+    """Opens the choice of what to paint anew."""
 
-    action = "reroll"
-    emoji = "🔄"
+    action = "region"
+    emoji = "🖌️"
+    label = say("Vary (Region)")
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.client.desk.derive(interaction, self.carried, Action.REROLL)
+        await interaction.client.studio.choose_region(interaction, self.carried)
+
+
+class UpscaleSubtleButton(JobButton, template=template("upscale_subtle")):
+    """Twice the size, nothing changed."""
+
+    action = "upscale_subtle"
+    emoji = "⏫"
+    label = say("Upscale (Subtle)")
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.desk.derive(interaction, self.carried, Action.UPSCALE_SUBTLE)
+
+
+class UpscaleCreativeButton(JobButton, template=template("upscale_creative")):
+    """Twice the size, with new details."""
+
+    action = "upscale_creative"
+    emoji = "⏫"
+    label = say("Upscale (Creative)")
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.desk.derive(interaction, self.carried, Action.UPSCALE_CREATIVE)
+
+
+class ZoomOutButton(DerivingButton, template=template("zoom_two")):
+    """More of the scene around the picture."""
+
+    action = "zoom_two"
+    makes = Action.ZOOM_OUT
+    change = Change(Layout.ZOOM, factor=2.0)
+    emoji = "🔍"
+    label = say("Zoom Out 2x")
+
+
+class ZoomLessButton(DerivingButton, template=template("zoom_less")):
+    """A little more of it."""
+
+    action = "zoom_less"
+    makes = Action.ZOOM_OUT
+    change = Change(Layout.ZOOM, factor=1.5)
+    emoji = "🔍"
+    label = say("Zoom Out 1.5x")
+
+
+class CustomZoomButton(JobButton, template=template("zoom_custom")):
+    """Asks for factor, shape and prompt."""
+
+    action = "zoom_custom"
+    emoji = "🔍"
+    label = say("Custom Zoom")
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.studio.ask_zoom(interaction, self.carried)
+
+
+class SquareButton(JobButton, template=template("square")):
+    """New ground on the shorter sides; only under pictures that are not square."""
+
+    action = "square"
+    emoji = "↔️"
+    label = say("Make Square")
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.desk.derive(interaction, self.carried, Action.MAKE_SQUARE)
+
+
+class PanLeftButton(DerivingButton, template=template("pan_left")):
+    """New ground on the left."""
+
+    action = "pan_left"
+    makes = Action.PAN_LEFT
+    emoji = "⬅️"
+
+
+class PanRightButton(DerivingButton, template=template("pan_right")):
+    """New ground on the right."""
+
+    action = "pan_right"
+    makes = Action.PAN_RIGHT
+    emoji = "➡️"
+
+
+class PanUpButton(DerivingButton, template=template("pan_up")):
+    """New ground above."""
+
+    action = "pan_up"
+    makes = Action.PAN_UP
+    emoji = "⬆️"
+
+
+class PanDownButton(DerivingButton, template=template("pan_down")):
+    """New ground below."""
+
+    action = "pan_down"
+    makes = Action.PAN_DOWN
+    emoji = "⬇️"
+
+
+class RerollButton(DerivingButton, template=template("reroll")):
+    """The same again with new seeds."""
+
+    action = "reroll"
+    makes = Action.REROLL
+    emoji = "🔄"
+
+
+class FavouriteButton(JobButton, template=template("favourite")):
+    """Keeps the picture among the presser's favourites, or takes it out."""
+
+    action = "favourite"
+    emoji = "❤️"
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.studio.favourite(interaction, self.carried)
+
+
+class ParametersButton(JobButton, template=template("parameters")):
+    """Seeds and everything else that made the pictures, for the presser alone."""
+
+    action = "parameters"
+    emoji = "ℹ️"
+    label = say("Seed & parameters")
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.studio.parameters(interaction, self.carried)
+
+
+class ExplainButton(JobButton, template=template("explain")):
+    """What was understood of the prompt, what the model leaves aside, and the price."""
+
+    action = "explain"
+    emoji = "💬"
+    label = say("Explain")
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.client.studio.explain(interaction, self.carried)
 
 
 class CancelButton(JobButton, template=template("cancel")):
@@ -119,10 +233,7 @@ class CancelButton(JobButton, template=template("cancel")):
 
     action = "cancel"
     style = discord.ButtonStyle.danger
-
-    @classmethod
-    def label_for(cls, custom_id: CustomId) -> str:
-        return "Cancel"
+    label = say("Cancel")
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
         await interaction.client.desk.cancel(interaction, self.carried)
@@ -142,46 +253,71 @@ BUTTONS: tuple[type[JobButton], ...] = (
     UpscaleButton,
     VariationButton,
     VaryButton,
+    VarySubtleButton,
+    RegionButton,
+    UpscaleSubtleButton,
+    UpscaleCreativeButton,
+    ZoomOutButton,
+    ZoomLessButton,
+    CustomZoomButton,
+    SquareButton,
+    PanLeftButton,
+    PanRightButton,
+    PanUpButton,
+    PanDownButton,
     RerollButton,
+    FavouriteButton,
+    ParametersButton,
+    ExplainButton,
     CancelButton,
     DeleteButton,
+    *REGION_BUTTONS,
 )
-RESULT_ACTIONS = frozenset(button.action for button in BUTTONS) - {CancelButton.action}
-"""Actions that only a result message carries; a waiting message has none of them."""
 
 
-def waiting_view(job_id: str) -> ui.View:
-    """Cancel."""
-    return _view([[CancelButton(CustomId(CancelButton.action, job_id))]])
+def waiting_view(job_id: str, locale: str = "") -> ui.View:
+    """Cancel, and what was understood of the prompt."""
+    shown = (CancelButton, ExplainButton)
+    return rows_view([[button(CustomId(button.action, job_id), locale=locale) for button in shown]])
 
 
-def result_view(job: Job, used: Iterable[str] = ()) -> ui.View:
-    """The buttons of a job's result; ``used`` are custom ids of buttons that were pressed before."""
-    rows = _single_rows(job) if job.action is Action.UPSCALE else _grid_rows(job)
-    return _view([[_coloured(button, frozenset(used)) for button in row] for row in rows])
+def result_view(job: Job, used: Used = FRESH, locale: str = "") -> ui.View:
+    """The buttons of a job's result, in the language of ``locale``."""
+    single = job.action is Action.UPSCALE or job.action in ENLARGING
+    if single:
+        rows = _single_rows(job)
+    elif len(job.seeds) == 1:
+        rows = _only_rows(job)
+    else:
+        rows = _grid_rows(job)
+    return rows_view([[_dressed(button, used, locale) for button in row] for row in rows])
 
 
-def used_buttons(message: discord.Message) -> frozenset[str]:
-    """Custom ids of the buttons of a message that were pressed before."""
-    return frozenset(
-        child.custom_id
-        for row in message.components
-        if isinstance(row, discord.ActionRow)
-        for child in row.children
-        if isinstance(child, discord.Button)
-        and child.style is discord.ButtonStyle.primary
-        and child.custom_id
-    )
-
-
-def _coloured(button: JobButton, used: frozenset[str]) -> JobButton:
-    return type(button)(button.carried, used=button.custom_id in used)
+def _dressed(button: JobButton, used: Used, locale: str) -> JobButton:
+    return type(button)(button.carried, style=used.get(button.custom_id), locale=locale)
 
 
 def _single_rows(job: Job) -> list[list[JobButton]]:
-    """Variations go by the grid's id and index, so that they do not depend on this copy of the picture."""
-    origin, index = (job.parent_id, job.index) if job.parent_id else (job.id, 0)
-    return [[VaryButton(CustomId("vary", origin, index)), DeleteButton(CustomId("delete", job.id))]]
+    """As Midjourney lays them out; the last row is ours, with room for one more."""
+    width, height = seen_shape(job)
+    zooms: list[type[JobButton]] = [ZoomOutButton, ZoomLessButton, CustomZoomButton]
+    rows: list[list[type[JobButton]]] = [
+        [UpscaleSubtleButton, UpscaleCreativeButton],
+        [VarySubtleButton, VaryButton, RegionButton],
+        zooms if width == height else [*zooms, SquareButton],
+        [PanLeftButton, PanRightButton, PanUpButton, PanDownButton, FavouriteButton],
+    ]
+    laid = [[button(CustomId(button.action, job.id, 0)) for button in row] for row in rows]
+    return [*laid, [_whole(RerollButton, job), *_about(job), _whole(DeleteButton, job)]]
+
+
+def _only_rows(job: Job) -> list[list[JobButton]]:
+    """A grid of one picture is that picture too: what works on one stands beside its U and V."""
+    first, second, *rest = _single_rows(job)
+    up, variation = (
+        button(CustomId(button.action, job.id, 0)) for button in (UpscaleButton, VariationButton)
+    )
+    return [[up, *first], [variation, *second], *rest]
 
 
 def _grid_rows(job: Job) -> list[list[JobButton]]:
@@ -190,11 +326,19 @@ def _grid_rows(job: Job) -> list[list[JobButton]]:
     variations: list[JobButton] = [
         VariationButton(CustomId("v", job.id, index)) for index in range(len(job.seeds))
     ]
-    reroll, delete = RerollButton(CustomId("reroll", job.id)), DeleteButton(CustomId("delete", job.id))
+    reroll, delete = _whole(RerollButton, job), _whole(DeleteButton, job)
     upper, lower = _split(ups), _split(variations)
     if len(upper[-1]) == ROW:
-        return [*upper, *lower, [reroll, delete]]
-    return [*upper[:-1], [*upper[-1], reroll], *lower[:-1], [*lower[-1], delete]]
+        return [*upper, *lower, [reroll, *_about(job), delete]]
+    return [*upper[:-1], [*upper[-1], reroll], *lower[:-1], [*lower[-1], delete], _about(job)]
+
+
+def _about(job: Job) -> list[JobButton]:
+    return [_whole(ParametersButton, job), _whole(ExplainButton, job)]
+
+
+def _whole(button: type[JobButton], job: Job) -> JobButton:
+    return button(CustomId(button.action, job.id))
 
 
 def _split(buttons: Sequence[JobButton]) -> list[list[JobButton]]:
@@ -203,12 +347,3 @@ def _split(buttons: Sequence[JobButton]) -> list[list[JobButton]]:
         return [list(buttons)]
     half = (len(buttons) + 1) // 2
     return [list(buttons[:half]), list(buttons[half:])]
-
-
-def _view(rows: Sequence[Sequence[JobButton]]) -> ui.View:
-    view = ui.View(timeout=None)
-    for number, row in enumerate(rows):
-        for button in row:
-            button.row = number
-            view.add_item(button)
-    return view

@@ -58,7 +58,8 @@ to see what she may do.
 {model}"""
 SKETCH_NOTE = """\
 The pictures come from the embedded **sketch model**: small enough for two CPU cores, made to try things \
-out. To paint with a real one, put its diffusers folder into `config.toml` and start again:
+out. To paint with a real one, name its diffusers folder in `config.toml` and start again with \
+`make demo CONFIG=config.toml`:
 ```toml
 [models.mine]
 path = "/path/to/stable-diffusion-v1-5"
@@ -167,10 +168,25 @@ async def _page(env: Env, stage: Stage, port: int) -> AsyncIterator[Preview]:
     simcord = _simcord()
     try:
         preview = env.preview(stage.channel, viewers=stage.viewers, layout="channel", port=port)
+        preview._media_worker = _decoder()
         async with preview, _kept_live(env, preview):
             yield preview
     except simcord.SetupError as error:
         raise OperatorError(f"The demo's page cannot be served: {error}.") from error
+
+
+def _decoder() -> Any:
+    """SimCord reads each picture in a process of its own: it would come after the preview's successor.
+
+    Ours are no stranger's, so a thread will do.
+    """
+    from simcord.preview import _media
+
+    class Decoder(_media.MediaWorker):
+        async def _decode(self, key: str, blob: bytes, media_time: float | None) -> Any:
+            return await asyncio.to_thread(_media._process_media, blob, media_time)
+
+    return Decoder()
 
 
 @contextlib.asynccontextmanager

@@ -7,13 +7,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import discord
 
-from bot.domain.custom_id import CustomId
-from bot.domain.job import Action, Job, Requester
+from bot.domain.change import Change
+from bot.domain.custom_id import CustomId, encode
+from bot.domain.job import CHANGES, Action, Job, Requester
+from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt
 from bot.domain.sentence import say
 from bot.errors import NotAllowed, PictureRefused, UserError
@@ -21,11 +24,14 @@ from bot.services import batches
 from bot.services.admission import Admitted, Order, Upload
 from bot.services.app import Services
 from bot.ui import batch, caller, wording
-from bot.ui.components import result_view, used_buttons, waiting_view
+from bot.ui.buttons import REMIXED, USED, used_buttons
+from bot.ui.components import result_view, waiting_view
 from bot.ui.funnel import language, mark_answered, tell
 from bot.ui.history import result_of
+from bot.ui.locales import translated
 from bot.ui.park import park
 from bot.ui.presses import Presses
+from bot.ui.remains import remains_of
 from bot.ui.welcome import Welcomes
 
 log = logging.getLogger(__name__)
@@ -36,6 +42,8 @@ GONE = say(
     "I no longer have this job: it was deleted, or belongs to another copy of me. "
     "Use /imagine with the prompt above to paint it again."
 )
+_UPDATING = (discord.InteractionType.component, discord.InteractionType.modal_submit)
+"""Interactions whose first answer is their own message, so that a waiting message is a new one."""
 ELSEWHERE = say("This button belongs to another server; use /imagine to paint it here.")
 UNFINISHED = say("This job has not finished yet; press the button again when its pictures are there.")
 
@@ -53,9 +61,16 @@ class Desk:
         return caller.requester(interaction, tuple(self._services.settings.discord.admin_role_ids))
 
     async def imagine(
-        self, interaction: discord.Interaction[Any], prompt: Prompt, uploads: tuple[Upload, ...] = ()
+        self,
+        interaction: discord.Interaction[Any],
+        prompt: Prompt,
+        uploads: tuple[Upload, ...] = (),
+        wishes: Preferences | None = None,
     ) -> None:
-        """/imagine: the "thinking" answer becomes the waiting message."""
+        """/imagine: the "thinking" answer becomes the waiting message.
+
+        ``wishes`` take the place of the settings that the asker has.
+        """
         caller.require_delivery(interaction)
         thinking = await interaction.response.defer(thinking=True)
         order = self._order(
@@ -63,13 +78,14 @@ class Desk:
             Action.IMAGINE,
             prompt=prompt,
             uploads=uploads,
+            preferences=wishes,
             message_id=thinking.message_id if thinking else None,
         )
         with self._welcomes.expect(interaction.id) as welcome:
             admitted = await self._admit(order)
             if admitted.fresh:
                 mark_answered(interaction)
-                await self._greet(interaction, admitted.job, welcome)
+                await self._greet(interaction, admitted, welcome)
         await self._note_language(interaction)
 
     async def _note_language(self, interaction: discord.Interaction[Any]) -> None:
@@ -121,26 +137,43 @@ class Desk:
             }
             admitted = await park(self._services.batches.admit(orders), "admission")
             for one in (one for one in admitted.admitted if one.fresh):
-                await self._greet(interaction, one.job, welcomes[one.job.interaction_id])
+                await self._greet(interaction, one, welcomes[one.job.interaction_id])
         if admitted.refused is not None:
             raise admitted.refused
 
-    async def derive(self, interaction: discord.Interaction[Any], pressed: CustomId, action: Action) -> None:
-        """U, V, re-roll: a job made from another one, for whoever pressed."""
+    async def derive(
+        self,
+        interaction: discord.Interaction[Any],
+        pressed: CustomId,
+        action: Action,
+        *,
+        change: Change | None = None,
+        prompt: Prompt | None = None,
+    ) -> None:
+        """A job made from another one, for whoever pressed; ``prompt`` takes the place of the other's."""
         caller.require_delivery(interaction)
+        if prompt is not None:
+            change = replace(change or CHANGES.get(action) or Change(), remixed=True)
         with self._presses.once(interaction.user.id, pressed, interaction.id):
             message_id = await self._acknowledge(interaction)
-            await self._parent(interaction, pressed)
+            await self.parent(interaction, pressed)
             order = self._order(
-                interaction, action, parent_id=pressed.job_id, index=pressed.index, message_id=message_id
+                interaction,
+                action,
+                parent_id=pressed.job_id,
+                index=pressed.index,
+                message_id=message_id,
+                change=change,
+                prompt=prompt,
             )
             with self._welcomes.expect(interaction.id) as welcome:
                 admitted = await self._admit(order)
                 if admitted.fresh:
                     mark_answered(interaction)
-                    await self._greet(interaction, admitted.job, welcome)
+                    await self._greet(interaction, admitted, welcome)
         if message_id is None:
-            await self._colour(interaction)
+            await self.colour(interaction, pressed, USED if prompt is None else REMIXED)
+        await self._note_language(interaction)
 
     async def _acknowledge(self, interaction: discord.Interaction[Any]) -> int | None:
         """Answer a press at once. Where only the token reaches, the answer is the waiting message already.
@@ -157,13 +190,13 @@ class Desk:
     async def cancel(self, interaction: discord.Interaction[Any], pressed: CustomId) -> None:
         """Ends a job of one's own; the waiting message will say so."""
         await interaction.response.defer()
-        await self._job(interaction, pressed)
+        await self.job(interaction, pressed)
         await park(self._services.cancel(pressed.job_id, self.requester(interaction)), "cancel a job")
 
     async def delete(self, interaction: discord.Interaction[Any], pressed: CustomId) -> None:
         """Removes a result of one's own: pictures first, then the message."""
         await interaction.response.defer()
-        await self._job(interaction, pressed)
+        await self.job(interaction, pressed)
         await park(self._services.delete(pressed.job_id, self.requester(interaction)), "delete a job")
         await interaction.delete_original_response()
         await tell(interaction, say("Deleted: the pictures and what I stored of them are gone."))
@@ -185,9 +218,10 @@ class Desk:
     async def _admit(self, order: Order) -> Admitted:
         return await park(self._services.admission.admit(order), "admission")
 
-    async def _job(self, interaction: discord.Interaction[Any], pressed: CustomId) -> Job:
+    async def job(self, interaction: discord.Interaction[Any], pressed: CustomId) -> Job:
         """The job a button belongs to; UserError for buttons of unknown jobs and of other places."""
         job = await park(self._services.job(pressed.job_id), "look up a job")
+        job = job or await self._adopted(interaction, pressed)
         if job is None:
             raise UserError(GONE)
         here = caller.place(interaction)
@@ -197,8 +231,21 @@ class Desk:
             raise NotAllowed(ELSEWHERE)
         return job
 
-    async def _parent(self, interaction: discord.Interaction[Any], pressed: CustomId) -> Job:
-        job = await self._job(interaction, pressed)
+    async def _adopted(self, interaction: discord.Interaction[Any], pressed: CustomId) -> Job | None:
+        """The job as the picture of its message tells it, where the row is gone with an old data folder."""
+        message = interaction.message
+        if message is None or result_of(message) != pressed.job_id:
+            return None
+        found = await park(
+            remains_of(message, interaction.client, caller.place(interaction)), "read a picture"
+        )
+        return (
+            None if found is None else await park(self._services.adopt(pressed.job_id, found), "adopt a job")
+        )
+
+    async def parent(self, interaction: discord.Interaction[Any], pressed: CustomId) -> Job:
+        """The same, with the picture that the button means; UserError where there is none yet."""
+        job = await self.job(interaction, pressed)
         if pressed.index is not None and pressed.index >= len(job.seeds):
             raise UserError(GONE)
         if job.result_message_id is None and job.error is None and job.status.value in ("queued", "running"):
@@ -206,11 +253,12 @@ class Desk:
         return job
 
     async def _greet(
-        self, interaction: discord.Interaction[Any], job: Job, welcome: asyncio.Future[int | None]
+        self, interaction: discord.Interaction[Any], admitted: Admitted, welcome: asyncio.Future[int | None]
     ) -> None:
         """Show the waiting message. The job is owed from now on, so a failure here is only logged."""
+        job = admitted.job
         try:
-            message = await self._send_waiting(interaction, job)
+            message = await self._send_waiting(interaction, admitted)
         except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             log.warning("job %s has no waiting message: %s", job.id, error)
             return
@@ -218,23 +266,35 @@ class Desk:
             await park(self._services.attach_message(job.id, message.id), "remember the waiting message")
         welcome.set_result(message.id)
 
-    async def _send_waiting(self, interaction: discord.Interaction[Any], job: Job) -> discord.Message:
-        content, view, nobody = wording.waiting(job), waiting_view(job.id), discord.AllowedMentions.none()
-        if interaction.type is discord.InteractionType.component and job.message_id is None:
+    async def _send_waiting(
+        self, interaction: discord.Interaction[Any], admitted: Admitted
+    ) -> discord.Message:
+        job, wait, nobody = admitted.job, "", discord.AllowedMentions.none()
+        if admitted.ahead:
+            line = wording.wait_line(admitted.ahead, admitted.wait_s, time.time())
+            wait = translated(line, language(interaction))
+        content = wording.waiting(job, wait)
+        view = waiting_view(job.id, language(interaction))
+        if interaction.type in _UPDATING and job.message_id is None:
             return await interaction.followup.send(content, view=view, allowed_mentions=nobody, wait=True)
         return await interaction.edit_original_response(content=content, view=view, allowed_mentions=nobody)
 
-    async def _colour(self, interaction: discord.Interaction[Any]) -> None:
-        """Colour the pressed button. Only decoration, so a message that is gone meanwhile is no error."""
-        message, data = interaction.message, interaction.data
-        if message is None or data is None:
+    async def colour(
+        self, interaction: discord.Interaction[Any], pressed: CustomId, style: discord.ButtonStyle | None
+    ) -> None:
+        """Colour the pressed button, or take its colour. Only decoration, so no message is no error."""
+        message = interaction.message
+        owner = await park(self._services.job(_job_id_of(message)), "look up a job") if message else None
+        if message is None or owner is None:
             return
-        owner = await park(self._services.job(_job_id_of(message)), "look up a job")
-        used = used_buttons(message) | {str(data.get("custom_id"))}
-        if owner is None or used == used_buttons(message):
+        before = used_buttons(message)
+        used = {custom_id: kept for custom_id, kept in before.items() if custom_id != encode(pressed)}
+        used |= {encode(pressed): style} if style else {}
+        if used == before:
             return
+        wishes = await park(self._services.preferences.of(owner.requester.user_id), "read settings")
         try:
-            await interaction.edit_original_response(view=result_view(owner, used))
+            await interaction.edit_original_response(view=result_view(owner, used, wishes.locale))
         except discord.HTTPException as error:
             log.info("could not colour a button: %s", error)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.domain import policy
-from bot.domain.prompt import Prompt
+from bot.domain.prompt import Prompt, quoted
 from bot.domain.sentence import Sentence, say
 from bot.errors import UserError
 from bot.services import specs
@@ -33,23 +33,23 @@ class ExplainButton(PanelButton, template=panel("explain")):
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
         client, message = interaction.client, interaction.message
         assert message is not None
+        default = client.settings.engine.default_model
         if self.argument:
             job = await park(client.services.job(self.argument), "look up a job")
             if job is None:
                 raise UserError(say("That picture no longer exists; start anew with /imagine."))
-            prompt = job.prompt
+            prompt, default = job.prompt, job.model
         else:
             prompt = (await read_all(interaction, await text_of(message), len(pictures_of(message))))[0]
-        await tell(interaction, text(explained(client, prompt), language(interaction)))
+        await tell(interaction, text(explained(client, prompt, default), language(interaction)))
 
 
 ITEMS = (ExplainButton,)
 
 
-def explained(client: TesseraClient, prompt: Prompt) -> Explanation:
-    """By the model that would paint it."""
+def explained(client: TesseraClient, prompt: Prompt, default: str) -> Explanation:
+    """By the model that paints it: the prompt's, else the ``default``."""
     models = client.services.engine.models()
-    default = client.settings.engine.default_model
     model = specs.model_of(prompt, models, default, client.settings)
     return explain(prompt, model, client.settings)
 
@@ -83,7 +83,7 @@ def _notes(head: Sentence, notes: tuple[Note, ...], locale: str) -> list[str]:
     lines = [translated(head, locale)]
     for note in notes:
         said = translated(note.says, locale) if isinstance(note.says, Sentence) else _in(note, locale)
-        typed = f"`{escape(note.typed, 100).replace('`', '')}`: " if note.typed else ""
+        typed = f"{quoted(note.typed)}: " if note.typed else ""
         lines.append(f"- {typed}{said}")
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import secrets
@@ -12,11 +13,13 @@ import discord
 from discord import app_commands, ui
 
 from bot.domain.sentence import Sentence, say
-from bot.errors import PromptError, UserError
+from bot.errors import PromptError, StoreError, UserError
 from bot.ui.echo import CONTENT_LIMIT, quoted_block, units
 from bot.ui.locales import translated
 
 log = logging.getLogger(__name__)
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""What a disk says that takes nothing more."""
 NOT_OURS = frozenset({40060, 10062})
 """Discord's codes: another delivery was faster, or the three seconds to answer are over."""
 
@@ -122,6 +125,12 @@ def _apology(interaction: discord.Interaction[Any], error: Exception) -> Sentenc
     reference = secrets.token_hex(4)
     name = interaction.command.qualified_name if interaction.command else "button"
     log.error("error %s in %s of interaction %s", reference, name, interaction.id, exc_info=error)
+    if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in NO_ROOM):
+        return say(
+            "My disk is full or cannot be written, so I could not take this down: nothing was taken. "
+            "Tell the operator (reference `{reference}`), and try again later.",
+            reference=reference,
+        )
     return say(
         "Sorry, something went wrong on my side; nothing was charged that was not painted. Please try again, "
         "and if it happens again, give the operator this reference: `{reference}`.",

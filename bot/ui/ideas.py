@@ -12,11 +12,13 @@ import discord
 from discord import ui
 
 from bot.domain.sentence import say
+from bot.services import specs
 from bot.ui.carry import text_of, texts_of
 from bot.ui.desk import upload_of
 from bot.ui.funnel import answer_error, language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel
+from bot.ui.park import park
 from bot.ui.reading import read_all
 
 if TYPE_CHECKING:
@@ -36,6 +38,21 @@ async def paint(
         await desk.imagine(interaction, prompts[0], tuple(map(upload_of, pictures)))
     else:
         await desk.ask(interaction, text, prompts, pictures)
+
+
+async def paint_exactly(
+    interaction: discord.Interaction[TesseraClient],
+    text: str,
+    pictures: Sequence[discord.Attachment] = (),
+) -> None:
+    """The same of a prompt that is whole already: no suffix, option or setting may change the picture."""
+    client = interaction.client
+    wishes = await park(client.services.preferences.of(interaction.user.id), "read settings")
+    attached = tuple(f"attachment:{number}" for number in range(len(pictures)))
+    remember_prompt(interaction, text)
+    models = client.services.engine.models()
+    prompt = specs.reader(client.settings, models, attached=attached, wishes=wishes.modes())(text)
+    await client.desk.imagine(interaction, prompt, tuple(map(upload_of, pictures)), wishes.modes())
 
 
 class IdeaButton(PanelButton, template=panel("idea")):
@@ -77,6 +94,7 @@ class PromptWindow(ui.Modal):
         self.pictures = pictures
         self.prompt: ui.TextInput[PromptWindow] = ui.TextInput(
             label=translated(say("Prompt"), locale),
+            custom_id="prompt",
             style=discord.TextStyle.paragraph,
             default=text[:4000],
             max_length=4000,

@@ -43,7 +43,7 @@ PASSING = frozenset({401, 408, 425, 429})
 """Refusals that say nothing of the request: another try may be taken."""
 EARLY, LATE = timedelta(minutes=10), timedelta(hours=1)
 """Around the moment of a send, what a message may be found in: clocks differ, requests wait their turn."""
-SMALLEST_UPLOAD = 64 * 1024
+SMALLEST_UPLOAD = 2 * 1024
 """Bytes below which no smaller variant is tried."""
 PREVIEW_NAME = "preview.jpg"
 NO_MORE_MAIL = say(
@@ -89,7 +89,7 @@ class DiscordSink:
         with _told_apart():
             await message.edit(
                 content=wording.progress(job, percent),
-                view=waiting_view(job.id),
+                view=waiting_view(job.id, await self._language(job)),
                 allowed_mentions=discord.AllowedMentions.none(),
                 **options,
             )
@@ -184,7 +184,8 @@ class DiscordSink:
 
     async def _complete(self, job: Job, file: Attachment) -> int:
         """The result: an edit of the waiting message where the token is the only way, else a new one."""
-        result: dict[str, Any] = {"content": wording.done(job), "view": result_view(job)}
+        view = result_view(job, locale=await self._language(job))
+        result: dict[str, Any] = {"content": wording.done(job), "view": view}
         waiting = await self._waiting(job) if self._by_token(job) else None
         if waiting is not None:
             try:
@@ -218,6 +219,10 @@ class DiscordSink:
             guild_id=parent.place.guild_id,
             fail_if_not_exists=False,
         )
+
+    async def _language(self, job: Job) -> str:
+        """What the owner reads, as Discord last said it."""
+        return (await self._client.services.preferences.of(job.requester.user_id)).locale
 
     async def _drop_waiting(self, job: Job) -> None:
         """The result is out, so nothing that goes wrong here may make it be sent again."""

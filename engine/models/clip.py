@@ -29,8 +29,9 @@ class Tokens:
         if bool((self.weights == 1).all()):
             return hidden
         weighted = hidden * self.weights.unsqueeze(-1).to(hidden)
-        restored: torch.Tensor = weighted * (hidden.mean() / weighted.mean())
-        return restored
+        share = hidden.mean() / weighted.mean()
+        # A mean of nothing can be brought back by nothing.
+        return weighted * share if bool(share.isfinite()) else weighted
 
 
 def tokens(tokenizer: Any, text: str, device: torch.device) -> Iterator[Tokens]:

@@ -47,10 +47,31 @@ class Family:
     """Paints one size only, the native one (stock pipelines)."""
     from_picture: str = ""
     """Pipeline class that starts from a picture (stock pipelines)."""
+    inpainter: str = ""
+    """Pipeline class that repaints a part of one, or all of it where ``from_picture`` is missing."""
     distilled: tuple[int, float] | None = None
     """Steps and guidance scale of folders whose denoiser embeds no guidance, where others do."""
     samplers: tuple[str, ...] = ()
     """Those that fit the way it was trained; where empty, all that can read what it predicts."""
+
+    @property
+    def abilities(self) -> Mapping[str, bool]:
+        """What works with its models, in the order in which people ask for it."""
+        return {
+            "text to image": True,
+            "image to image": self.image_to_image,
+            "inpaint, zoom, pan": self.inpaint,
+            "blend": self.image_to_image or self.references,
+            "references": self.references,
+            "LoRA": self.loras,
+            "negative prompt": self.negative_prompt,
+            "weights in prompts": self.prompt_weights,
+            "tile": self.tile,
+            "stop, vary": self.native,
+            "upscale": True,
+            "second pass": self.native and self.image_to_image,
+            "native batching": self.native,
+        }
 
 
 def _flow(
@@ -158,6 +179,7 @@ def _stock(
     negative_prompt: bool = True,
     fixed_size: bool = False,
     from_picture: str = "",
+    inpainter: str = "",
 ) -> Family:
     """A pipeline that runs as diffusers wrote it."""
     return Family(
@@ -165,17 +187,19 @@ def _stock(
         title,
         "engine.models.stock",
         "StockPipeline",
-        tuple(filter(None, (pipeline, from_picture))),
+        tuple(filter(None, (pipeline, from_picture, inpainter))),
         size=size,
         steps=steps,
         guidance_scale=guidance,
         native=False,
-        image_to_image=bool(from_picture),
+        image_to_image=bool(from_picture or inpainter),
+        inpaint=bool(inpainter),
         negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
         fixed_size=fixed_size,
         from_picture=from_picture,
+        inpainter=inpainter,
     )
 
 
@@ -197,7 +221,15 @@ _STOCK = (
         from_picture="SanaSprintImg2ImgPipeline",
     ),
     _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False),
-    _stock("flux2-klein", "FLUX.2 Klein", "Flux2KleinPipeline", steps=4, guidance=4.0, negative_prompt=False),
+    _stock(
+        "flux2-klein",
+        "FLUX.2 Klein",
+        "Flux2KleinPipeline",
+        steps=4,
+        guidance=4.0,
+        negative_prompt=False,
+        inpainter="Flux2KleinInpaintPipeline",
+    ),
     _stock(
         "kandinsky22",
         "Kandinsky 2.2",
@@ -233,6 +265,7 @@ _STOCK = (
         steps=12,
         guidance=10.0,
         from_picture="AmusedImg2ImgPipeline",
+        inpainter="AmusedInpaintPipeline",
     ),
     _stock(
         "if",
@@ -243,6 +276,7 @@ _STOCK = (
         steps=50,
         guidance=7.0,
         from_picture="IFImg2ImgPipeline",
+        inpainter="IFInpaintingPipeline",
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_ALL, *_STOCK)}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from engine import samplers
+from engine import schedulers
 from engine.api import GenerationSpec
 from engine.models.latent import LatentFamily
 
@@ -29,7 +29,7 @@ class FlowFamily(LatentFamily, ABC):
             # Steps are stretched between the first and the last, and one is both.
             config = {**config, "shift_terminal": None}
         mu = self._mu(spec)
-        scheduler = samplers.build(spec.sampler, config, _shift(config, mu))
+        scheduler = schedulers.build(spec.sampler, config, _shift(config, mu))
         if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
             scheduler.set_timesteps(device=self.device, mu=mu, **self._spaced(spec.steps))
         else:

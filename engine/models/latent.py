@@ -15,7 +15,7 @@ import diffusers
 import torch
 import transformers
 
-from engine import samplers
+from engine import schedulers
 from engine.api import GenerationSpec, ModelUnavailable
 from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
@@ -132,7 +132,7 @@ class LatentFamily(ABC):
 
     def scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration; nothing is shared between jobs."""
-        scheduler = samplers.build(spec.sampler, self.profile.scheduler)
+        scheduler = schedulers.build(spec.sampler, self.profile.scheduler)
         own = scheduler.config.get("original_inference_steps") or spec.steps
         # A consistency model's schedule has the steps that it was distilled with; a longer one is made anew.
         options = {"original_inference_steps": spec.steps} if spec.steps > own else {}
@@ -215,7 +215,8 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
-            low_cpu_mem_usage=False,
+            # Else numbers are drawn for every layer first, and SD3 is left in float32 whatever was asked for.
+            low_cpu_mem_usage=True,
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,

@@ -48,6 +48,8 @@ class Registry:
         self.profiles: dict[str, Profile] = {}
         self.faults: dict[str, ModelUnavailable] = {}
         self._keep, self._budget, self._spare = keep, budget, spare
+        self.compile = "off"
+        """How loaded models are compiled, see :mod:`engine.speed`."""
         self._clock = clock
         self._loaded: OrderedDict[_Name, ModelFamily] = OrderedDict()
         self._aside: OrderedDict[_Name, ModelFamily] = OrderedDict()
@@ -75,7 +77,7 @@ class Registry:
     def for_another_device(self) -> Registry:
         """The same models, none of them loaded."""
         other = Registry({}, None, self._keep, budget=self._budget, spare=self._spare, clock=self._clock)
-        other.profiles, other.faults = self.profiles, self.faults
+        other.profiles, other.faults, other.compile = self.profiles, self.faults, self.compile
         return other
 
     def limit(self, budget: int, spare: int) -> None:
@@ -137,10 +139,12 @@ class Registry:
 
     def _read(self, key: _Name, device: torch.device, dtype: torch.dtype) -> ModelFamily:
         from engine.offload import Depot, size_of
+        from engine.speed import tune
 
         profile = self.profiles[key[0]]
         loader = getattr(import_module(profile.family.module), profile.family.loader)
         family: ModelFamily = loader(profile, device, dtype)
+        tune(family, self.compile)
         self._depot = self._depot or Depot(device)
         self._sizes[key] = size_of(family)
         return family

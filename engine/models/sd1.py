@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from engine import samplers
+from engine import samplers, schedulers
 from engine.api import GenerationSpec
 from engine.conditioning import Conditioning
 from engine.models.unet import UNetFamily
@@ -58,7 +58,7 @@ class StableDiffusion1(UNetFamily):
         if not self._takes_all_steps(spec):
             return super().scheduler(spec)
         assert spec.init is not None
-        scheduler = samplers.build(spec.sampler, self.profile.scheduler)
+        scheduler = schedulers.build(spec.sampler, self.profile.scheduler)
         strength = max(spec.init.strength, 1 / scheduler.config.original_inference_steps)
         most = int(scheduler.config.original_inference_steps * strength)
         scheduler.set_timesteps(min(spec.steps, most), device=self.device, strength=strength)
@@ -70,5 +70,8 @@ class StableDiffusion1(UNetFamily):
 
     def _takes_all_steps(self, spec: GenerationSpec) -> bool:
         """LatentConsistencyModelImg2ImgPipeline spreads the steps over what is left of the schedule."""
-        own = self.profile.pipeline.startswith("LatentConsistency") and spec.sampler == "lcm"
+        own = (
+            self.profile.pipeline.startswith("LatentConsistency")
+            and samplers.sampler_name(spec.sampler) == "lcm"
+        )
         return own and spec.init is not None and spec.init.mask is None

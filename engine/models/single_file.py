@@ -20,14 +20,20 @@ def load_single_file(kind: Any, profile: Profile, dtype: torch.dtype, options: M
     ModelUnavailable when weights are missing that the configuration asks for.
     """
     source = profile.source
-    pipeline = kind.from_single_file(
-        str(source.checkpoint),
-        config=str(source.path),
-        local_files_only=True,
-        torch_dtype=dtype,
-        **dict(_beside(profile, dtype)),
-        **options,
-    )
+    try:
+        pipeline = kind.from_single_file(
+            str(source.checkpoint),
+            config=str(source.path),
+            local_files_only=True,
+            torch_dtype=dtype,
+            **dict(_beside(profile, dtype)),
+            **options,
+        )
+    except NotImplementedError as error:  # torch's, when it comes upon a weight that nothing was read into
+        raise ModelUnavailable(
+            f"{source.checkpoint} lacks weights that {source.path} describes; choose another file, or the "
+            "configuration that fits it."
+        ) from error
     for name, part in pipeline.components.items():
         lacking = [key for key, weight in _weights(part) if weight.is_meta]
         if lacking:

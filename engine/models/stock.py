@@ -24,12 +24,13 @@ from diffusers import SchedulerMixin
 from greenlet import getcurrent, greenlet
 from PIL import Image
 
-from engine import samplers, stages
+from engine import samplers, schedulers, stages
 from engine.api import GenerationSpec
 from engine.blending import from_mean
 from engine.masks import read_picture
 from engine.memory import is_out_of_memory
 from engine.models.base import OwnCourse, OwnWay
+from engine.models.family import Family
 from engine.models.latent import load_pipeline
 from engine.models.preview import fit_rgb, to_rgb
 from engine.profile import Profile
@@ -43,7 +44,7 @@ _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
 
 
 class StockPipeline(OwnWay):
-    """A pipeline of ``profile.family.pipelines[0]``, and its sibling that starts from a picture."""
+    """A pipeline of ``profile.family.pipelines[0]``, and its siblings that start from a picture."""
 
     def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
         self.profile = profile
@@ -62,15 +63,14 @@ class StockPipeline(OwnWay):
 
     def bound(self, spec: GenerationSpec) -> Any:
         """A pipeline of the job's own on the shared parts, with schedulers of its own."""
-        family = self.profile.family
-        kind = getattr(diffusers, family.from_picture if spec.init else family.pipelines[0])
+        kind = _kind(self.profile.family, spec)
         parts = {**self.pipeline.config, **self.pipeline.components}
         own = {name: parts[name] for name in inspect.signature(kind.__init__).parameters if name in parts}
         for name, part in own.items():
             if isinstance(part, SchedulerMixin):
                 own[name] = copy.deepcopy(part)
-        if spec.sampler != DEFAULT:
-            own["scheduler"] = samplers.build(spec.sampler, self.profile.scheduler)
+        if samplers.sampler_name(spec.sampler) != DEFAULT:
+            own["scheduler"] = schedulers.build(spec.sampler, self.profile.scheduler)
         pipeline = kind(**own)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
@@ -175,8 +175,12 @@ class StockCourse(OwnCourse):
             self.family.spare_memory()
 
     def pictures(self) -> list[Image.Image]:
-        """The finished pictures; EngineError when one is not a picture."""
-        return stages.checked_pictures(torch.cat(self._pixels))
+        """The finished pictures, what a mask keeps as it was given; EngineError when one is not a picture."""
+        images = stages.checked_pictures(torch.cat(self._pixels))
+        if self.spec.init is None or self.spec.init.mask is None:
+            return images
+        kept = read_picture(self.spec.init.data, self.spec.width, self.spec.height)
+        return stages.put_back(self.spec, images, (kept,))
 
     def close(self) -> None:
         """Unwind the pipeline where it stands; its tensors are free then."""
@@ -253,11 +257,29 @@ def _arguments(pipeline: Any, spec: GenerationSpec) -> dict[str, Any]:
         given["negative_prompt"] = spec.negative_prompt
     if spec.init is not None:
         given["image"] = read_picture(spec.init.data, spec.width, spec.height)
-        given["strength"] = spec.init.strength
+        given["mask_image"] = _marked(spec)
+        # Where not one step is left, some pipelines fail, and others show what was never painted.
+        given["strength"] = max(spec.init.strength, min(1.0, 1.001 / spec.steps))
     known = _parameters(pipeline.__class__)
     if spec.steps != 2:
         given["intermediate_timesteps"] = None  # Sana Sprint's, for two steps only
     return {name: value for name, value in given.items() if name in known}
+
+
+def _marked(spec: GenerationSpec) -> Image.Image:
+    """White where the pipeline may paint: wherever the soft edge reaches; everywhere without a mask."""
+    soft = stages.soft_mask(spec)
+    if soft is None:
+        return Image.new("L", (spec.width, spec.height), 255)
+    return Image.fromarray(np.where(soft > 0, 255, 0).astype(np.uint8))
+
+
+def _kind(family: Family, spec: GenerationSpec) -> Any:
+    """The pipeline's class for text alone, from a picture, or for a part of one."""
+    if spec.init is None:
+        return getattr(diffusers, family.pipelines[0])
+    masked = spec.init.mask is not None or not family.from_picture
+    return getattr(diffusers, family.inpainter if masked else family.from_picture)
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
@@ -266,8 +288,7 @@ def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 
 def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
     """Steps of every scheduler of the pipeline, and the decoding; a guess until one image is done."""
-    own = family.profile.family
-    known = _parameters(getattr(diffusers, own.from_picture if spec.init else own.pipelines[0]))
+    known = _parameters(_kind(family.profile.family, spec))
     counts = {name: item.default for name, item in known.items() if name.endswith("num_inference_steps")}
     counts.update({name: spec.steps for name in _STEPS if name in counts})
     share = spec.init.strength if spec.init else 1.0

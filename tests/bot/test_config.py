@@ -104,7 +104,8 @@ def load_dict(raw: dict[str, Any]) -> Settings:
         ),
         (
             "[models.x]\nsteps = 5",
-            "line 1: models.x.path: is missing; give the model's folder, or hub and revision to pull it",
+            "line 1: models.x.path: is missing; give the model's folder or file, or hub and revision to pull "
+            "it",
         ),
         (
             '[models.x]\nhub = "a/b"',
@@ -282,6 +283,8 @@ _SAMPLES = {
     "blocked_words": '["bad", "worse words"]',
     "variant": '"fp16"',
     "max_images": "4",
+    "shares": "{ 123 = 2.5 }",
+    "guidance_rescale": "0.5",
 }
 
 

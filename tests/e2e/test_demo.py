@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
@@ -20,6 +20,7 @@ pytest.importorskip("simcord", reason="the demo extra (SimCord) is not installed
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 from selenium import webdriver
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -38,6 +39,11 @@ const list = document.getElementById('channel-message-list');
 window.seen = [];
 new MutationObserver(() => window.seen.push(list.innerText)).observe(
     list, {childList: true, subtree: true, characterData: true});
+window.previews = 0;
+setInterval(() => {
+    const loaded = [...list.querySelectorAll('img[alt="preview.jpg"]')].some(image => image.naturalWidth > 0);
+    window.previews += loaded;
+}, 20);
 """
 """Progress may be quicker than a look at the page every tenth of a second."""
 
@@ -69,21 +75,11 @@ class Demo:
         return self.process.wait(timeout=300)
 
 
-REAL = pytest.param(
-    "real",
-    marks=pytest.mark.skipif(
-        "TESSERA_E2E_REAL" not in os.environ,
-        reason="painting with the embedded model in the browser wants idle cores: set TESSERA_E2E_REAL=1",
-    ),
-)
-
-
-@pytest.fixture(params=["fake", REAL])
-def demo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Demo]:
-    """``python -m bot demo --port 0`` on the scripted engine, and on the embedded model."""
-    module = "bot" if request.param == "real" else "tests.e2e.fake_demo"
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """``python -m bot demo --port 0``, with the embedded model."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, "demo", "--port", "0"],
+        [sys.executable, "-m", "bot", "demo", "--port", "0"],
         cwd=ROOT,
         env={**os.environ, "TESSERA_DATA_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -134,14 +130,19 @@ class Page:
         self.until(lambda: "Welcome to Tessera" in self.text())
         browser.execute_script(WATCH)
 
-    def until(self, holds: object, timeout: float = 120.0) -> object:
-        """Wait for something to be seen."""
-        assert callable(holds)
-        return WebDriverWait(self.browser, timeout, poll_frequency=0.1).until(lambda _: holds())
+    def until(self, holds: Callable[[], object], timeout: float = 120.0, every: float = 0.1) -> object:
+        """Wait for something to be seen; what is drawn anew between two looks is looked at again."""
+        changed = (StaleElementReferenceException, ElementClickInterceptedException)
+        wait = WebDriverWait(self.browser, timeout, poll_frequency=every, ignored_exceptions=changed)
+        return wait.until(lambda _: holds())
 
     def seen(self) -> list[str]:
         """Every state of the messages since the page was opened, however short."""
         return list(self.browser.execute_script("return window.seen"))
+
+    def previews(self) -> int:
+        """For how many looks at the page an unfinished picture was there to see."""
+        return int(self.browser.execute_script("return window.previews"))
 
     def text(self) -> str:
         """All messages of the channel."""
@@ -153,10 +154,10 @@ class Page:
         box.click()
         box.send_keys("/imagine")
         self.until(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[role=option]"))
-        box.send_keys(Keys.ENTER)
-        self.until(lambda: self._focused().get_attribute("data-option") == "prompt")
-        self._focused().send_keys(prompt)
         self._focused().send_keys(Keys.ENTER)
+        self.until(lambda: self._typing("prompt"))
+        self._focused().send_keys(prompt)
+        self.until(self._sent, every=1.0)
 
     def buttons(self, label: str) -> list[WebElement]:
         """The buttons with this label, oldest first."""
@@ -165,16 +166,32 @@ class Page:
 
     def press(self, label: str) -> None:
         """The newest of them, as soon as it can be pressed."""
-        self.until(lambda: self.buttons(label) and self.buttons(label)[-1].is_enabled())
-        button = self.buttons(label)[-1]
+        self.until(lambda: self._pressed(label))
+
+    def _pressed(self, label: str) -> bool:
+        found = self.buttons(label)
+        if not (found and found[-1].is_enabled()):
+            return False
+        button = found[-1]
         self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
         button.click()
+        return True
 
     def pictures(self) -> int:
         """Pictures that are loaded."""
         script = """return [...document.querySelectorAll('#channel-message-list img')]
             .filter(image => image.complete && image.naturalWidth > 100).length"""
         return int(self.browser.execute_script(script))
+
+    def _sent(self) -> bool:
+        """Whether Enter sent the command; the page is deaf to it while it asks for offers or sends."""
+        if not self._typing("prompt"):
+            return True
+        self._focused().send_keys(Keys.ENTER)
+        return False
+
+    def _typing(self, option: str) -> bool:
+        return self._focused().get_attribute("data-option") == option
 
     def _focused(self) -> WebElement:
         return self.browser.switch_to.active_element
@@ -186,6 +203,7 @@ def test_from_the_first_command_to_variations(demo: Demo, browser: webdriver.Chr
     page.imagine("a red apple")
     page.until(lambda: "a red apple - @ada (fast)" in page.text(), PAINTED_S)
     assert any(re.search(r"a red apple - @ada \(\d+%\) \(fast\)\s*Cancel", seen) for seen in page.seen())
+    assert page.previews() > 0
     page.until(lambda: page.pictures() == 1)
     assert not page.buttons("Cancel")
     _screenshot(page)

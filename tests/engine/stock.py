@@ -14,7 +14,7 @@ import diffusers
 import torch
 from PIL import Image
 
-from engine import samplers
+from engine import schedulers
 from engine.api import GenerationSpec
 
 
@@ -35,7 +35,7 @@ class Stock:
 
     def _image(self, spec: GenerationSpec, seed: int, output: str = "pt") -> torch.Tensor:
         pipeline = self._pipeline(spec.model, _task(spec))
-        pipeline.scheduler = samplers.build(spec.sampler, pipeline.own_scheduler)
+        pipeline.scheduler = schedulers.build(spec.sampler, pipeline.own_scheduler)
         given = {
             "prompt": spec.prompt,
             "negative_prompt": spec.negative_prompt,

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from engine import blending, stages
-from engine.api import EngineError, GenerationSpec, Hires, InitImage, InvalidSpec
+from engine.api import BLEND_STRENGTH, EngineError, GenerationSpec, Hires, InitImage, InvalidSpec
 from engine.checks import check_spec
 from engine.fake import gradient
 from engine.models.registry import Registry
@@ -62,7 +62,7 @@ def test_a_picture_with_itself_is_painted_over_as_the_stock_pipeline_does(
 ) -> None:
     """The tiny autoencoder draws nothing, so that nothing else differs."""
     mine = blend(PICTURES[0], PICTURES[0], sampler=sampler)
-    alone = replace(mine, blend=(), init=InitImage(PICTURES[0], blending.STRENGTH))
+    alone = replace(mine, blend=(), init=InitImage(PICTURES[0], BLEND_STRENGTH))
     (ours, _) = company.run([mine, spec("other", "sketchy", seeds=(1,))])
     assert gap(ours, stock.images(alone)) <= TOLERANCE
 
@@ -123,7 +123,7 @@ def test_a_stock_pipeline_starts_from_their_mean(tmp_path: Path) -> None:
     flat = tuple(encoded(Image.new("RGB", (side, side), (value, 90, 20))) for value in (40, 80))
     mean = encoded(Image.new("RGB", (side, side), (60, 90, 20)))
     job = spec("mine", "if", width=side, height=side, steps=3, sampler="default", seeds=(1,), blend=flat)
-    plain = replace(job, blend=(), init=InitImage(mean, blending.STRENGTH))
+    plain = replace(job, blend=(), init=InitImage(mean, BLEND_STRENGTH))
     pictures = []
     for each in (job, plain):
         course = family.begin(each, each.seeds)

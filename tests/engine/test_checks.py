@@ -106,7 +106,7 @@ def test_a_model_without_the_abilities_says_so() -> None:
     bare = {"sketch": replace(SKETCH, inpaint=False, hires=False, blend=False)}
     with pytest.raises(InvalidSpec, match=r"^sketch cannot mix pictures; leave them out\.$"):
         check_spec(spec(model="sketch", blend=(grey(8, 8), grey(8, 8))), bare)
-    job = spec(model="sketch", init=InitImage(grey(8, 8), 1.0, grey(8, 8)), hires=Hires(2, 0))
+    job = spec(model="sketch", init=InitImage(grey(8, 8), 1.0, grey(8, 8)), hires=Hires(2, 0.5))
     with pytest.raises(InvalidSpec) as refusal:
         check_spec(job, bare)
     assert str(refusal.value) == (

@@ -20,12 +20,10 @@ from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.stages import Batcher, Rows
 from tests import flow_pipelines
-from tests.engine.company import disc, encoded, gap, picture
+from tests.engine.company import CPU, TOLERANCE, disc, encoded, gap, picture
 from tests.engine.flow_stock import SAMPLERS, SHORTEST, FlowStock
 from tests.engine.specs import spec
 
-CPU = torch.device("cpu")
-TOLERANCE = 1e-5
 MODELS = tuple(flow_pipelines.BUILDERS)
 FROM_PICTURES = tuple(name for name in MODELS if name != "cogview4")
 """Those whose stock pipeline starts from pictures."""

@@ -14,7 +14,7 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
-from engine import inpainting, samplers, stages
+from engine import inpainting, schedulers, stages
 from engine.api import EngineError, GenerationSpec, InitImage
 from engine.fake import gradient
 from engine.models.registry import Registry
@@ -80,7 +80,7 @@ def gap(rows: Rows, latents: torch.Tensor) -> float:
 
 def expected(pipeline: StableDiffusionInpaintPipeline, job: GenerationSpec) -> torch.Tensor:
     assert job.init is not None and job.init.mask is not None
-    pipeline.scheduler = samplers.build(job.sampler, pipeline.own)
+    pipeline.scheduler = schedulers.build(job.sampler, pipeline.own)
     result: torch.Tensor = pipeline(
         job.prompt,
         image=Image.open(io.BytesIO(job.init.data)),

@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 
-from engine import samplers, stages
+from engine import schedulers, stages
 from engine.api import GenerationSpec, InvalidSpec
 from engine.checks import check_spec
 from engine.models.registry import Registry
@@ -101,7 +101,7 @@ def theirs(folder: Path, shelf: dict[str, Path], job: GenerationSpec) -> torch.T
         pipeline.set_adapters(
             [f"a{index}" for index in range(len(job.loras))], [weight for _, weight in job.loras]
         )
-    pipeline.scheduler = samplers.build(job.sampler, pipeline.scheduler.config)
+    pipeline.scheduler = schedulers.build(job.sampler, pipeline.scheduler.config)
     result: torch.Tensor = pipeline(
         job.prompt,
         width=job.width,
@@ -207,7 +207,7 @@ def test_a_taught_word_is_the_stock_pipelines(
     job = spec(prompt="red <myst> sea", seeds=(4,), steps=2, negative_prompt="")
     pipeline = stock_of(folders["classic"])
     pipeline.load_textual_inversion(str(tmp_path), weight_name=words.name, token="<myst>")
-    pipeline.scheduler = samplers.build(job.sampler, pipeline.scheduler.config)
+    pipeline.scheduler = schedulers.build(job.sampler, pipeline.scheduler.config)
     expected = pipeline(
         job.prompt,
         width=64,

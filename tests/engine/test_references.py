@@ -16,7 +16,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
 
-from engine import samplers
+from engine import schedulers
 from engine.api import GenerationSpec, InvalidSpec, Reference, ReferenceKind
 from engine.checks import check_spec
 from engine.fake import gradient
@@ -86,7 +86,7 @@ def theirs(
         local_files_only=True,
     )
     pipeline.set_ip_adapter_scale(scales)
-    pipeline.scheduler = samplers.build(job.sampler, pipeline.scheduler.config)
+    pipeline.scheduler = schedulers.build(job.sampler, pipeline.scheduler.config)
     if not given:
         given = {
             "ip_adapter_image": [Image.open(io.BytesIO(each.data)).convert("RGB") for each in job.references]
@@ -146,7 +146,7 @@ def test_a_neighbour_without_references_is_the_plain_pipeline_s(
 ) -> None:
     mine = job("plain")
     pipeline = stock_of(folders["classic"])
-    pipeline.scheduler = samplers.build(mine.sampler, pipeline.scheduler.config)
+    pipeline.scheduler = schedulers.build(mine.sampler, pipeline.scheduler.config)
     expected = pipeline(
         mine.prompt,
         num_inference_steps=mine.steps,

@@ -14,7 +14,7 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 
-from engine import samplers
+from engine import schedulers
 from engine.api import GenerationSpec, ModelUnavailable
 from engine.lora import embedding_misfit
 from engine.models.registry import Registry
@@ -92,7 +92,7 @@ def by_hand(
     pipeline: Any, job: GenerationSpec, positives: Callable[[int], Parts], negative: Told
 ) -> torch.Tensor:
     """Pixels after ``job.steps``, every conditioning in a pass of its own."""
-    scheduler = samplers.build(job.sampler, pipeline.scheduler.config)
+    scheduler = schedulers.build(job.sampler, pipeline.scheduler.config)
     scheduler.set_timesteps(job.steps)
     latents = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(job.seeds[0]))
     latents = latents * scheduler.init_noise_sigma
@@ -210,7 +210,7 @@ def test_half_precision_is_near(folders: dict[str, Path], engine: Company) -> No
 
 
 def painted(stock: Any, job: GenerationSpec) -> torch.Tensor:
-    stock.scheduler = samplers.build(job.sampler, stock.scheduler.config)
+    stock.scheduler = schedulers.build(job.sampler, stock.scheduler.config)
     result: torch.Tensor = stock(
         job.prompt,
         negative_prompt=job.negative_prompt,

@@ -97,7 +97,7 @@ def test_what_is_not_there_is_not_found() -> None:
 async def test_without_a_folder_it_says_what_to_do(tmp_path: Path) -> None:
     """And with half a one, what is missing."""
     assert Segmenter(None).fault() == UNSET
-    with pytest.raises(ModelUnavailable, match="Choose numbered fields"):
+    with pytest.raises(ModelUnavailable, match="there is no segmentation model"):
         await Segmenter(None).mask(picture(), "sky")
     (tmp_path / "config.json").write_text("{}")
     assert "lacks model.safetensors, tokenizer.json" in (Segmenter(tmp_path).fault() or "")

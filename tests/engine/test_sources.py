@@ -37,13 +37,15 @@ FILES = {
     "unet/modeling.py": b"print('code of its own')",
     "tokenizer/merges.txt": b"a b",
     "tokenizer/vocab.json": b"{}",
+    "tokenizer/chat_template.jinja": b"{{ messages }}",
     "safety_checker/model.safetensors": b"large",
     "v1-5-pruned.safetensors": b"all in one",
     "v1-5-pruned.ckpt": b"a pickle",
     ".gitattributes": b"",
     "pictures/a cat, painted.png": b"",
 }
-TAKEN = {"model_index.json", WEIGHTS, "unet/config.json", "tokenizer/merges.txt", "tokenizer/vocab.json"}
+TOKENIZER = {f"tokenizer/{name}" for name in ("merges.txt", "vocab.json", "chat_template.jinja")}
+TAKEN = {"model_index.json", WEIGHTS, "unet/config.json", *TOKENIZER}
 Pulled = Callable[..., HubModel]
 
 
@@ -198,6 +200,34 @@ def test_code_of_a_model_s_own_is_refused_before_the_weights(
         mirror.files = {**FILES, "model_index.json": index}
     assert "wants code from 'my_code' for its unet" in refused(model)
     assert not mirrors[0].ranges(WEIGHTS)
+
+
+def test_pickles_alone_are_refused_before_the_weights(
+    model: HubModel, mirrors: tuple[Mirror, Mirror]
+) -> None:
+    for mirror in mirrors:
+        mirror.files = {path: content for path, content in FILES.items() if "unet/diffusion" not in path} | {
+            "unet/diffusion_pytorch_model.bin": b"a pickle"
+        }
+    assert refused(model) == (
+        f"unet/diffusion_pytorch_model.bin of {REPO} is a pickle, which is never loaded, and its unet has no "
+        "other weights; choose a revision or a model with safetensors."
+    )
+    assert {asked.path for asked in mirrors[0].asked} == {"model_index.json"}
+
+
+def test_a_disk_without_links_fetches_again(
+    model: HubModel, mirrors: tuple[Mirror, Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    sources.pull(model)
+    (model.folder / "unet/config.json").unlink()
+    monkeypatch.setattr("engine.sources.os.link", refuse)
+    sources.pull(model)
+    assert sources.check(model) == []
+    assert len(mirrors[0].ranges(WEIGHTS)) == 2
 
 
 def test_a_repository_that_is_no_diffusers_model(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:

@@ -29,6 +29,7 @@ from engine.models.stock import StockPipeline, _paint
 from engine.profile import ModelSource
 from engine.samplers import DEFAULT
 from tests import pipelines, stock_pipelines
+from tests.engine.company import disc, encoded
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -55,8 +56,9 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StockPip
     return get
 
 
-def order(family: StockPipeline, init: bool = False, **changes: Any) -> GenerationSpec:
+def order(family: StockPipeline, init: bool = False, masked: bool = False, **changes: Any) -> GenerationSpec:
     info = family.profile.info
+    mask = encoded(disc(info.native_size)) if masked else None
     start = io.BytesIO()
     gradient(3, info.native_size, info.native_size).save(start, "PNG")
     given: dict[str, Any] = {
@@ -68,7 +70,7 @@ def order(family: StockPipeline, init: bool = False, **changes: Any) -> Generati
         "seeds": (1,),
         "guidance_scale": info.guidance_scale,
         "negative_prompt": "bad" if info.negative_prompt else "",
-        "init": InitImage(start.getvalue(), 0.9) if init else None,
+        "init": InitImage(start.getvalue(), 0.9, mask) if init else None,
     }
     return spec(**{**given, **changes})
 
@@ -84,7 +86,8 @@ def painted(family: StockPipeline, job: GenerationSpec) -> torch.Tensor:
 def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor:
     """Pixels (1, 3, H, W) by diffusers alone."""
     own = family.profile.family
-    kind = getattr(diffusers, own.from_picture if job.init else own.pipelines[0])
+    masked = job.init is not None and (job.init.mask is not None or own.name == "flux2-klein")
+    kind = getattr(diffusers, own.inpainter if masked else own.from_picture if job.init else own.pipelines[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parts = strays(family.profile, torch.float32)
@@ -105,6 +108,9 @@ def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor
     if job.init:
         picture = Image.open(io.BytesIO(job.init.data)).convert("RGB")
         sized = {"image": picture, "strength": job.init.strength}
+        if masked:
+            white = Image.new("L", picture.size, 255)
+            sized["mask_image"] = Image.open(io.BytesIO(job.init.mask)) if job.init.mask else white
     if own.name in ("kandinsky22", "sana-sprint"):
         sized |= {"width": job.width, "height": job.height}
     as_asked = {"hunyuan-dit", "pixart-alpha", "pixart-sigma", "sana", "sana-sprint"}
@@ -121,22 +127,55 @@ def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor
     return torch.from_numpy(np.asarray(frames)).movedim(-1, 1)
 
 
-FROM_PICTURES = [name for name in stock_pipelines.BUILDERS if FAMILIES[name].from_picture]
+FROM_PICTURES = [name for name in stock_pipelines.BUILDERS if FAMILIES[name].image_to_image]
+MASKED = [name for name in stock_pipelines.BUILDERS if FAMILIES[name].inpaint]
 
 
 @pytest.mark.parametrize(
-    ("name", "init"),
-    [*((name, False) for name in stock_pipelines.BUILDERS), *((name, True) for name in FROM_PICTURES)],
+    ("name", "init", "masked"),
+    [
+        *((name, False, False) for name in stock_pipelines.BUILDERS),
+        *((name, True, False) for name in FROM_PICTURES),
+        *((name, True, True) for name in MASKED),
+    ],
 )
 def test_the_picture_is_the_stock_pipeline_s(
-    family: Callable[[str], StockPipeline], name: str, init: bool
+    family: Callable[[str], StockPipeline], name: str, init: bool, masked: bool
 ) -> None:
     here = family(name)
-    job = order(here, init)
+    job = order(here, init, masked)
     expected = stock(here, job, 1)
     assert bool(torch.isfinite(expected).all())
     assert float(expected.std()) > 1e-3
     assert float((painted(here, job) - expected).abs().max()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_what_a_mask_keeps_is_given_back(family: Callable[[str], StockPipeline], name: str) -> None:
+    here = family(name)
+    job = order(here, init=True, masked=True)
+    course = here.begin(job, job.seeds)
+    while not course.done:
+        course.take_turn(want_clean=False)
+    assert job.init is not None
+    given = Image.open(io.BytesIO(job.init.data)).convert("RGB")
+    kept = np.asarray(disc(given.width)) == 0
+    assert np.array_equal(np.asarray(course.pictures()[0])[kept], np.asarray(given)[kept])
+
+
+def test_a_strength_of_less_than_a_step_is_one_step(family: Callable[[str], StockPipeline]) -> None:
+    here = family("amused")
+    job = order(here, init=True)
+    assert job.init is not None
+    weak = replace(job, init=replace(job.init, strength=0.01))
+    course = here.begin(weak, weak.seeds)
+    while not course.done:
+        course.take_turn(want_clean=False)
+    assert course.told == (2, 2), "a step and the decoding"
+
+
+def test_every_family_is_here() -> None:
+    assert set(stock_pipelines.BUILDERS) == {family.name for family in FAMILIES.values() if not family.native}
 
 
 def test_every_image_has_its_own_seed_and_courses_may_interleave(

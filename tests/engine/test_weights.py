@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from engine import samplers, stages
+from engine import schedulers, stages
 from engine.api import GenerationSpec
 from engine.models import clip
 from engine.models.registry import Registry
@@ -60,7 +60,7 @@ def by_hand(
     negative: torch.Tensor,
 ) -> torch.Tensor:
     """Pixels after ``job.steps``, every conditioning in a pass of its own."""
-    scheduler = samplers.build(job.sampler, pipeline.scheduler.config)
+    scheduler = schedulers.build(job.sampler, pipeline.scheduler.config)
     scheduler.set_timesteps(job.steps)
     shape = (1, 4, 8, 8)
     latents = torch.randn(shape, generator=torch.Generator().manual_seed(job.seeds[0]))

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from bot.config import load
 from bot.domain.job import Action, JobStatus, Place, Requester
 from bot.domain.policy import Window
 from bot.domain.prompt import parse
 from bot.errors import NotAllowed, PromptError, QuotaExceeded, TooManyJobs, UserError
+from bot.services import specs
 from bot.services.admission import Admitted, Order
 from bot.store.accounts import Scope, Subject
+from engine.api import Lane
 from tests.flow.conftest import ADMIN, ANN, BOB, HERE, House, build
 
 SOMEONE = Subject(Scope.USER, ANN.user_id)
@@ -254,3 +257,45 @@ async def test_ahead_counts_turns(tmp_path: Path) -> None:
     ahead, seconds = await house.services.wait_estimate(second.job.id)
     assert ahead == 3 and seconds == pytest.approx(3.2)
     await house.services.close()
+
+
+async def test_a_light_user_gets_in_beside_a_full_window(tmp_path: Path) -> None:
+    """The engine lets them through at the next step, once it knows of them."""
+    house = await build(
+        tmp_path / "data", QUOTA__DAY="0", ENGINE__WINDOW="4", LIMITS__RUNNING="16", LIMITS__WAITING="16"
+    )
+    for number in range(16):
+        await house.order(f"ann {number}")
+    house.start()
+    await house.submitted(4)
+    await house.order("bob", who=BOB)
+    await house.submitted(5)
+    await house.order("bob again", who=BOB)
+    for spec in house.engine.submitted[:2]:
+        house.engine.finish(spec.job_id)
+    await house.submitted(6)
+    assert [spec.prompt for spec in house.engine.submitted[4:]] in (["bob", "bob again"], ["bob", "ann 4"])
+    await house.stop()
+
+
+async def test_a_relaxed_job_that_waited_long_goes_as_a_fast_one(tmp_path: Path) -> None:
+    house = await build(tmp_path / "data", QUOTA__DAY="0", ENGINE__WINDOW="1")
+    await house.order("slow --relax", who=Requester(5))
+    for number in range(3):
+        await house.order(f"ann {number}")
+    house.clock.now += 601
+    house.start()
+    for count in range(1, 5):
+        await house.submitted(count)
+        house.engine.finish()
+    sent = [(spec.prompt, spec.lane) for spec in house.engine.submitted]
+    assert sent[0][0] == "ann 0" or sent[0] == ("slow", Lane.FAST)
+    assert ("slow", Lane.FAST) in sent[:2]
+    await house.stop()
+
+
+async def test_a_role_has_its_weight(tmp_path: Path) -> None:
+    file = tmp_path / "tessera.toml"
+    file.write_text("[limits.shares]\n7 = 2.5\n8 = 4\n")
+    settings = load(file, {})
+    assert [specs.share_of(roles, settings) for roles in ((), (9,), (7,), (7, 8))] == [1.0, 1.0, 2.5, 4.0]

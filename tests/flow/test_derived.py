@@ -243,7 +243,7 @@ async def test_what_a_model_lacks_is_said_before_anything_is_taken(tmp_path: Pat
 async def test_without_a_segmentation_model_naming_is_refused(house: House) -> None:
     """At once, with the other way to do it."""
     parent = await grid(house)
-    with pytest.raises(UserError, match="Choose numbered fields instead"):
+    with pytest.raises(UserError, match="choose numbered fields instead"):
         await press(house, parent, Action.VARY_REGION, Change(Layout.NAMED, region="the sky"))
 
 

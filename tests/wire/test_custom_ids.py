@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from bot.ui.components import BUTTONS
 from tests.wire.books import Books
 from tests.wire.process import BotProcess
 from tests.wire.standin import StandIn
 from tests.wire.world import Channel, Interaction, Message, User
 
-ACTIONS = ("u", "v", "vary", "reroll", "cancel", "delete")
+ACTIONS = tuple(button.action for button in BUTTONS)
+WHOLE = frozenset({"reroll", "cancel", "delete", "parameters", "explain", "paint", "name"})
+"""Actions whose ids name no picture."""
 FORGED = (
     "",
     "tessera",
@@ -59,7 +62,7 @@ def effects(books: Books) -> Effects:
 
 
 def custom_id(action: str, job: str) -> str:
-    return f"tessera:{action}:{job}" + (":0" if action in ("u", "v", "vary") else "")
+    return f"tessera:{action}:{job}" + ("" if action in WHOLE else ":0")
 
 
 async def finished_grid(discord: StandIn, owner: User, books: Books) -> Message:

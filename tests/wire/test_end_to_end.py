@@ -137,13 +137,16 @@ async def test_wrong_flags_are_told_to_the_one_who_typed_them(discord: StandIn, 
     assert "--ar" in order.said and "--chaos" in order.said and "a boat" in order.said
 
 
-async def test_too_large_for_the_place_is_sent_smaller(discord: StandIn, bot: BotProcess) -> None:
-    limit, discord.rest.upload_limit = discord.rest.upload_limit, 70_000
+@pytest.mark.parametrize(("most", "least_side"), [(70_000, 256), (4_000, 16)])
+async def test_too_large_for_the_place_is_sent_smaller(
+    discord: StandIn, bot: BotProcess, most: int, least_side: int
+) -> None:
+    limit, discord.rest.upload_limit = discord.rest.upload_limit, most
     try:
         order = await discord.slash(discord.user("ann"), "imagine", prompt="a large sea --n 9")
         result = await painted(discord, order, "a large sea")
-        assert len(result.attachments[0].data) <= 70_000
-        assert result.attachments[0].image.size[0] >= 256
+        assert len(result.attachments[0].data) <= most
+        assert result.attachments[0].image.size[0] >= least_side
     finally:
         discord.rest.upload_limit = limit
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -13,9 +15,10 @@ import pytest
 from discord.http import Route
 
 from bot.config import Data, Settings
+from bot.store.database import check
 from bot.ui.client import TesseraClient
 from tests.wire.books import Books
-from tests.wire.process import BotProcess
+from tests.wire.process import ROOT, BotProcess
 from tests.wire.standin import TOKEN, StandIn
 from tests.wire.test_kills import grids, leftovers
 
@@ -48,6 +51,15 @@ async def test_sigterm_while_the_model_loads_ends_at_once(discord: StandIn, tmp_
     async with BotProcess(discord, tmp_path):
         await discord.wait_for(lambda: books.settled(1))
     assert len(grids(discord)) == 1
+
+
+async def test_sigterm_while_discord_does_not_answer_ends_at_once(discord: StandIn, tmp_path: Path) -> None:
+    held = discord.faults.hold("GET", r"/users/@me$")
+    async with BotProcess(discord, tmp_path, ready=False) as bot:
+        await discord.wait_for(lambda: held.met)
+        bot.terminate()
+        assert await bot.ended(30) == 0
+    assert "Traceback" not in bot.log
 
 
 async def test_sigterm_lets_a_send_under_way_end(discord: StandIn, tmp_path: Path) -> None:
@@ -99,6 +111,25 @@ async def test_a_second_process_on_the_same_folder_says_so(discord: StandIn, tmp
         await discord.slash(discord.user("ann"), "imagine", prompt="a boat")
         await discord.wait_for(lambda: discord.results_for("a boat"))
     assert len(discord.traffic.identifies) == 1
+
+
+async def test_a_backup_of_a_bot_at_work_is_a_bot_to_go_on_with(discord: StandIn, tmp_path: Path) -> None:
+    """The command beside the bot, then the copy in the place of all that was there."""
+    copy = tmp_path / "copy.db"
+    async with BotProcess(discord, tmp_path, environ={"WIRE_HELD": "1"}) as bot:
+        for number in range(6):
+            await discord.slash(discord.user(f"user{number}"), "imagine", prompt=f"a boat {number}.")
+        words = ("-m", "bot", "db", "backup", str(copy), "--config", str(tmp_path / "config.toml"))
+        command = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=ROOT)
+        assert await command.wait() == 0
+    assert check(copy) == []
+    shutil.rmtree(bot.data)
+    bot.data.mkdir()
+    copy.rename(bot.data / "tessera.db")
+    async with BotProcess(discord, tmp_path) as bot:
+        books = Books(bot.data)
+        await discord.wait_for(lambda: books.settled(6))
+    assert [len(grids(discord)), leftovers(discord), books.faults()] == [6, [], []]
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -13,6 +13,7 @@ import discord
 from discord import app_commands, ui
 
 from bot.domain.job import Job
+from bot.domain.prompt import quoted
 from bot.domain.sentence import Sentence, join, say
 from bot.errors import UserError
 from bot.services.history import Entry, Page
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SHEET = "history.jpg"
 TEXT_LENGTH = 40
 """Characters of the text that is looked for: it travels in the buttons' custom ids."""
-_DAY = "%y%m%d"
+_DAY = "%Y%m%d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Query:
     model: str = ""
     """The name's digest: names may be longer than a button can carry."""
     since: str = ""
-    """Day as YYMMDD, as is ``until``, which counts still."""
+    """Day as YYYYMMDD, as is ``until``, which counts still."""
     until: str = ""
 
     def encode(self) -> str:
@@ -89,9 +90,7 @@ def read_day(text: str | None) -> str:
             return datetime.strptime(text.strip(), form).strftime(_DAY)
         except ValueError:
             continue
-    raise UserError(
-        say("{typed} is no day; write it like `2026-06-15` (UTC).", typed=f"`{escape(text, 40)}`")
-    )
+    raise UserError(say("{typed} is no day; write it like `2026-06-15` (UTC).", typed=quoted(text)))
 
 
 class PageButton(PanelButton, template=panel("history")):
@@ -249,7 +248,7 @@ def _page_text(page: Page, query: Query, wanted: Filter, locale: str) -> str:
 
 def _conditions(wanted: Filter) -> Iterator[Sentence]:
     if wanted.text:
-        yield say("with {text}", text=f"`{escape(wanted.text, 60)}`")
+        yield say("with {text}", text=quoted(wanted.text))
     if wanted.favourites:
         yield say("favourites")
     if wanted.model:
@@ -278,8 +277,8 @@ def _page_view(page: Page, query: Query, locale: str) -> ui.View:
     if not page.total:
         return ui.View(timeout=None)
     last = page.pages - 1
-    before = replace(query, number=max(0, query.number - 1)).encode()
-    after = replace(query, number=min(last, query.number + 1)).encode()
+    # Beyond the ends too: no two buttons of a message may carry the same, and a page beyond is the last one.
+    before, after = (replace(query, number=query.number + step).encode() for step in (-1, 1))
     options = [
         discord.SelectOption(
             label=f"{place}. {entry.job.prompt.text[:80] or entry.job.id}", value=entry.job.id
@@ -290,8 +289,8 @@ def _page_view(page: Page, query: Query, locale: str) -> ui.View:
         [
             [JobMenu("", options, placeholder=translated(say("Parameters and origin of ..."), locale))],
             [
-                PageButton(f"{before}", emoji="◀️", disabled=query.number == 0),
-                PageButton(f"{after}", emoji="▶️", disabled=query.number >= last),
+                PageButton(before, emoji="◀️", disabled=query.number == 0),
+                PageButton(after, emoji="▶️", disabled=query.number >= last),
                 ExportButton(query.encode(), translated(say("Export as ZIP"), locale)),
             ],
         ]

@@ -9,7 +9,9 @@ from discord import app_commands
 
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.complete import choices
+from bot.ui.funnel import language
 from bot.ui.ideas import paint
+from bot.ui.park import park
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -34,4 +36,7 @@ async def imagine(
 async def _complete(
     interaction: discord.Interaction[TesseraClient], current: str
 ) -> list[app_commands.Choice[str]]:
-    return choices(current, interaction.client.settings)
+    client = interaction.client
+    wishes = await park(client.services.preferences.of(interaction.user.id), "read settings")
+    models = client.services.engine.models()
+    return choices(current, client.settings, models, wishes, language(interaction))

@@ -28,4 +28,5 @@ async def info(interaction: discord.Interaction[TesseraClient]) -> None:
     who, where = client.desk.requester(interaction), caller.place(interaction)
     info = await park(client.services.quotas.info(who, where), "read quotas")
     kept = await park(client.services.preferences.of(who.user_id), "read settings")
-    await tell(interaction, join((info_text(info), mode_line(kept))))
+    ready = client.services.backlog.until_done(who.user_id)
+    await tell(interaction, join((info_text(info, ready), mode_line(kept))))

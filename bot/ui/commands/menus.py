@@ -83,6 +83,7 @@ class ReportWindow(ui.Modal):
         self.message = message
         self.reason: ui.TextInput[ReportWindow] = ui.TextInput(
             label=translated(say("What is wrong with it?"), locale),
+            custom_id="reason",
             style=discord.TextStyle.paragraph,
             max_length=500,
             required=False,
@@ -107,7 +108,7 @@ async def _report(
     reporter = interaction.user.id
     log.warning("job %s of user %s was reported by user %s", job.id, job.requester.user_id, reporter)
     channel_id = client.settings.discord.report_channel_id
-    if channel_id is None:
+    if not channel_id:
         return
     head = (
         f"⚠️ {mention(reporter)} reports job `{job.id}` of {mention(job.requester.user_id)}: "

@@ -15,7 +15,7 @@ from bot.ui.carry import carried, pictures_of, text_of
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.echo import CONTENT_LIMIT, escape, units
 from bot.ui.funnel import language, mark_answered
-from bot.ui.ideas import EditIdeaButton, IdeaButton, paint
+from bot.ui.ideas import EditIdeaButton, paint_exactly
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel, view_of
 from bot.ui.source import source
@@ -33,10 +33,19 @@ class VaryPictureButton(PanelButton, template=panel("remix-vary")):
         assert interaction.message is not None
         prompt = parse(await text_of(interaction.message))
         varied = prompt.with_values(seed=None, n=None, blend=None)
-        await paint(interaction, render(varied), pictures_of(interaction.message)[:1])
+        await paint_exactly(interaction, render(varied), pictures_of(interaction.message)[:1])
 
 
-ITEMS = (VaryPictureButton,)
+class ReproduceButton(PanelButton, template=panel("remix-same")):
+    """Paints the prompt as it was, whatever settings the presser has."""
+
+    key = "remix-same"
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await paint_exactly(interaction, await text_of(interaction.message))
+
+
+ITEMS = (VaryPictureButton, ReproduceButton)
 
 
 def origin_text(origin: Origin) -> Sentence:
@@ -91,7 +100,7 @@ def _view(locale: str) -> ui.View:
     return view_of(
         [
             [
-                IdeaButton("0", translated(say("Reproduce"), locale), emoji="🎨"),
+                ReproduceButton("", translated(say("Reproduce"), locale), emoji="🎨"),
                 EditIdeaButton("0", translated(say("Remix"), locale), emoji="✏️"),
                 VaryPictureButton("", translated(say("Vary"), locale), emoji="🪄"),
             ]

@@ -16,7 +16,7 @@ from bot.errors import NotAllowed, UserError
 from bot.ui import caller, wording
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.components import result_view
-from bot.ui.funnel import mark_answered
+from bot.ui.funnel import language, mark_answered
 from bot.ui.mail import GONE
 from bot.ui.park import park
 
@@ -67,7 +67,7 @@ async def repost(interaction: discord.Interaction[TesseraClient], job: Job) -> N
     await interaction.followup.send(
         wording.done(job),
         file=discord.File(io.BytesIO(file.data), file.filename),
-        view=result_view(job),
+        view=result_view(job, locale=language(interaction)),
         allowed_mentions=discord.AllowedMentions.none(),
     )
 

@@ -11,17 +11,18 @@ from enum import Enum
 
 from bot.domain.sentence import Sentence
 from bot.ui.locales.zh_answers import ANSWERS
+from bot.ui.locales.zh_buttons import BUTTONS
 from bot.ui.locales.zh_panels import PANELS
 from bot.ui.locales.zh_prompts import PROMPTS
 
-TABLES: Mapping[str, Mapping[str, str]] = {"zh": {**PROMPTS, **ANSWERS, **PANELS}}
+TABLES: Mapping[str, Mapping[str, str]] = {"zh": {**PROMPTS, **ANSWERS, **BUTTONS, **PANELS}}
 """By the language in front of the region: ``zh`` for zh-CN and zh-TW alike."""
 
 
 def translated(text: str, locale: str | Enum) -> str:
     """``text`` for a reader of ``locale`` (``zh-CN``); itself where it is no sentence of ours, or English."""
     table = TABLES.get(str(locale).partition("-")[0])
-    return text if table is None or not isinstance(text, Sentence) else _said(text, table)
+    return str(text) if table is None or not isinstance(text, Sentence) else _said(text, table)
 
 
 def _said(sentence: Sentence, table: Mapping[str, str]) -> str:

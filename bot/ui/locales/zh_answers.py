@@ -10,7 +10,10 @@ ANSWERS: dict[str, str] = {
     "This job costs {price} and you have {left} left of {limit} for this {window}; it refills {when}. "
     "Nothing was taken.": "这个任务要 {price}，而你本{window}的 {limit} 还剩 {left}；{when} 重置。没有扣费。",
     "This job costs {price}, more than the {limit} you have for a whole {window}; ask for fewer pictures "
-    "with `--n`.": "这个任务要 {price}，超过你每{window}的 {limit}；请用 `--n` 减少张数。",
+    "with `--n`. What is spent refills {when}. Nothing was taken.": (
+        "这个任务要 {price}，超过你每{window}的 {limit}；请用 `--n` 减少张数。"
+        "已用的额度 {when} 重置。没有扣费。"
+    ),
     "{day} at {time} UTC (<t:{moment}:R>)": "世界时 {day} {time}（<t:{moment}:R>）",
     "{number} image": "{number} 张图",
     "{number} images": "{number} 张图",
@@ -26,6 +29,11 @@ ANSWERS: dict[str, str] = {
         "数量必须在 {least:g} 到 {most:.0f} 之间，不能是 {amount:g}。"
     ),
     "**Jobs** {running} running, {waiting} waiting": "**任务** {running} 个进行中，{waiting} 个等待中",
+    "**Jobs** {running} running, {waiting} waiting, all ready about <t:{ready}:R>": (
+        "**任务** {running} 个进行中，{waiting} 个等待中，全部完成约在 <t:{ready}:R>"
+    ),
+    "1 job before it; ready about <t:{ready}:R>": "前面还有 1 个任务；约 <t:{ready}:R> 完成",
+    "{ahead} jobs before it; ready about <t:{ready}:R>": "前面还有 {ahead} 个任务；约 <t:{ready}:R> 完成",
     "**So far** {jobs} jobs, {images}, {seconds}": "**累计** {jobs} 个任务，{images}，{seconds}",
     "**Granted on top** {amount}": "**额外赠送** {amount}",
     "**Credit** unlimited": "**额度** 不限",
@@ -162,6 +170,10 @@ ANSWERS: dict[str, str] = {
     "Sorry, something went wrong on my side; nothing was charged that was not painted. Please try again, and "
     "if it happens again, give the operator this reference: `{reference}`.": (
         "抱歉，我这边出了问题；没有画出来的不扣费。请重试；若再次发生，请把此编号告诉运营者：`{reference}`。"
+    ),
+    "My disk is full or cannot be written, so I could not take this down: nothing was taken. Tell the "
+    "operator (reference `{reference}`), and try again later.": (
+        "我的磁盘已满或无法写入，这次没能记下：什么都没有扣。请告诉运营者（编号 `{reference}`），稍后再试。"
     ),
     "I could not read {value!r}; please choose from what Discord offers.": (
         "我读不懂 {value!r}；请从 Discord 给出的选项里选择。"

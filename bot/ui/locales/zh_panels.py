@@ -234,6 +234,7 @@ PANELS: dict[str, str] = {
     "nothing": "免费",
     "by chance": "随机",
     "Explain": "说明",
+    "Price: {price} by {model}, {count} jobs": "费用：{price}，模型 {model}，{count} 个任务",
     # Buttons that change a picture
     "The picture that this one was made from was deleted, so it cannot be painted again; use Vary "
     "instead.": "这张图的来源已删除，无法重画；请改用变体。",
@@ -243,9 +244,9 @@ PANELS: dict[str, str] = {
     ),
     "A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2, or another "
     "`--ar`.": "比例不变时缩放 1 倍没有可画的内容；请选择大于 1、不超过 2 的值，或换一个 `--ar`。",
-    "The model {model} cannot paint a picture larger in a second pass, which Upscale needs. U and Vary "
-    "work with it; or paint the prompt with another `--model` and upscale that.": (
-        "模型 {model} 不能用第二遍放大，而放大需要它。U 和变体可用；或换一个 `--model` 画好再放大。"
+    "The model {model} cannot paint a picture larger in a second pass, which Upscale (Creative) needs. "
+    "Upscale (Subtle) works with it; or paint the prompt with another `--model` and upscale that.": (
+        "模型 {model} 不能用第二遍放大，而创意放大需要它。细微放大可用；或换一个 `--model` 画好再放大。"
     ),
     "The model {model} cannot repaint a part of a picture, which this button needs. Vary (Subtle) and "
     "Vary (Strong) paint all of it anew; or paint the prompt with another `--model` first.": (

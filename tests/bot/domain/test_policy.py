@@ -125,7 +125,8 @@ def test_a_job_larger_than_the_bucket_never_fits() -> None:
     short = Bucket(Window.HOUR, 2, 0)
     assert policy.quota_sentence(short, 4, Unit.IMAGES, NOON) == (
         "This job costs 4 images, more than the 2 images you have for a whole hour; "
-        "ask for fewer pictures with `--n`."
+        "ask for fewer pictures with `--n`. What is spent refills 2026-11-22 at 13:00 UTC "
+        "(<t:1795352400:R>). Nothing was taken."
     )
     assert policy.quota_refill(short, 4, NOON) is None
 

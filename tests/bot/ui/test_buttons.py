@@ -32,7 +32,7 @@ async def test_u_posts_one_picture_at_full_size(world: World) -> None:
     single = await world.result(2)
     assert single.content == f"**a red apple --seed 7** - Image #2 <@{world.lin.id}>"
     assert single.reference is not None and single.reference.message_id == grid.id
-    assert labels(single) == [["Variations", "🗑️"]]
+    assert labels(single)[0] == ["Upscale (Subtle)", "Upscale (Creative)"]
     with Image.open(io.BytesIO(await single.attachments[0].read())) as opened:
         assert opened.size == (256, 256)
         assert "Seed: " in opened.info["parameters"]
@@ -105,11 +105,12 @@ async def test_variations_of_a_single_picture(world: World) -> None:
     grid = await world.grid()
     await world.lin.click(grid, label="U4")
     single = await world.result(2)
-    await world.lin.click(single, label="Variations")
+    await world.lin.click(single, label="Vary (Strong)")
     varied = await world.result(3)
     job = await world.job_of(varied)
-    assert (job.action, job.parent_id, job.index) == (Action.VARIATION, result_of(grid), 3)
-    assert button(world.results()[1], "Variations").style is discord.ButtonStyle.primary
+    assert (job.action, job.parent_id, job.index) == (Action.VARIATION, result_of(single), 0)
+    assert varied.reference is not None and varied.reference.message_id == single.id
+    assert button(world.results()[1], "Vary (Strong)").style is discord.ButtonStyle.primary
 
 
 @pytest.mark.parametrize("label", ["U1", "V1", "🔄"])
@@ -185,15 +186,18 @@ async def test_buttons_of_another_servers_job_are_refused(
 
     monkeypatch.setattr(type(world.services), "job", job)
     view = discord.ui.View(timeout=None)
-    custom_id = f"tessera:{action}:{'ab' * 16}" + (":0" if action in ("u", "v", "vary") else "")
+    custom_id = f"tessera:{action}:{'ab' * 16}:0"
     view.add_item(discord.ui.Button(label="forged", custom_id=custom_id))
     channel = world.client.get_channel(world.channel.id)
     assert isinstance(channel, discord.TextChannel)
     message = await channel.send("forged", view=view)
     pressed = await world.ada.click(message, label="forged")
-    assert [told.content for told in pressed.followups] == [
+    # A button that opens a window has no time to say first that it heard.
+    told = pressed.followups or [pressed.response]
+    assert [answer.content for answer in told] == [
         "This button belongs to another server; use /imagine to paint it here."
     ]
+    assert all(answer.ephemeral for answer in told)
     facts = await world.services.queue()
     assert (facts.queued, facts.running) == (0, 0)
     assert len(world.results()) == (2 if action == "delete" else 1)
@@ -232,6 +236,6 @@ async def test_news_never_overtake_the_waiting_message(world: World, monkeypatch
 async def test_grids_of_any_size(world: World) -> None:
     """Nine pictures: U9 is the ninth."""
     grid = await world.grid("a red apple --n 9")
-    assert sum(len(row) for row in labels(grid)) == 20
+    assert sum(len(row) for row in labels(grid)) == 22
     await world.lin.click(grid, label="U9")
     assert (await world.result(2)).content.endswith(f"Image #9 <@{world.lin.id}>")

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config import Settings
+from bot.domain.preferences import Preferences
 from bot.ui.complete import choices
+from engine.fake import FakeEngine
 
 SETTINGS = Settings()
 
@@ -68,3 +70,16 @@ def test_whatever_is_typed_discord_takes_the_answer(typed: str) -> None:
     offers = shown(typed)
     assert len(offers) <= 25
     assert all(1 <= len(name) <= 100 and 1 <= len(value) <= 100 for name, value in offers)
+
+
+def test_it_shows_the_price_and_what_the_model_leaves_aside() -> None:
+    """Of the model that would paint, with the user's settings; in their language."""
+    models = FakeEngine().models()
+    typed = "a {cat, dog} --draft --steps 5"
+    names = [choice.name for choice in choices(typed, SETTINGS, models, Preferences(stylize=250))]
+    assert names[0] == "a cat · stylize 250 · draft · steps 5"
+    assert names[1] == f"Price: 4 images by {next(iter(models))}, 2 jobs"
+    assert names[2] == "✂ --draft left aside, since --steps says it exactly"
+    chinese = [choice.name for choice in choices(typed, SETTINGS, models, locale="zh-CN")]
+    assert chinese[1].startswith("费用：4 张图") and "不起作用" in chinese[2]
+    assert choices("a --ar 99:1", SETTINGS, models, locale="zh-CN")[0].name.startswith("⚠ --ar 99:1：值必须")

@@ -115,6 +115,11 @@ def test_any_prompt_is_harmless(text: str) -> None:
         (Action.IMAGINE, {}, f"**a red apple** - <@{USER}> (fast)"),
         (Action.REROLL, {}, f"**a red apple** - <@{USER}> (fast)"),
         (Action.IMAGINE, {"speed": "relax"}, f"**a red apple --relax** - <@{USER}> (relaxed)"),
+        (
+            Action.IMAGINE,
+            {"visibility": "stealth"},
+            f"**a red apple --stealth** - <@{USER}> (fast, stealth)",
+        ),
         (Action.IMAGINE, {"ar": (3, 2)}, f"**a red apple --ar 3:2** - <@{USER}> (fast)"),
         (Action.UPSCALE, {}, f"**a red apple** - Image #3 <@{USER}>"),
         (Action.VARIATION, {}, f"**a red apple** - Variations (Strong) by <@{USER}> (fast)"),
@@ -128,6 +133,10 @@ def test_results_read_as_clients_expect(action: Action, values: dict[str, object
 def test_waiting_and_progress_read_as_clients_expect() -> None:
     """The two stages before the result."""
     assert wording.waiting(job("a red apple")) == f"**a red apple** - <@{USER}> (Waiting to start)"
+    line = wording.wait_line(2, 61.2, 1_000.0)
+    assert wording.waiting(job("a red apple"), str(line)) == (
+        f"**a red apple** - <@{USER}> (Waiting to start)\n-# 2 jobs before it; ready about <t:1062:R>"
+    )
     assert wording.progress(job("a red apple"), 31) == f"**a red apple** - <@{USER}> (31%) (fast)"
 
 

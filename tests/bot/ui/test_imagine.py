@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from bot.config import Limits, Quota
 from bot.domain.job import JobStatus
+from bot.errors import StoreError
 from bot.ui.history import result_of
 from tests.bot.ui.test_echo import HOSTILE, assert_harmless
 from tests.bot.ui.world import World, button, labels, playing
@@ -31,14 +33,14 @@ async def test_from_waiting_to_the_grid(world: World) -> None:
     echo = f"**a red apple --seed 7** - <@{world.lin.id}>"
     assert asked.acknowledged and not asked.ephemeral
     assert asked.response.content == f"{echo} (Waiting to start)"
-    assert labels(asked.response.message) == [["Cancel"]]
+    assert labels(asked.response.message) == [["Cancel", "Explain"]]
 
     await world.until(lambda: world.engine.submitted, "the engine has it")
     world.engine.step(steps=10)
     await world.until(lambda: "(50%)" in asked.response.content, "progress")
     assert asked.response.content == f"{echo} (50%) (fast)"
     assert [attachment.filename for attachment in asked.response.attachments] == ["preview.jpg"]
-    assert labels(asked.response.message) == [["Cancel"]]
+    assert labels(asked.response.message) == [["Cancel", "Explain"]]
 
     grid = await world.result()
     assert grid.content == f"{echo} (fast)"
@@ -228,9 +230,41 @@ async def test_unexpected_errors_become_an_apology_with_a_reference(
     world.forgive(RuntimeError)
 
 
+@pytest.mark.parametrize(
+    "error", [StoreError("The disk of /srv/data is full."), OSError(errno.ENOSPC, "full")]
+)
+async def test_a_full_disk_is_told_and_takes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Without the operator's paths."""
+
+    async def full(_: object) -> None:
+        raise error
+
+    world.forgive(type(error))
+    monkeypatch.setattr(type(world.services.admission), "admit", lambda *_: full(None))
+    (told,) = (await world.imagine("a cat")).followups
+    assert told.ephemeral and "My disk is full or cannot be written" in told.content
+    assert "nothing was taken" in told.content and "a cat" in told.content and "/srv" not in told.content
+
+
 async def test_posted_jobs_are_posted(world: World) -> None:
     """The row knows its message, which buttons and replies need."""
     grid = await world.grid()
     job = await world.job_of(grid)
     assert (job.status, job.result_message_id) == (JobStatus.POSTED, grid.id)
     assert button(grid, "U1").custom_id == f"tessera:u:{job.id}:0"
+
+
+async def test_the_waiting_message_explains_what_was_understood(world: World) -> None:
+    """To whoever asks, in their language, with the price and what the model leaves aside."""
+    asked = await world.imagine("a red apple --ar 3:2 --draft --steps 5")
+    told = await world.max.click(asked.response.message, label="Explain")
+    assert told.ephemeral
+    said = told.response.content
+    assert "- `a red apple`: what to paint" in said and "- `--ar 3:2`: Shape of the pictures" in said
+    assert "leaves aside**\n- `--draft`: left aside, since `--steps` says it exactly" in said
+    assert "5 steps of" in said and said.endswith("**Price** 4 images")
+    world.speaks(world.max, "zh-CN")
+    told = await world.max.click(asked.response.message, label="Explain")
+    assert "**我的理解**" in told.response.content and "画面的宽高比" in told.response.content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,9 @@ def test_sentences_are_said_with_their_fields(locale: str) -> None:
     assert translated(outer, locale) == "已给 lin 4 张图。"
     assert translated(join((inner, "plain")), locale) == "4 张图\nplain"
     assert translated(outer, "en-US") == outer == "Gave 4 images to lin."
+    assert type(translated(outer, "en-US")) is str
+    copied = copy.deepcopy(outer)
+    assert translated(copied, locale) == translated(outer, locale)
     assert translated("free text", locale) == "free text"
 
 

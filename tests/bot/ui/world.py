@@ -200,6 +200,11 @@ async def playing(folder: Path, **sections: Any) -> AsyncIterator[World]:
         await world.services.close()
 
 
+def answers(asked: Any) -> list[Any]:
+    """Everything that was answered: what completed a "thinking" answer counts as the response."""
+    return [*([asked.response] if asked.response is not None else []), *asked.followups]
+
+
 def labels(message: Any) -> list[list[str]]:
     """The buttons of a message as rows of labels; an emoji stands for itself."""
     return [

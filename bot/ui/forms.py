@@ -1,0 +1,97 @@
+"""Windows that ask for a prompt before a button's job is made.
+
+What a window is for stands in its custom id, so one that is sent off after a restart is still understood. The
+id has a part by chance: discord.py forgets a window by its id as soon as one with that id was sent off.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from discord import ui
+
+from bot.domain.custom_id import CustomId, decode, encode
+from bot.domain.job import Action
+from bot.domain.sentence import Sentence, say
+from bot.ui.locales import translated
+
+PROMPT, REGION = "prompt", "region"
+"""Custom ids of the fields."""
+MOST = 4000
+"""Characters that Discord takes in a field."""
+LIFE_S = 3600.0
+"""How long discord.py remembers a window that is never sent off."""
+_OPENED = re.compile(r"form/(?P<pressed>[a-z0-9:_]{1,64})/(?P<action>[a-z_]{1,16})/(?P<cells>[0-9]{0,9})/\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Which button opened a window, and what is to be made of what is typed."""
+
+    pressed: CustomId
+    action: Action
+    cells: tuple[int, ...] = ()
+
+    def encode(self) -> str:
+        """Another one every time."""
+        cells = "".join(map(str, self.cells))
+        return f"form/{encode(self.pressed)}/{self.action}/{cells}/{secrets.token_hex(4)}"
+
+
+def opening(custom_id: str) -> Opening | None:
+    """The inverse of ``encode``; None for windows of others."""
+    found = _OPENED.fullmatch(custom_id)
+    if found is None:
+        return None
+    try:
+        cells = tuple(sorted({int(digit) for digit in found["cells"] if digit != "9"}))
+        return Opening(decode(found["pressed"]), Action(found["action"]), cells)
+    except ValueError:
+        return None
+
+
+class Form(ui.Modal):
+    """A prompt to change, and the name of a region where one is asked for."""
+
+    def __init__(
+        self, what: Opening, title: Sentence, prompt: str, locale: str, *, names_region: bool = False
+    ) -> None:
+        super().__init__(title=translated(title, locale)[:45], custom_id=what.encode(), timeout=LIFE_S)
+        if names_region:
+            self.add_item(
+                ui.TextInput(
+                    label=translated(say("What to repaint, for example: the sky"), locale)[:45],
+                    custom_id=REGION,
+                    max_length=200,
+                )
+            )
+        self.add_item(
+            ui.TextInput(
+                label=translated(say("Prompt"), locale),
+                custom_id=PROMPT,
+                style=discord.TextStyle.paragraph,
+                default=prompt,
+                max_length=MOST,
+                required=False,
+            )
+        )
+
+
+def typed(interaction: discord.Interaction[Any]) -> Mapping[str, str]:
+    """What was typed into a window that is sent off, by field."""
+    data: Any = interaction.data or {}
+    return dict(_values(data.get("components", ())))
+
+
+def _values(components: Any) -> Iterator[tuple[str, str]]:
+    """Discord nests a field in a row, or in a label."""
+    for component in components:
+        if "value" in component:
+            yield str(component.get("custom_id")), str(component["value"])
+        inner = component.get("components") or [component[key] for key in ("component",) if key in component]
+        yield from _values(inner)
