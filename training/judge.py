@@ -147,6 +147,33 @@ def count_score(pictures: Floats, scenes: Sequence[Scene]) -> float:
     return float(np.mean([measure.count(p) == s.count for p, s in zip(pictures, scenes, strict=True)]))
 
 
+def pair_scenes(rng: random.Random, number: int) -> list[Scene]:
+    """Two different things side by side, in their natural colours."""
+    scenes = []
+    while len(scenes) < number:
+        left, right = rng.sample(ALL, 2)
+        scene = Scene(left, NO_COLOUR, 1, right, NO_COLOUR, grounds(rng, left, NO_COLOUR))
+        if not clash(right, NO_COLOUR, scene.background):
+            scenes.append(scene)
+    return scenes
+
+
+def pair_prompt(scene: Scene) -> str:
+    """`a cat and an apple on a blue background`."""
+    names = [THINGS[thing].en[0] for thing in (scene.thing, scene.other)]
+    first, second = (f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names)
+    ground = COLOURS[scene.background].en[0]
+    return f"{first} and {second} on {'an' if ground[0] in 'aeio' else 'a'} {ground} background"
+
+
+def pair_scores(judge: classifier.Judge, pictures: Floats, scenes: Sequence[Scene]) -> dict[str, float]:
+    """The scores of the classifier on the two halves, the left one showing the first thing."""
+    halves = [half for picture in pictures for half in np.split(picture, 2, axis=1)]
+    framed = np.stack([np.pad(half, ((0, 0), (16, 16), (0, 0)), "edge") for half in halves])
+    things = [thing for scene in scenes for thing in (scene.thing, scene.other)]
+    return classifier.scores(judge.rank(framed), things, "classifier")
+
+
 def spread(pictures: Floats) -> float:
     """Mean absolute pairwise difference within each run of four pictures."""
     grids = pictures.reshape(-1, 4, *pictures.shape[1:])
@@ -177,6 +204,8 @@ def judged(
         generate(pipe, [plain(s, "en").prompt for s in scenes], seed, guidance)
         for scenes, seed in ((colours, 41), (unseen, 42), (counts, 43))
     )
+    pairs = pair_scenes(random.Random(37), 24)
+    sides = generate(pipe, [pair_prompt(s) for s in pairs], 44, guidance)
     return {
         "shape_en": shape_scores(judge, made["en"], shapes),
         "shape_zh": shape_scores(judge, made["zh"], shapes),
@@ -184,6 +213,7 @@ def judged(
         "unseen_shape": shape_scores(judge, fresh, unseen),
         "unseen_colours": colour_scores(fresh, unseen),
         "count": count_score(counted, counts),
+        "pairs": pair_scores(judge, sides, pairs),
         "diversity": diversity(pipe, guidance),
     }
 
@@ -191,11 +221,12 @@ def judged(
 def on_real(judge: classifier.Judge, each: int) -> dict[str, Any]:
     """The same measures on real scenes: what a perfect model would score."""
     shapes, colours = shape_scenes(random.Random(30), each), colour_scenes(random.Random(31), 48, False)
-    counts = count_scenes(random.Random(33), 12)
+    counts, pairs = count_scenes(random.Random(33), 12), pair_scenes(random.Random(37), 24)
     return {
         "shape": shape_scores(judge, real(shapes, 50), shapes),
         "colours": colour_scores(real(colours, 51), colours),
         "count": count_score(real(counts, 52), counts),
+        "pairs": pair_scores(judge, real(pairs, 53), pairs),
     }
 
 
@@ -242,9 +273,14 @@ def table(figures: dict[str, Any]) -> str:
         )
         for what in ("object", "background")
     ]
-    unseen = model["unseen_shape"]
+    unseen, pairs = model["unseen_shape"], model["pairs"]
     rows += [
         ("count right, 1 to 3 (real scenes)", f"{model['count']:.2f} ({truth['count']:.2f})"),
+        (
+            "two things side by side, each by the classifier, top-1 / top-5 (real scenes)",
+            f"{pairs['classifier_top1']:.2f} / {pairs['classifier_top5']:.2f} "
+            f"({truth['pairs']['classifier_top1']:.2f} / {truth['pairs']['classifier_top5']:.2f})",
+        ),
         (
             "unseen (object, colour) pairs, top-1 by classifier / outline",
             f"{unseen['classifier_top1']:.2f} / {unseen['outline_top1']:.2f}",

@@ -45,7 +45,7 @@ PROMPTS = (
     ("一只绿色的蝴蝶，粉色背景", "butterfly", "green", "pink"),
     ("一颗绿色的草莓，紫色背景", "strawberry", "green", "purple"),
 )
-RIGHT_OUTLINES, RIGHT_COLOURS = 12, 17
+RIGHT_OUTLINES, RIGHT_COLOURS = 17, 18
 """Of twenty, what the model must reach and each of the broken ones must miss."""
 
 
