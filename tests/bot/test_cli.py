@@ -182,7 +182,7 @@ def test_nothing_is_built_before_prompt_and_out_are_known_to_be_right(
     [
         ("grid.png", "PNG", ("a red apple --seed 7",), (512, 512)),
         ("one.webp", "WEBP", ("a", "cat", "--n", "1", "--seed", "7"), (256, 256)),
-        ("wide.JPG", "JPEG", ("猫，--ar 2：1 --n 2 --seed 7",), (704, 192)),
+        ("wide.JPG", "JPEG", ("猫，--ar 2：1 --n 2 --seed 7",), (768, 192)),
     ],
 )
 def test_imagine_paints_by_the_same_path_without_discord(

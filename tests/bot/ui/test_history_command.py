@@ -125,7 +125,7 @@ async def test_show_posts_ones_own_job_anywhere(world: World) -> None:
 async def _all(world: World) -> list[Any]:
     from bot.domain.job import JobStatus
 
-    return [job for status in JobStatus for job in await world.rows(status)]
+    return list({job.id: job for status in JobStatus for job in await world.rows(status)}.values())
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,11 @@ async def test_from_waiting_to_the_grid(world: World) -> None:
     grid = await world.result()
     assert grid.content == f"{echo} (fast)"
     assert grid.attachments[0].filename == f"a_red_apple_{UUID(result_of(grid))}.png"
-    assert labels(grid) == [["U1", "U2", "U3", "U4", "🔄"], ["V1", "V2", "V3", "V4", "🗑️"]]
+    assert labels(grid) == [
+        ["U1", "U2", "U3", "U4", "🔄"],
+        ["V1", "V2", "V3", "V4", "🗑️"],
+        ["Seed & parameters", "Explain"],
+    ]
     assert asked.response is None, "the waiting message is gone"
 
 
@@ -260,11 +264,12 @@ async def test_the_waiting_message_explains_what_was_understood(world: World) ->
     """To whoever asks, in their language, with the price and what the model leaves aside."""
     asked = await world.imagine("a red apple --ar 3:2 --draft --steps 5")
     told = await world.max.click(asked.response.message, label="Explain")
-    assert told.ephemeral
-    said = told.response.content
+    (answer,) = told.followups
+    said = answer.content
+    assert answer.ephemeral
     assert "- `a red apple`: what to paint" in said and "- `--ar 3:2`: Shape of the pictures" in said
     assert "leaves aside**\n- `--draft`: left aside, since `--steps` says it exactly" in said
     assert "5 steps of" in said and said.endswith("**Price** 4 images")
     world.speaks(world.max, "zh-CN")
     told = await world.max.click(asked.response.message, label="Explain")
-    assert "**我的理解**" in told.response.content and "画面的宽高比" in told.response.content
+    assert "**我的理解**" in told.followups[0].content and "画面的宽高比" in told.followups[0].content
