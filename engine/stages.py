@@ -165,7 +165,7 @@ def prepare(
         end=end,
         latents=start.latents,
         cond=family.condition(moments[0]).repeat(len(seeds)),
-        step_options={"generator": generators} if _takes_generator(scheduler.__class__) else {},
+        step_options=_step_options(scheduler.__class__, generators),
         moments=moments,
         kept=start.kept,
         beside=start.beside,
@@ -568,6 +568,13 @@ def _levels(scheduler: Any, timestep: float) -> tuple[float, float]:
     return math.sqrt(alpha), math.sqrt(1 - alpha)
 
 
+def _step_options(scheduler: type, generators: list[torch.Generator]) -> dict[str, Any]:
+    """What the stock pipelines hand on: their ``eta`` is 0, where TCD's own step would take 0.3."""
+    offered = {"generator": generators, "eta": 0.0}
+    return {name: offered[name] for name in offered.keys() & _taken(scheduler)}
+
+
 @cache
-def _takes_generator(scheduler: type) -> bool:
-    return "generator" in inspect.signature(scheduler.step).parameters  # type: ignore[attr-defined]
+def _taken(scheduler: type) -> frozenset[str]:
+    """Arguments of its step."""
+    return frozenset(inspect.signature(scheduler.step).parameters)  # type: ignore[attr-defined]

@@ -269,7 +269,7 @@ def test_sizes_stay_where_a_transformer_has_positions(registry: Registry) -> Non
     ("changes", "sentence"),
     [
         ({"tile": True}, "cannot paint a picture whose edges meet; leave --tile out"),
-        ({"sampler": "ddim"}, "has no sampler 'ddim'; choose one of euler, euler karras"),
+        ({"sampler": "ddim"}, "has no sampler 'ddim'; choose one of euler, heun"),
         ({"width": 36}, "The width must be a multiple of 8"),
         ({"loras": (("for sd3", 1.0),)}, "LoRA 'for sd3' does not fit flux"),
     ],

@@ -18,7 +18,16 @@ import torch
 from PIL import Image
 
 from engine import stages
-from engine.api import Cancelled, EngineError, GenerationSpec, InitImage, InvalidSpec, OutOfMemory, Progress
+from engine.api import (
+    Cancelled,
+    EngineError,
+    GenerationSpec,
+    InitImage,
+    InvalidSpec,
+    Lane,
+    OutOfMemory,
+    Progress,
+)
 from engine.checks import check_spec
 from engine.fake import gradient
 from engine.models.base import OwnCourse
@@ -205,7 +214,9 @@ def mixed(family: Callable[[str], StockPipeline], tmp_path: Path) -> Registry:
 
 def test_a_job_in_the_loop(mixed: Registry, family: Callable[[str], StockPipeline]) -> None:
     bench = Bench(mixed, preview_interval=0.0)
-    bench.run(order(family(ONE), job_id="a", seeds=(1, 2)), spec("b", "classic", user="bob"))
+    bench.core.submit(order(family(ONE), job_id="a", seeds=(1, 2)))
+    bench.core.tick()
+    bench.run(spec("b", "classic", user="bob", lane=Lane.TURBO))
     told = [event for event in bench.events if isinstance(event, Progress) and event.job_id == "a"]
     assert [event.step for event in told] == [1, 2, 3, 4, 5, 6]
     assert {event.steps for event in told} == {6}
@@ -214,7 +225,7 @@ def test_a_job_in_the_loop(mixed: Registry, family: Callable[[str], StockPipelin
     expected = stages.to_pictures(stock(family(ONE), order(family(ONE)), 1))[0]
     assert np.abs(np.asarray(bench.finished("a").images[0], int) - np.asarray(expected, int)).max() <= 1
     kinds = [event.job_id for event in bench.events if isinstance(event, Progress)]
-    assert kinds.index("b") < 4, "the other job steps in between"
+    assert kinds.index("b") < 4, "who goes first steps in between"
 
 
 def test_a_cancelled_job_unwinds_its_pipeline_at_once(
