@@ -205,7 +205,7 @@ async def _kept_live(env: Env, preview: Preview) -> AsyncIterator[None]:
     env.backend.subscribers.append(changed)
     tasks = [
         asyncio.create_task(_refresh(preview, lock, dirty), name="demo-refresh"),
-        asyncio.create_task(_tick(env, preview, lock), name="demo-clock"),
+        asyncio.create_task(_tick(env, preview, lock, dirty), name="demo-clock"),
     ]
     try:
         yield
@@ -226,8 +226,9 @@ async def _refresh(preview: Preview, lock: asyncio.Lock, dirty: asyncio.Event) -
         await asyncio.sleep(REFRESH_S)
 
 
-async def _tick(env: Env, preview: Preview, lock: asyncio.Lock) -> None:
-    last = time.monotonic()
+async def _tick(env: Env, preview: Preview, lock: asyncio.Lock, dirty: asyncio.Event) -> None:
+    """An answer for one person's eyes comes without an event: that the bot asked for it tells of it."""
+    last, told = time.monotonic(), 0
     while True:
         await asyncio.sleep(TICK_S)
         async with lock:
@@ -235,6 +236,9 @@ async def _tick(env: Env, preview: Preview, lock: asyncio.Lock) -> None:
             if preview._active:
                 await _tolerantly(env.advance_time(now - last))
             last = now
+        if told != len(env.backend.transcript):
+            told = len(env.backend.transcript)
+            dirty.set()
 
 
 async def _tolerantly(operation: Any) -> None:
