@@ -236,8 +236,9 @@ async def _tick(env: Env, preview: Preview, lock: asyncio.Lock, dirty: asyncio.E
             if preview._active:
                 await _tolerantly(env.advance_time(now - last))
             last = now
-        if told != len(env.backend.transcript):
-            told = len(env.backend.transcript)
+        news = env.backend.transcript[told:]
+        told += len(news)
+        if any("/webhooks/" in what for _, what, _ in news):
             dirty.set()
 
 
