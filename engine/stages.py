@@ -274,7 +274,7 @@ class Batcher:
         family, tile = parts[0].family, parts[0].spec.tile
         family.wear(parts[0].spec.loras)
         outputs = [
-            family.denoise(fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
+            self._denoised(family, fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
             for chunk, times, cond in zip(latents, timesteps, self._conditioning(parts, most), strict=True)
         ]
         whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
@@ -283,6 +283,19 @@ class Batcher:
             part.family.guide(part.spec, prediction.chunk(part.branches))
             for part, prediction in zip(parts, predictions, strict=True)
         ]
+
+    def _denoised(
+        self,
+        family: ModelFamily,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        cond: Conditioning,
+        tile: bool,
+    ) -> torch.Tensor:
+        """One pass. Compiled blocks that replay as CUDA graphs share their memory from one such mark on."""
+        if self._sizes and family.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()
+        return family.denoise(latents, timesteps, cond, tile)
 
     def _conditioning(self, parts: Sequence[Rows], most: int) -> list[Conditioning]:
         """Of each pass, as large as it is filled up to."""
