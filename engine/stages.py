@@ -29,6 +29,9 @@ _Shape = tuple[int, int, int]
 FLAT = 2
 """Span of values, of 255, up to which a frame counts as empty."""
 
+PASS_ROWS, PASS_BRANCHES = 32, 4
+"""Rows that may run at once whatever they are, and for each image: prompts joined with AND have many."""
+
 
 class BrokenFrame(EngineError):
     """What a model painted is no picture: NaN, or one colour all over."""
@@ -269,6 +272,7 @@ class Batcher:
         return self._predict(rows, most) if rows else [torch.empty(0)] * len(parts)
 
     def _predict(self, parts: Sequence[Rows], most: int) -> list[torch.Tensor]:
+        most = min(most, max(PASS_ROWS, PASS_BRANCHES * sum(part.count for part in parts)))
         inputs, times = zip(*(_model_input(part) for part in parts), strict=True)
         latents, timesteps = (torch.split(torch.cat(rows), most) for rows in (inputs, times))
         family, tile = parts[0].family, parts[0].spec.tile
