@@ -118,6 +118,7 @@ class Registry:
             self._drop(key, family)
             return True
         log.info("model %s leaves the device for the machine's memory", key[0])
+        family.forget()
         self._put_down(key, family)
         self._aside[key] = family
         while sum(map(self._size, self._aside)) > self._spare:

@@ -75,6 +75,9 @@ class StockPipeline(OwnWay):
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
+    def forget(self) -> None:
+        """Nothing is kept beside the weights."""
+
     def preview(self, pixels: torch.Tensor) -> torch.Tensor:
         """A course's estimates are pixels already."""
         return pixels

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,6 +250,13 @@ class TestBudget:
         registry.load("velocity", CPU, torch.float32)
         monkeypatch.setattr(registry, "_read", lambda *_: pytest.fail("it was read"))
         assert registry.load("classic", CPU, torch.float32) is first
+
+    def test_texts_that_are_kept_do_not_stay_on_the_device(self, registry: Registry, size: int) -> None:
+        registry.limit(int(1.5 * size), 10**9)
+        family: Any = registry.load("classic", CPU, torch.float32)
+        family.embed("a red apple")
+        registry.load("velocity", CPU, torch.float32)
+        assert not family._texts
 
     def test_memory_aside_has_an_end_too(self, registry: Registry, size: int) -> None:
         registry.limit(int(1.5 * size), int(1.5 * size))
