@@ -95,6 +95,7 @@ class Rotation:
 
     def put_down(self) -> None:
         """All of it."""
+        self._take_in()
         self._depot.put_down(self._parts)
         self._here = None
 
