@@ -81,12 +81,13 @@ class History:
         """Names of the models used so far."""
         return await self._database.read(lambda connection: history.models(connection, user_id))
 
-    async def lineage(self, job: Job) -> Lineage:
-        """Where a job comes from and what came of it."""
+    async def lineage(self, job: Job, asker: int) -> Lineage:
+        """Where a job comes from and what came of it, as far as the user ``asker`` may know."""
 
         def read(connection: Connection) -> Lineage:
             return Lineage(
-                tuple(history.ancestors(connection, job)), tuple(history.children(connection, job.id))
+                tuple(history.ancestors(connection, job, asker)),
+                tuple(history.children(connection, job, asker)),
             )
 
         return await self._database.read(read)

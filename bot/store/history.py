@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select
 
-from bot.domain.job import Job, JobStatus
+from bot.domain.job import Job, JobStatus, Place
 from bot.store.jobs import as_job
 from bot.store.tables import favourites, images, jobs
 
@@ -45,29 +47,38 @@ def models(connection: Connection, user_id: int) -> list[str]:
     return [str(name) for name in connection.scalars(query)]
 
 
-def children(connection: Connection, job_id: str, limit: int = 10) -> list[Job]:
-    """What was made from a job, the oldest first."""
+def children(connection: Connection, job: Job, asker: int, limit: int = 10) -> list[Job]:
+    """What was made from a job and ``asker`` may know of, the oldest first."""
     query = (
         select(jobs)
-        .where(jobs.c.parent_id == job_id, jobs.c.deleted.is_(False), jobs.c.status.in_(_DELIVERED))
+        .where(jobs.c.parent_id == job.id, jobs.c.deleted.is_(False), jobs.c.status.in_(_DELIVERED))
         .order_by(jobs.c.seq)
-        .limit(limit)
     )
-    return [as_job(row) for row in connection.execute(query)]
+    return list(islice(_told(map(as_job, connection.execute(query)), job.place, asker), limit))
 
 
-def ancestors(connection: Connection, job: Job, limit: int = 10) -> list[Job]:
-    """What a job was made from, the nearest first."""
-    found: list[Job] = []
-    while job.parent_id is not None and len(found) < limit:
+def ancestors(connection: Connection, job: Job, asker: int, limit: int = 10) -> list[Job]:
+    """What a job was made from and ``asker`` may know of, the nearest first."""
+    return list(islice(_told(_line(connection, job, limit), job.place, asker), limit))
+
+
+def _line(connection: Connection, job: Job, limit: int) -> Iterator[Job]:
+    for _ in range(limit):
         row = connection.execute(
             select(jobs).where(jobs.c.id == job.parent_id, jobs.c.deleted.is_(False))
         ).first()
         if row is None:
-            break
+            return
         job = as_job(row)
-        found.append(job)
-    return found
+        yield job
+
+
+def _told(found: Iterable[Job], place: Place, asker: int) -> Iterator[Job]:
+    """One's own jobs, and what everybody saw in the same channel: a job says where it is and whose."""
+    for job in found:
+        open_to_all = place.guild_id is not None and job.prompt.get("visibility") != "stealth"
+        if job.requester.user_id == asker or (open_to_all and job.place == place):
+            yield job
 
 
 def _conditions(user_id: int, wanted: Filter) -> list[ColumnElement[bool]]:

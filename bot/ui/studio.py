@@ -150,7 +150,10 @@ class Studio:
         """Seeds and all that made the pictures."""
         await interaction.response.defer()
         job = await self._desk.job(interaction, pressed)
-        await tell(interaction, await park(parameter_text(self._services, job), "look up parameters"))
+        await tell(
+            interaction,
+            await park(parameter_text(self._services, job, interaction.user.id), "look up parameters"),
+        )
 
     async def explain(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
         """What was understood of the prompt, by the model that painted it."""

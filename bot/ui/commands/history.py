@@ -144,7 +144,7 @@ class JobMenu(PanelSelect, template=panel("history-job")):
         await interaction.response.defer(ephemeral=True, thinking=True)
         client = interaction.client
         job = await own_job(interaction, value)
-        said = await park(parameter_text(client.services, job), "read parameters")
+        said = await park(parameter_text(client.services, job, interaction.user.id), "read parameters")
         label = translated(say("Post it here"), language(interaction))
         await interaction.followup.send(
             translated(said, language(interaction)),

@@ -9,14 +9,22 @@ from typing import Any
 
 import discord
 import pytest
+from sqlalchemy import text
 
 from bot.ui.commands.history import Query, digest
+from bot.ui.facts import parameter_text
 from bot.ui.history import result_of
 from tests.bot.ui.world import World, answers, button
 
 
 async def history(world: World, who: Any = None, **options: Any) -> Any:
     return await (who or world.lin).slash(world.channel, "history", **options)
+
+
+async def alter(world: World, change: str) -> None:
+    await world.services.database.write(
+        lambda connection: connection.execute(text(f"UPDATE jobs SET {change}"))
+    )
 
 
 async def test_pages_filters_and_the_pictures_themselves(world: World) -> None:
@@ -84,6 +92,27 @@ async def test_a_job_of_the_list_tells_where_it_comes_from_and_is_posted_again(w
     assert result_of(again) == parent and again.content == grid.content
     await world.lin.click(again, label="U1")
     assert (await world.result(4)).content.endswith(f"Image #1 <@{world.lin.id}>")
+
+
+async def test_kin_of_others_is_told_only_where_everybody_saw_it(world: World) -> None:
+    """Hidden jobs, and those of other channels, are their owners' to know of."""
+    grid = await world.grid("a red apple")
+    made = {"open": "V1", "hidden": "V2", "elsewhere": "V3"}
+    found = {}
+    for number, (name, label) in enumerate(made.items(), start=2):
+        await world.max.click(grid, label=label)
+        found[name] = result_of(await world.result(number)) or ""
+    stealth = "prompt = json_set(prompt, '$.values.visibility', 'stealth')"
+    await alter(world, f"{stealth} WHERE id = '{found['hidden']}'")
+    await alter(world, f"channel_id = 7 WHERE id = '{found['elsewhere']}'")
+    job = await world.job_of(grid)
+    for who, known in ((world.lin, {"open"}), (world.max, set(made))):
+        said = str(await parameter_text(world.services, job, who.id))
+        assert {name for name in made if found[name] in said} == known
+    hidden = await world.services.job(found["hidden"])
+    assert hidden is not None and job.id in str(await parameter_text(world.services, hidden, world.max.id))
+    await alter(world, "guild_id = NULL")
+    assert "Made" not in str(await parameter_text(world.services, await world.job_of(grid), world.ada.id))
 
 
 async def test_export_is_a_zip_with_pictures_and_prompts(world: World) -> None:
