@@ -67,7 +67,7 @@ class Archive:
 
 
 class History:
-    """Everything is one's own: each verb takes the user."""
+    """Everything is one's own, but for favourites: each verb takes the user."""
 
     def __init__(self, database: Database, files: Library) -> None:
         self._database = database
@@ -80,6 +80,12 @@ class History:
     async def models(self, user_id: int) -> list[str]:
         """Names of the models used so far."""
         return await self._database.read(lambda connection: history.models(connection, user_id))
+
+    async def kept(self, user_id: int, guild_id: int | None, job_id: str) -> Job | None:
+        """A job with a picture among the user's favourites, if they may find it in this server."""
+        wanted = Filter(favourites=True, guild_id=guild_id, job_id=job_id)
+        found = await self._database.read(lambda connection: history.find(connection, user_id, wanted))
+        return found[0] if found else None
 
     async def lineage(self, job: Job, asker: int) -> Lineage:
         """Where a job comes from and what came of it, as far as the user ``asker`` may know."""

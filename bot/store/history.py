@@ -1,4 +1,4 @@
-"""A user's delivered jobs, found again: by text, favourite, model and day; and what came of what."""
+"""A user's delivered jobs and favourites, found again by text, model and day; and what came of what."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from bot.domain.job import Job, JobStatus, Place
 from bot.store.jobs import as_job
@@ -22,10 +22,14 @@ class Filter:
     text: str = ""
     """Part of the prompt's text, in any case."""
     favourites: bool = False
+    """Among these are pictures of others too, where ``guild_id`` says that everybody there saw them."""
     model: str = ""
     since: float | None = None
     """Unix seconds; ``until`` is the first moment that no longer counts."""
     until: float | None = None
+    guild_id: int | None = None
+    """The server where it is asked; no condition by itself."""
+    job_id: str = ""
 
 
 def count(connection: Connection, user_id: int, wanted: Filter) -> int:
@@ -83,23 +87,32 @@ def _told(found: Iterable[Job], place: Place, asker: int) -> Iterator[Job]:
 
 def _conditions(user_id: int, wanted: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
-        jobs.c.user_id == user_id,
+        _findable(user_id, wanted),
         jobs.c.deleted.is_(False),
         jobs.c.status.in_(_DELIVERED),
         exists().where(images.c.job_id == jobs.c.id),
     ]
     if wanted.text:
-        text = func.lower(func.json_extract(jobs.c.prompt, "$.text"))
-        conditions.append(text.contains(wanted.text.lower(), autoescape=True))
+        text = func.casefold(func.json_extract(jobs.c.prompt, "$.text"))
+        conditions.append(text.contains(wanted.text.casefold(), autoescape=True))
     if wanted.favourites:
         conditions.append(_favourite(user_id))
     if wanted.model:
         conditions.append(jobs.c.model == wanted.model)
+    if wanted.job_id:
+        conditions.append(jobs.c.id == wanted.job_id)
     if wanted.since is not None:
         conditions.append(jobs.c.created_at >= wanted.since)
     if wanted.until is not None:
         conditions.append(jobs.c.created_at < wanted.until)
     return conditions
+
+
+def _findable(user_id: int, wanted: Filter) -> ColumnElement[bool]:
+    if not wanted.favourites or wanted.guild_id is None:
+        return jobs.c.user_id == user_id
+    visibility = func.coalesce(func.json_extract(jobs.c.prompt, "$.values.visibility"), "")
+    return or_(jobs.c.user_id == user_id, and_(jobs.c.guild_id == wanted.guild_id, visibility != "stealth"))
 
 
 def _favourite(user_id: int) -> ColumnElement[bool]:

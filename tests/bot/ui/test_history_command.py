@@ -72,6 +72,35 @@ async def test_days_models_and_favourites(world: World) -> None:
     assert told.response.content.startswith("`yesterday` is no day; write it like `2026-06-15` (UTC).")
 
 
+async def test_favourites_of_others_are_found_in_their_server(world: World) -> None:
+    """With their parameters, but not to be posted; hidden ones, and those of other servers, are not."""
+    grid = await world.grid("a red apple --n 1")
+    job = await world.job_of(grid)
+    told = await world.max.click(grid, custom_id=button(grid, "❤️").custom_id)
+    assert "in this server `/history` with `favourites` shows them" in told.followups[0].content
+    page = (await history(world, world.max, favourites=True)).response
+    assert "1 jobs" in page.content and "a red apple" in page.content
+    chosen = await world.max.select(page.message, [job.id])
+    assert f"Job `{job.id}`" in answers(chosen)[0].content and not answers(chosen)[0].message.components
+    nothing = "Nothing of yours fits that"
+    assert nothing in (await history(world, world.ada, favourites=True)).response.content
+    await alter(world, "guild_id = 7")
+    assert nothing in (await history(world, world.max, favourites=True)).response.content
+    await alter(
+        world, f"guild_id = {world.guild.id}, prompt = json_set(prompt, '$.values.visibility', 'stealth')"
+    )
+    assert nothing in (await history(world, world.max, favourites=True)).response.content
+    for word in ("Taken out", "Kept among your favourites; it is hidden"):
+        told = await world.max.click(grid, custom_id=button(grid, "❤️").custom_id)
+        assert told.followups[0].content.startswith(word)
+
+
+async def test_words_are_found_in_any_case_of_any_alphabet(world: World) -> None:
+    await world.grid("ЗИМА в Österreich --n 1")
+    for typed in ("зима", "ÖSTER", "Зима в ö"):
+        assert "1 jobs" in (await history(world, text=typed)).response.content
+
+
 async def test_a_job_of_the_list_tells_where_it_comes_from_and_is_posted_again(world: World) -> None:
     """Seeds, parameters, parents and children; then the result with its buttons."""
     grid = await world.grid("a red apple --seed 7")
@@ -146,7 +175,8 @@ async def test_show_posts_ones_own_job_anywhere(world: World) -> None:
         answer = answers(refused)[0]
         assert answer.ephemeral and answer.content.startswith(sentence)
     await world.imagine("a second")
-    (queued,) = [job for job in await _all(world) if job.prompt.text == "a second"]
+    # It may be read twice, as it is taken from the queue meanwhile.
+    queued = next(job for job in await _all(world) if job.prompt.text == "a second")
     refused = await world.lin.slash(world.channel, "show", job_id=queued.id)
     assert "That job is not finished yet" in answers(refused)[0].content
 
