@@ -21,9 +21,9 @@ def link_to(job: Job) -> str:
     return f" https://discord.com/channels/{place}/{job.place.channel_id}/{job.result_message_id}"
 
 
-async def parameter_text(services: Services, job: Job) -> Sentence:
-    """One message: what was typed, the seeds, what the model was told, parents and children."""
-    lineage = await services.history.lineage(job)
+async def parameter_text(services: Services, job: Job, asker: int) -> Sentence:
+    """One message for the user ``asker``: what was typed, seeds, what the model was told, kin."""
+    lineage = await services.history.lineage(job, asker)
     pictures = await services.pictures(job.id)
     written = ""
     if pictures:

@@ -179,6 +179,21 @@ async def test_upscales_are_one_picture_of_twice_the_size(
     assert await seeing.books() == []
 
 
+async def test_what_is_upscaled_is_not_charged_for_it_again(seeing: House) -> None:
+    """It would come out as it is; the same from the picture before is another matter."""
+    large = await press(seeing, await grid(seeing), Action.UPSCALE_SUBTLE)
+    await painted(seeing, large)
+    for action in (Action.UPSCALE_SUBTLE, Action.UPSCALE_CREATIVE):
+        with pytest.raises(UserError, match="upscaled already; go back to the one it was made from"):
+            await press(seeing, large, action)
+    again = await press(seeing, large, Action.REROLL)
+    await painted(seeing, again)
+    varied = await press(seeing, again, Action.VARIATION)
+    await painted(seeing, varied)
+    await painted(seeing, await press(seeing, varied, Action.UPSCALE_SUBTLE))
+    assert await seeing.books() == []
+
+
 async def test_subtle_stays_closer_than_strong(seeing: House) -> None:
     """Both keep the size that a pan gave."""
     wide = await press(seeing, await grid(seeing), Action.PAN_LEFT)

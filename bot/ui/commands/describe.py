@@ -74,11 +74,12 @@ async def answer(
 ) -> None:
     """Describe a picture; the interaction is deferred."""
     described = await park(interaction.client.services.describer.describe(seen.png, seen.texts), "describe")
+    file = await park(seen.file(), "draw a picture")
     locale = language(interaction)
     mark_answered(interaction)
     await interaction.followup.send(
         description_text(described, locale, head),
-        file=seen.file(),
+        file=file,
         view=description_view(described, 0, locale),
         allowed_mentions=discord.AllowedMentions.none(),
         ephemeral=ephemeral,

@@ -150,7 +150,10 @@ async def describe_and_parameters(
         hidden = job.prompt.get("visibility") == "stealth"
         if hidden and job.requester.user_id != interaction.user.id:
             raise NotAllowed(say("This picture is hidden (stealth); only its owner sees its parameters."))
-        await tell(interaction, await park(parameter_text(client.services, job), "read parameters"))
+        await tell(
+            interaction,
+            await park(parameter_text(client.services, job, interaction.user.id), "read parameters"),
+        )
     seen = await source(client, *picture_on(message))
     await answer(interaction, seen, ephemeral=True)
 

@@ -35,6 +35,12 @@ BUTTONS: dict[str, str] = {
     "The picture's file is gone; press re-roll to have new ones painted.": (
         "图片文件已经不在了；请按重画按钮画新的。"
     ),
+    "Kept among your favourites; it is hidden, so `/history` shows it to its owner alone.": (
+        "已加入你的收藏；这张图是隐藏的，所以 `/history` 只向主人显示它。"
+    ),
+    "Kept among your favourites; in this server `/history` with `favourites` shows them.": (
+        "已加入你的收藏；在本服务器用 `/history` 的 `favourites` 可以看到。"
+    ),
     "Kept among your favourites; `/history` with `favourites` shows them.": (
         "已加入你的收藏；用 `/history` 并选择“收藏”即可查看。"
     ),
