@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.api import GenerationSpec
+from engine.prompting import compositions
 
 log = logging.getLogger(__name__)
 _Key = tuple[str, int, int, int, int]
@@ -101,8 +102,8 @@ def _key(spec: GenerationSpec) -> _Key:
         second = spec.steps * spec.hires.strength
         pixels = (pixels * calls + shown * second) / max(calls + second, 1e-9)
         calls += second
-    guided = 2 if spec.guidance_scale > 1 else 1
-    return spec.model, round(pixels), shown, max(1, round(calls * guided)), spec.count
+    branches = int(spec.guidance_scale > 1) + len(compositions(spec.prompt))
+    return spec.model, round(pixels), shown, max(1, round(calls * branches)), spec.count
 
 
 def _reckoned(key: _Key, known: dict[_Key, float]) -> float:

@@ -372,8 +372,8 @@ class Admission:
         return Intake(lane, price, price * pictures, seconds, inputs, strength)
 
     def _estimate(self, job: Job, model: ModelInfo, lane: str, strength: float | None) -> float:
-        init = None if strength is None else InitImage(b"", strength)
-        references = [b""] * len(specs.reference_links(job.prompt))
+        init = None if strength is None else InitImage(BLANK, strength)
+        references = [BLANK] * len(specs.reference_links(job.prompt))
         mixed = [BLANK] * len(job.prompt.images) if init is None and specs.blends(job) else []
         spec = specs.build(
             job, model, self._settings, lane=lane, init=init, references=references, blend=mixed

@@ -85,8 +85,12 @@ class LatentFamily(ABC):
 
     def wear(self, loras: Worn) -> None:
         """Put exactly these LoRAs on for the next texts and steps; EngineError for a broken one."""
-        if self._adapters.wear(loras):
-            self._denoiser_layers = padded(self._denoiser)
+        changed = True
+        try:
+            changed = self._adapters.wear(loras)
+        finally:
+            if changed:
+                self._denoiser_layers = padded(self._denoiser)
 
     @abstractmethod
     def _embed(self, text: str) -> Conditioning:

@@ -425,3 +425,19 @@ def test_conditioning_is_not_mixed_up_when_jobs_change(bench: BenchMaker) -> Non
     here.run(spec("first"))
     here.run(second)
     assert here.finished("second").images[0].tobytes() == alone.finished("second").images[0].tobytes()
+
+
+def test_a_pass_stays_small_however_many_prompts_are_joined(
+    family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight images of eight parts and a negative are 72 rows."""
+    sizes: list[int] = []
+
+    def denoise(x: torch.Tensor, *_: object) -> torch.Tensor:
+        sizes.append(len(x))
+        return torch.zeros_like(x)
+
+    rows = stages.prepare(family, spec(prompt=" AND ".join("abcdefgh"), steps=1), range(8))
+    monkeypatch.setattr(family, "denoise", denoise)
+    (prediction,) = stages.Batcher().predict([rows], rows.cost)
+    assert sizes == [32, 32, 8] and prediction.shape == rows.latents.shape

@@ -34,6 +34,8 @@ def test_a_running_average() -> None:
         ({"width": 128}, 2.0),
         ({"seeds": (1,)}, 0.5),
         ({"guidance_scale": 1.0}, 0.5),
+        ({"prompt": "a AND b AND c"}, 2.0),
+        ({"prompt": "a AND b", "guidance_scale": 1.0}, 1.0),
         ({"stop": 0.5}, 0.5),
         ({"init": InitImage(b"", 0.25)}, 0.25),
         ({"hires": Hires(2.0, 0.5)}, 3.0),
