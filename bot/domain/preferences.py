@@ -56,22 +56,18 @@ class Preferences:
         own = {name: value for name, value in self._flags().items() if name not in prompt.values}
         return prompt.with_values(**own) if own else prompt
 
-    def lend(self, prompt: Prompt, pressed: Prompt, *, own: bool, typed: bool = False) -> Prompt:
+    def lend(self, prompt: Prompt, pressed: Prompt, *, own: bool) -> Prompt:
         """Another job's prompt for a job of this user: what it shows stays, who waits and pays is theirs.
 
-        ``pressed`` is that job's prompt, ``own`` whether the job is theirs too: somebody else's speed is not
-        paid for. With ``typed`` the prompt comes from a window, and what differs in it goes before settings.
+        ``pressed`` is that job's prompt: where this one differs, it was typed so, which goes before settings.
+        ``own``: the job is theirs too. Somebody else's speed is not paid for.
         """
         modes: dict[str, FlagValue | None] = {
             "speed": self.speed or (prompt.values.get("speed") if own else None),
             "visibility": self.visibility or prompt.values.get("visibility"),
         }
-        if typed:
-            modes |= {
-                name: prompt.values[name]
-                for name in modes.keys() & prompt.values.keys()
-                if prompt.values[name] != pressed.values.get(name)
-            }
+        typed = {name: prompt.values[name] for name in modes.keys() & prompt.values.keys()}
+        modes |= {name: value for name, value in typed.items() if value != pressed.values.get(name)}
         return prompt.with_values(**modes)
 
     def _flags(self) -> dict[str, FlagValue]:

@@ -102,8 +102,6 @@ class _Parent:
     image: ImageRow | None
     line: tuple[Job, ...]
     """The job whose button was pressed (no parent where that is repeated), then what that was made from."""
-    typed: bool = False
-    """Whether the order's prompt came from a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +296,7 @@ class Admission:
             return specs.with_defaults(prompt, wishes, self._settings, self._engine.models())
         user, pressed = order.requester.user_id, parent.line[0]
         own = pressed.requester.user_id == user
-        lent = wishes.lend(prompt, pressed.prompt, own=own, typed=parent.typed)
+        lent = wishes.lend(prompt, pressed.prompt, own=own)
         return lent.with_values(visibility="stealth") if _hidden_by_others(parent.line, user) else lent
 
     def _model(self, prompt: Prompt, order: Order, parent: _Parent | None) -> ModelInfo:
@@ -409,10 +407,10 @@ class Admission:
         found = await self._found(order.parent_id, order.index)
         if found is None:
             raise UserError(say("The picture this button belongs to was deleted; start anew with /imagine."))
-        line, typed = found.line, order.prompt is not None
+        line = found.line
         if order.action is Action.REROLL:
             order, found = await self._repeated(order, found)
-        found = replace(found, line=line, typed=typed)
+        found = replace(found, line=line)
         if order.action is Action.UPSCALE or order.action in PAINTS_FROM:
             _check_choice(order, found)
         return order, found
