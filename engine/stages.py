@@ -298,7 +298,7 @@ class Batcher:
     ) -> torch.Tensor:
         """One pass. Compiled blocks that replay as CUDA graphs share their memory from one such mark on."""
         if self._sizes and family.device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return family.denoise(latents, timesteps, cond, tile)
 
     def _conditioning(self, parts: Sequence[Rows], most: int) -> list[Conditioning]:

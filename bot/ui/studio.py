@@ -22,7 +22,7 @@ from bot.services.explain import explain
 from bot.ui import explainer, forms, region
 from bot.ui.buttons import USED
 from bot.ui.desk import Desk
-from bot.ui.facts import parameter_text
+from bot.ui.facts import parameter_text, refuse_hidden
 from bot.ui.forms import Form, Opening
 from bot.ui.funnel import answer_error, language, remember_prompt, tell
 from bot.ui.locales import translated
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MOST_ZOOM = 2.0
 _ZOOM = re.compile(r"\s*(?:--|[—–]{1,2})zoom(?:[ =]+(?P<value>[^\s-]\S*))?(?=\s|$)")
 _LOST = say("The picture's file is gone; press re-roll to have new ones painted.")
-_ONE = say("A window makes one job: leave `{{a, b}}` and `--repeat` out, or use /imagine for several.")
+_ONE = say("A window makes one job: leave `{a, b}` and `--repeat` out, or use /imagine for several.")
 _NOTHING_CHOSEN = say("Choose one or more of the numbered fields first, then press Paint.")
 _UNNAMED = say("Name what should be painted anew, for example: the sky.")
 _TAKEN_OUT = say("Taken out of your favourites.")
@@ -146,6 +146,7 @@ class Studio:
         """Seeds and all that made the pictures."""
         await interaction.response.defer()
         job = await self._desk.job(interaction, pressed)
+        refuse_hidden(interaction, job)
         await tell(
             interaction,
             await park(parameter_text(self._services, job, interaction.user.id), "look up parameters"),
@@ -155,6 +156,7 @@ class Studio:
         """What was understood of the prompt, by the model that painted it."""
         await interaction.response.defer()
         job = await self._desk.job(interaction, pressed)
+        refuse_hidden(interaction, job)
         found = explain(job.prompt, self._model(job), self._services.settings)
         await tell(interaction, explainer.text(found, language(interaction)))
 

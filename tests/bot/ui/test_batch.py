@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bot.config import Quota
 from bot.domain.job import JobStatus
+from bot.ui import explainer
+from bot.ui.history import result_of
 from tests.bot.ui.test_imagine import picture
 from tests.bot.ui.world import World, labels, playing
 
@@ -64,6 +68,24 @@ async def test_no_is_no(world: World) -> None:
     assert asked.response.content == "Dropped; nothing was ordered."
     assert labels(asked.response.message) == []
     assert (await world.services.queue()).queued == 0
+
+
+async def test_a_forged_button_explains_no_job_of_others(world: World) -> None:
+    """What it says is read from its message, whatever job its id names."""
+    grid = await world.grid("a secret --stealth")
+    asked = await world.imagine(SETS, world.max)
+    said: list[str] = []
+
+    async def catch(_: object, text: str) -> None:
+        said.append(text)
+
+    class Press:
+        client, user, message, locale = world.client, world.max, asked.response.message, "en-US"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explainer, "tell", catch)
+        await explainer.ExplainButton(result_of(grid) or "").pressed(Press())  # type: ignore[arg-type]
+    assert "a red bird" in said[0] and "secret" not in said[0]
 
 
 async def test_an_order_beyond_the_credit_is_refused_before_it_is_asked(tmp_path: Path) -> None:
