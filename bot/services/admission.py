@@ -525,7 +525,7 @@ def _find_parent(connection: Connection, parent_id: str, index: int | None) -> _
         return None
     rows = {row.index: row for row in library.of_job(connection, parent_id)}
     image = None if index is None else rows.get(index)
-    line = (job, *history.ancestors(connection, job))
+    line = (job, *history.line(connection, job))
     return _Parent(job, jobs.intake(connection, parent_id), image, line)
 
 

@@ -63,10 +63,11 @@ def children(connection: Connection, job: Job, asker: int, limit: int = 10) -> l
 
 def ancestors(connection: Connection, job: Job, asker: int, limit: int = 10) -> list[Job]:
     """What a job was made from and ``asker`` may know of, the nearest first."""
-    return list(islice(_told(_line(connection, job, limit), job.place, asker), limit))
+    return list(islice(_told(line(connection, job, limit), job.place, asker), limit))
 
 
-def _line(connection: Connection, job: Job, limit: int) -> Iterator[Job]:
+def line(connection: Connection, job: Job, limit: int = 10) -> Iterator[Job]:
+    """What a job was made from, whosever it is, the nearest first."""
     for _ in range(limit):
         row = connection.execute(
             select(jobs).where(jobs.c.id == job.parent_id, jobs.c.deleted.is_(False))
