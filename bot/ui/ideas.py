@@ -12,6 +12,7 @@ import discord
 from discord import ui
 
 from bot.domain.sentence import say
+from bot.errors import UserError
 from bot.services import specs
 from bot.ui.carry import text_of, texts_of
 from bot.ui.desk import upload_of
@@ -74,6 +75,10 @@ class AllIdeasButton(PanelButton, template=panel("ideas")):
         assert interaction.message is not None
         texts = await texts_of(interaction.message)
         prompts = [prompt for text in texts for prompt in await read_all(interaction, text)]
+        if len(prompts) > len(texts):
+            raise UserError(
+                say("Some of these stand for several jobs; press their own buttons, which ask first.")
+            )
         await interaction.client.desk.imagine_all(interaction, prompts)
 
 

@@ -86,6 +86,9 @@ PANELS: dict[str, str] = {
         "这条消息不是我还保存着的任务；请在我的图片上使用菜单。"
     ),
     "Reported to those who run this bot. Thank you.": "已报告给机器人的运营者。谢谢。",
+    "Some of these stand for several jobs; press their own buttons, which ask first.": (
+        "其中有的代表多个任务；请按它们各自的按钮，会先询问。"
+    ),
     "This picture is hidden (stealth); only its owner may have it sent.": (
         "这张图是隐藏的（stealth）；只有主人可以让我发送。"
     ),
