@@ -100,6 +100,15 @@ def _passes(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"A picture can be enlarged 1 to {MAX_SCALE} times, not {spec.hires.scale:g}."
     if not 0 <= spec.hires.strength <= 1:
         yield f"The strength of a second pass must lie between 0 and 1, not {spec.hires.strength:g}."
+    if info.hires and spec.hires.strength > 0 and _grown(spec, spec.hires.scale, info) > info.reach:
+        yield f"{info.name} cannot paint more than {info.reach} pixels a side in a second pass."
+
+
+def _grown(spec: GenerationSpec, scale: float, info: ModelInfo) -> int:
+    """The longer side of the second pass, in pixels; 0 where there is none."""
+    if not 1 <= scale <= MAX_SCALE:
+        return 0
+    return round(max(spec.width, spec.height) * scale / info.size_multiple) * info.size_multiple
 
 
 def _pictures(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:

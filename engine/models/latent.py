@@ -79,6 +79,10 @@ class LatentFamily(ABC):
             self._texts.popitem(last=False)
         return self._texts[key]
 
+    def forget(self) -> None:
+        """Texts that are kept leave the device; they are encoded again when they are wanted."""
+        self._texts.clear()
+
     def _texts_are_many(self) -> bool:
         """The long texts of large encoders take megabytes each."""
         return len(self._texts) > TEXTS_KEPT or sum(text.nbytes for text in self._texts.values()) > TEXT_BYTES

@@ -118,6 +118,15 @@ async def test_the_fake_refuses_alike() -> None:
         FakeEngine().submit(spec(model="sketch", width=65))
 
 
+def test_a_second_pass_ends_where_the_positions_do() -> None:
+    short = {"sketch": replace(SKETCH, reach=160)}
+    check_spec(spec(model="sketch", width=64, height=80, hires=Hires(2, 0.5)), short)
+    check_spec(spec(model="sketch", width=64, height=128, hires=Hires(2, 0)), short)
+    with pytest.raises(InvalidSpec) as refusal:
+        check_spec(spec(model="sketch", width=64, height=80, hires=Hires(2.1, 0.5)), short)
+    assert str(refusal.value) == "sketch cannot paint more than 160 pixels a side in a second pass."
+
+
 def test_a_reference_must_be_a_picture() -> None:
     able = {"sketch": replace(SKETCH, references=tuple(ReferenceKind))}
     lent = [Reference(data, ReferenceKind.STYLE) for data in (grey(8, 8), b"?")]

@@ -16,7 +16,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
 
-from engine import schedulers
+from engine import offload, schedulers
 from engine.api import GenerationSpec, InvalidSpec, Reference, ReferenceKind
 from engine.checks import check_spec
 from engine.fake import gradient
@@ -310,3 +310,33 @@ def test_a_picture_that_cannot_be_read_ends_its_job(registry: Registry) -> None:
         "A reference picture cannot be read; send it as PNG, JPEG or WebP."
     )
     assert bench.finished("other").images
+
+
+def test_its_encoder_is_counted_and_moves_with_the_model(
+    folders: dict[str, Path], shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is read by its files; what is read while parts take turns takes turns too."""
+    source = ModelSource("plain", folders["classic"], ip_adapter=shelf / "plain.safetensors")
+    alone = Registry({"plain": ModelSource("plain", folders["classic"])})
+    registry = Registry({"plain": source})
+    here = Company(registry).family("plain")
+    files = [shelf / "plain.safetensors", *(shelf / "image_encoder").glob("*.safetensors")]
+    bare = offload.size_of(Company(alone).family("plain"))
+    assert offload.size_of(here) == bare + sum(file.stat().st_size for file in files)
+    depot, moves = offload.Depot(torch.device("cpu")), []
+    pick_up = depot.pick_up
+
+    def seen(parts: Any) -> None:
+        moves.extend(type(part).__name__ for part in parts)
+        pick_up(parts)
+
+    monkeypatch.setattr(depot, "pick_up", seen)
+    rotation = offload.Rotation(here, depot)
+    engine = Company(registry)
+    engine.run([job("plain", lent(1), steps=1)])
+    assert "CLIPVisionModelWithProjection" in {type(part).__name__ for part in rotation._parts}
+    engine.run([job("plain", lent(2), steps=1)])
+    assert moves.count("CLIPVisionModelWithProjection") == 1
+    assert bare < offload.size_of(here)
+    here.forget()
+    assert not here._texts and not here._references._seen

@@ -338,3 +338,15 @@ def test_a_picture_that_is_none_says_so(family: Callable[[str], StockPipeline]) 
 def test_pipelines_of_one_size_say_so(family: Callable[[str], StockPipeline]) -> None:
     info = family("unclip").profile.info
     assert (info.min_size, info.max_size) == (info.native_size, info.native_size)
+
+
+def test_it_computes_on_its_device_while_its_parts_wait_elsewhere(
+    family: Callable[[str], StockPipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when parts take turns there; diffusers asks the first part that it finds."""
+    here, elsewhere = family(ONE), torch.device("meta")
+    monkeypatch.setattr(here, "device", elsewhere)
+    pipeline = here.bound(order(here))
+    assert pipeline.device == pipeline._execution_device == elsewhere
+    assert type(pipeline).__name__ == type(here.pipeline).__name__
+    assert isinstance(pipeline, type(here.pipeline))
