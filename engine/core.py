@@ -256,10 +256,12 @@ class Core:
 
     def _ease(self, family: ModelFamily | OwnWay) -> bool:
         """Put aside what is not needed now: idle models, then parts of the one at work; False at the end."""
-        return self._set_aside() or self._freed(self._registry.rotate(family))
+        return self._set_aside(family) or self._freed(self._registry.rotate(family))
 
-    def _set_aside(self) -> bool:
-        return self._freed(self._registry.set_aside(self._in_use()))
+    def _set_aside(self, family: ModelFamily | OwnWay | None = None) -> bool:
+        """One model that no job needs, and that is not the one at work, which may have no rows yet."""
+        at_work = {family.profile.info.name} if family else set()
+        return self._freed(self._registry.set_aside(self._in_use() | at_work))
 
     def _freed(self, some: bool) -> bool:
         if some:
@@ -267,8 +269,7 @@ class Core:
         return some
 
     def _begin_again(self, part: _Part) -> None:
-        if isinstance(part.rows, OwnCourse):
-            part.rows.close()
+        _close(part)
         part.rows = None
 
     def _report(self, job: _Job) -> None:
@@ -361,9 +362,13 @@ class Core:
         if image.size == size:
             return image
         name = rows.family.profile.upscaler
-        upscaler = self._upscalers.get(name) or Upscaler(name, self._device)
-        self._upscalers[name] = upscaler
-        return upscaler.to_size(image, size, rows.spec.tile)
+
+        def attempt() -> Image.Image:
+            upscaler = self._upscalers.get(name) or Upscaler(name, self._device)
+            self._upscalers[name] = upscaler
+            return upscaler.to_size(image, size, rows.spec.tile)
+
+        return in_less_memory(attempt, lambda: self._ease(rows.family))
 
     def _finish(self, job: _Job) -> None:
         images = tuple(image for part in job.parts for image in part.images or ())
@@ -376,8 +381,7 @@ class Core:
         for part in job.parts:
             self._parts.pop(part.key, None)
             self._queue.remove(part.key)
-            if isinstance(part.rows, OwnCourse):
-                part.rows.close()
+            _close(part)
         self._emit(event)
 
     def _fail(self, job: _Job, error: Exception) -> None:
@@ -434,6 +438,15 @@ class Core:
     def _free_memory(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _close(part: _Part) -> None:
+    """Unwind a course; what a pipeline says on its way out changes nothing about its job's end."""
+    try:
+        if isinstance(part.rows, OwnCourse):
+            part.rows.close()
+    except Exception:
+        log.warning("a part of job %s did not end cleanly", part.job.spec.job_id, exc_info=True)
 
 
 @torch.inference_mode()

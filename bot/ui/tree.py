@@ -7,7 +7,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import app_commands
@@ -39,10 +39,14 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
         """The funnel."""
         await answer_error(interaction, error)
 
+    async def payloads(self) -> list[Any]:
+        """Every command as Discord is told of it, in both languages."""
+        translator = Translator()
+        return [await command.get_translated_payload(self, translator) for command in self.get_commands()]
+
     async def fingerprint(self, application_id: int, guild_ids: tuple[int, ...]) -> str:
         """Changes whenever Discord must be told anew, of a translation too."""
-        translator = Translator()
-        commands = [await command.get_translated_payload(self, translator) for command in self.get_commands()]
+        commands = await self.payloads()
         told = json.dumps([application_id, sorted(guild_ids), commands], sort_keys=True, default=str)
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -55,25 +59,23 @@ class Tree(app_commands.CommandTree["TesseraClient"]):
         before = _read(stamp)
         if before.fingerprint == fingerprint:
             return False
+        # Not by sync(), which reads the answer too: nothing of it is needed, so nothing of it can fail.
+        http, payloads = self.client.http, await self.payloads()
         for guild_id in guild_ids:
-            guild = discord.Object(guild_id)
-            self.copy_global_to(guild=guild)
-            await self.sync(guild=guild)
+            await http.bulk_upsert_guild_commands(application_id, guild_id, payloads)
         if not guild_ids:
-            await self.sync()
+            await http.bulk_upsert_global_commands(application_id, payloads)
         for guild_id in set(before.guild_ids) - set(guild_ids):
-            await self._take_back(guild_id)
+            await self._take_back(application_id, guild_id)
         if guild_ids and before.fingerprint and not before.guild_ids:
-            await self.client.http.bulk_upsert_global_commands(application_id, [])
+            await http.bulk_upsert_global_commands(application_id, [])
         stamp.write_text(json.dumps(asdict(Told(fingerprint, guild_ids))))
         log.info("told Discord of %d commands", len(self.get_commands()))
         return True
 
-    async def _take_back(self, guild_id: int) -> None:
-        guild = discord.Object(guild_id)
-        self.clear_commands(guild=guild)
+    async def _take_back(self, application_id: int, guild_id: int) -> None:
         try:
-            await self.sync(guild=guild)
+            await self.client.http.bulk_upsert_guild_commands(application_id, guild_id, [])
         except discord.HTTPException as error:
             log.info("the commands of server %d could not be taken back: %s", guild_id, error)
 

@@ -185,7 +185,8 @@ class Registry:
     def _size(self, key: _Name) -> int:
         """Bytes of weights; before it was loaded, those of its files."""
         if key not in self._sizes:
-            self._sizes[key] = _file_sizes(self.profiles[key[0]].source.path)
+            source = self.profiles[key[0]].source
+            self._sizes[key] = _file_sizes(source.checkpoint or source.path)
         return self._sizes[key]
 
 

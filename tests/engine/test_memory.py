@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from engine.api import Failed, Finished, InitImage, OutOfMemory
+from engine.api import Failed, Finished, Hires, InitImage, OutOfMemory
 from engine.conditioning import Conditioning
 from engine.fake import gradient
 from engine.images import jpeg
@@ -21,6 +22,7 @@ from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
 from engine.offload import Depot, Rotation, parts_of
 from engine.profile import ModelSource
+from engine.upscale import Upscaler
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -138,6 +140,35 @@ class TestTheLadder:
         ]
         assert registry.loading("sketchy") < 5
         assert close(pictures(here, "job"), pictures(clean, "job"))
+
+    def test_the_model_at_work_is_not_put_aside_before_its_first_step(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held: list[str] = []
+
+        def refusing(text: str) -> Conditioning:
+            held.append("+".join(name for name, _ in registry._loaded))
+            raise out_of_memory()
+
+        monkeypatch.setattr(family, "embed", refusing)
+        here.run(spec())
+        assert isinstance(here.failed("job").error, OutOfMemory)
+        assert set(held) == {"classic"}
+
+    def test_enlarging_frees_memory_too(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry.load("sketchy", CPU, torch.float32)
+        to_size = Upscaler.to_size
+
+        def limited(upscaler: Upscaler, *given: Any) -> Image.Image:
+            if len(registry._loaded) > 1:
+                raise out_of_memory()
+            return to_size(upscaler, *given)
+
+        monkeypatch.setattr(Upscaler, "to_size", limited)
+        here.run(spec(hires=Hires(2.0, 0.5)))
+        assert here.finished("job").images[0].size == (128, 128)
 
     def test_loading_puts_others_aside(
         self, here: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch

@@ -34,7 +34,7 @@ from engine.models.base import OwnCourse
 from engine.models.family import FAMILIES
 from engine.models.latent import strays
 from engine.models.registry import Registry
-from engine.models.stock import StockPipeline, _paint
+from engine.models.stock import StockCourse, StockPipeline, _paint
 from engine.profile import ModelSource
 from engine.samplers import DEFAULT
 from tests import pipelines, stock_pipelines
@@ -246,6 +246,21 @@ def test_a_cancelled_job_unwinds_its_pipeline_at_once(
         bench.core.tick()
     bench.core.cancel("a")
     assert isinstance(bench.events[-1], Cancelled) and unwound == ["left"]
+    assert not bench.core.busy
+
+
+def test_a_pipeline_that_does_not_unwind_still_ends_its_job(
+    mixed: Registry, family: Callable[[str], StockPipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(course: StockCourse) -> None:
+        raise RuntimeError("cleaning up went wrong")
+
+    monkeypatch.setattr(StockCourse, "close", refusing)
+    bench = Bench(mixed)
+    bench.core.submit(order(family(ONE), job_id="a", steps=9))
+    bench.core.tick()
+    bench.core.cancel("a")
+    assert isinstance(bench.events[-1], Cancelled)
     assert not bench.core.busy
 
 

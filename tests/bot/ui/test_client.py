@@ -22,7 +22,6 @@ from bot.ui import caller
 from bot.ui.client import NO_TOKEN, WRONG_TOKEN, TesseraClient, run_bot
 from bot.ui.demo import live_demo, welcome
 from bot.ui.funnel import answer_error
-from bot.ui.tree import Tree
 from engine.fake import SKETCH, FakeEngine
 from tests.bot.ui.world import World
 
@@ -53,15 +52,12 @@ async def test_commands_are_taken_back_where_they_belong_no_longer(
     """From all servers to two, to one of them, and back to all."""
     said: list[tuple[int | None, bool]] = []
 
-    async def sync(tree: Tree, *, guild: discord.abc.Snowflake | None = None) -> list[Any]:
-        said.append((guild.id if guild else None, bool(tree.get_commands(guild=guild))))
-        return []
-
-    async def upsert(application_id: int, commands: list[Any]) -> list[Any]:
+    async def upsert(application_id: int, commands: list[Any]) -> None:
         said.append((None, bool(commands)))
-        return []
 
-    monkeypatch.setattr(Tree, "sync", sync)
+    async def upsert_in(application_id: int, guild_id: int, commands: list[Any]) -> None:
+        said.append((guild_id, bool(commands)))
+
     for guild_ids, expected in [
         ((), [(None, True)]),
         ((), []),
@@ -71,6 +67,7 @@ async def test_commands_are_taken_back_where_they_belong_no_longer(
     ]:
         client = TesseraClient(Settings(data=Data(dir=tmp_path)))
         monkeypatch.setattr(client.http, "bulk_upsert_global_commands", upsert)
+        monkeypatch.setattr(client.http, "bulk_upsert_guild_commands", upsert_in)
         told = await client.tree.sync_if_changed(tmp_path, 7, guild_ids)
         assert (told, said) == (bool(expected), expected)
         said.clear()
