@@ -75,8 +75,9 @@ class Core:
     """The engine without its thread. ``emit`` is called with every event, in order, from :meth:`tick`.
 
     ``preview_interval`` in seconds, per job; ``clock`` in seconds. Several devices share one ``queue``, each
-    at its own ``place``. Forward passes are filled up to one of ``sizes`` rows. :meth:`tick` raises
-    EngineBroken when the device cannot go on.
+    at its own ``place``. Forward passes are filled up to one of ``sizes`` rows. ``beat`` is called when a
+    model has been loaded, which may take long and is no stall. :meth:`tick` raises EngineBroken when the
+    device cannot go on.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Core:
         queue: JobQueue | None = None,
         place: int = 0,
         sizes: tuple[int, ...] = (),
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
         self._emit = emit
@@ -100,6 +102,7 @@ class Core:
         self._dtype = dtype
         self._preview_interval = preview_interval
         self._clock = clock
+        self._beat = beat
         self._queue = queue or JobQueue(registry.profiles, max_rows, estimates or Estimates())
         self._place = place
         self._queue.join(place, registry.loading)
@@ -180,6 +183,7 @@ class Core:
         if part.rows is None:
             with self._own_fault(job):
                 family = self.family(job.spec.model, safely=part.safely)
+                self._beat()
                 with self._charged(part):
                     part.rows = self._eased(
                         family, lambda: stages.begin(family, job.spec, part.seeds), tile=job.spec.tile
