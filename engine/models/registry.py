@@ -62,21 +62,25 @@ class Registry:
         self._depot: Depot | None = None
         self._rotations: dict[_Name, Any] = {}
         for name in sorted(sources, key=lambda name: name != default):
-            try:
-                self.profiles[name] = read_profile(sources[name], PIPELINES)
-            except ModelUnavailable as fault:
-                self.faults[name] = fault
-            except (
-                TypeError,
-                ValueError,
-                AttributeError,
-                LookupError,
-                ArithmeticError,
-                RecursionError,
-            ) as fault:
-                # JSON of any shape may stand in a folder; one that makes no sense must not stop the others.
-                sentence = f"The files of {sources[name].path} make no sense together ({fault!r})."
-                self.faults[name] = ModelUnavailable(sentence)
+            self._look_at(name, sources[name])
+
+    def _look_at(self, name: str, source: ModelSource) -> None:
+        """Its profile, or what is wrong with it."""
+        try:
+            self.profiles[name] = read_profile(source, PIPELINES)
+        except ModelUnavailable as fault:
+            self.faults[name] = fault
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+            LookupError,
+            ArithmeticError,
+            RecursionError,
+        ) as fault:
+            # JSON of any shape may stand in a folder; one that makes no sense must not stop the others.
+            sentence = f"The files of {source.path} make no sense together ({fault!r})."
+            self.faults[name] = ModelUnavailable(sentence)
 
     def for_another_device(self) -> Registry:
         """The same models, none of them loaded."""
