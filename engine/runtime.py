@@ -79,6 +79,10 @@ class _Worker:
     beat: float | None = None
     """Of the running tick; None while there is nothing to do."""
 
+    def live(self) -> None:
+        """A sign of life."""
+        self.beat = time.monotonic()
+
     @property
     def alive(self) -> bool:
         return self.loaded and not self.broken and self.thread is not None and self.thread.is_alive()
@@ -295,6 +299,7 @@ class LocalEngine:
             queue=self._queue,
             place=worker.place,
             sizes=buckets(worker.registry.compile),
+            beat=worker.live,
         )
         _load_first(worker.core, list(self._registry.profiles))
         return len(devices)
@@ -309,7 +314,7 @@ class LocalEngine:
                     return
                 if isinstance(message, _Cancel):
                     core.cancel(message.job_id)
-            worker.beat = time.monotonic()
+            worker.live()
             core.tick()
             self._send(outbox)
             self._estimates.save()

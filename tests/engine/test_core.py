@@ -397,6 +397,13 @@ def test_a_model_that_cannot_be_loaded_fails_its_job_alone(
     assert here.finished("good")
 
 
+def test_a_loaded_model_is_a_sign_of_life(bench: BenchMaker) -> None:
+    beats: list[str] = []
+    here = bench(beat=lambda: beats.append("loaded"))
+    here.run(spec())
+    assert beats == ["loaded"]
+
+
 def test_pictures_are_shown_larger_where_the_model_says_so(bench: BenchMaker) -> None:
     here = bench()
     here.run(spec(model="sketchy", width=48, height=32))
