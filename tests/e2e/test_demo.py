@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from queue import Queue
 
 import pytest
 
@@ -20,181 +10,10 @@ pytest.importorskip("simcord", reason="the demo extra (SimCord) is not installed
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 from selenium import webdriver
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
-ROOT = Path(__file__).parent.parent.parent
-SCREENSHOT = ROOT / "docs" / "images" / "demo.png"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-PAINTED_S = 900.0
-"""Two busy cores paint a grid in this time, whatever else they do."""
+from tests.e2e.page import NEEDS, PAINTED_S, Demo, Page
 
-WATCH = """
-const list = document.getElementById('channel-message-list');
-window.seen = [];
-new MutationObserver(() => window.seen.push(list.innerText)).observe(
-    list, {childList: true, subtree: true, characterData: true});
-window.previews = 0;
-setInterval(() => {
-    const loaded = [...list.querySelectorAll('img[alt="preview.jpg"]')].some(image => image.naturalWidth > 0);
-    window.previews += loaded;
-}, 20);
-"""
-"""Progress may be quicker than a look at the page every tenth of a second."""
-
-pytestmark = [
-    pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium with chromedriver on this machine"),
-    pytest.mark.timeout(3000),
-]
-
-
-@dataclass
-class Demo:
-    """The process, and what it printed."""
-
-    process: subprocess.Popen[str]
-    lines: Queue[str | None] = field(default_factory=Queue)
-    said: list[str] = field(default_factory=list)
-
-    def url(self) -> str:
-        """The address it prints."""
-        while (line := self.lines.get(timeout=PAINTED_S)) is not None:
-            self.said.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:\d+/#\S+", line):
-                return found[0]
-        raise AssertionError("the demo ended:\n" + "".join(self.said))
-
-    def interrupt(self) -> int:
-        """Ctrl-C; the exit code."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=300)
-
-
-@pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    """``python -m bot demo --port 0``, with the embedded model."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bot", "demo", "--port", "0"],
-        cwd=ROOT,
-        env={**os.environ, "TESSERA_DATA_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    running = Demo(process)
-    reader = threading.Thread(target=_read, args=(running,), daemon=True)
-    reader.start()
-    try:
-        yield running
-    finally:
-        process.kill()
-        process.wait()
-        reader.join()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _read(demo: Demo) -> None:
-    assert demo.process.stdout is not None
-    for line in demo.process.stdout:
-        demo.lines.put(line)
-    demo.lines.put(None)
-
-
-@pytest.fixture
-def browser() -> Iterator[webdriver.Chrome]:
-    """Debian's chromium without a screen; nothing is downloaded."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.add_argument("--window-size=1280,1180")
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-class Page:
-    """What a person does on the page, and what they see."""
-
-    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
-        self.browser = browser
-        browser.get(url)
-        self.until(lambda: "Welcome to Tessera" in self.text())
-        browser.execute_script(WATCH)
-
-    def until(self, holds: Callable[[], object], timeout: float = 120.0, every: float = 0.1) -> object:
-        """Wait for something to be seen; what is drawn anew between two looks is looked at again."""
-        changed = (StaleElementReferenceException, ElementClickInterceptedException)
-        wait = WebDriverWait(self.browser, timeout, poll_frequency=every, ignored_exceptions=changed)
-        return wait.until(lambda _: holds())
-
-    def seen(self) -> list[str]:
-        """Every state of the messages since the page was opened, however short."""
-        return list(self.browser.execute_script("return window.seen"))
-
-    def previews(self) -> int:
-        """For how many looks at the page an unfinished picture was there to see."""
-        return int(self.browser.execute_script("return window.previews"))
-
-    def text(self) -> str:
-        """All messages of the channel."""
-        return self.browser.find_element(By.ID, "channel-message-list").text
-
-    def imagine(self, prompt: str) -> None:
-        """Type the command as one does in Discord."""
-        box = self.browser.find_element(By.ID, "channel-composer-input")
-        box.click()
-        box.send_keys("/imagine")
-        self.until(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[role=option]"))
-        self._focused().send_keys(Keys.ENTER)
-        self.until(lambda: self._typing("prompt"))
-        self._focused().send_keys(prompt)
-        self.until(self._sent, every=1.0)
-
-    def buttons(self, label: str) -> list[WebElement]:
-        """The buttons with this label, oldest first."""
-        path = f"//*[@id='channel-message-list']//button[normalize-space()='{label}']"
-        return self.browser.find_elements(By.XPATH, path)
-
-    def press(self, label: str) -> None:
-        """The newest of them, as soon as it can be pressed."""
-        self.until(lambda: self._pressed(label))
-
-    def _pressed(self, label: str) -> bool:
-        found = self.buttons(label)
-        if not (found and found[-1].is_enabled()):
-            return False
-        button = found[-1]
-        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-        button.click()
-        return True
-
-    def pictures(self) -> int:
-        """Pictures that are loaded."""
-        script = """return [...document.querySelectorAll('#channel-message-list img')]
-            .filter(image => image.complete && image.naturalWidth > 100).length"""
-        return int(self.browser.execute_script(script))
-
-    def _sent(self) -> bool:
-        """Whether Enter sent the command; the page is deaf to it while it asks for offers or sends."""
-        if not self._typing("prompt"):
-            return True
-        self._focused().send_keys(Keys.ENTER)
-        return False
-
-    def _typing(self, option: str) -> bool:
-        return self._focused().get_attribute("data-option") == option
-
-    def _focused(self) -> WebElement:
-        return self.browser.switch_to.active_element
+pytestmark = NEEDS
 
 
 def test_from_the_first_command_to_variations(demo: Demo, browser: webdriver.Chrome) -> None:
@@ -206,7 +25,7 @@ def test_from_the_first_command_to_variations(demo: Demo, browser: webdriver.Chr
     assert page.previews() > 0
     page.until(lambda: page.pictures() == 1)
     assert not page.buttons("Cancel")
-    _screenshot(page)
+    page.screenshot("demo.png")
 
     page.press("U2")
     page.until(lambda: "a red apple - Image #2 @ada" in page.text(), PAINTED_S)
@@ -214,14 +33,3 @@ def test_from_the_first_command_to_variations(demo: Demo, browser: webdriver.Chr
     page.until(lambda: "a red apple - Variations (Strong) by @ada (fast)" in page.text(), PAINTED_S)
     page.until(lambda: page.pictures() == 3)
     assert demo.interrupt() == 0
-
-
-def _screenshot(page: Page) -> None:
-    """For the README; only on demand, so that an ordinary run leaves the tree as it is."""
-    if os.environ.get("TESSERA_SCREENSHOT") != "1":
-        return
-    SCREENSHOT.parent.mkdir(parents=True, exist_ok=True)
-    page.browser.execute_script(
-        "const list = document.getElementById('channel-timeline'); list.scrollTop = list.scrollHeight"
-    )
-    page.browser.save_screenshot(str(SCREENSHOT))

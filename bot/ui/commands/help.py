@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 HEAD = say(
     """**/imagine** paints a grid of pictures, for example `/imagine a red apple --ar 3:2 --seed 7`.
 Under a grid: **U1** posts picture 1 at full size, **V1** paints variations of it, 🔄 paints the prompt \
-again, 🗑️ deletes (the owner's own, or an admin). Anyone may press; who presses pays.
-**/info** shows your credit and jobs. Image links or a picture attached to the command go before the text.
+again, 🗑️ deletes. Anyone may press; who presses pays. Under one picture, ❤️ makes it a favourite.
+**/history** finds your pictures again, **/info** shows your credit, `/help topic` tells more. \
+Image links or an attached picture go before the text.
 
 **Flags** (after the text)"""
 )
@@ -36,7 +37,8 @@ or everything (/privacy), or the operator does."""
 )
 BUTTONS = say(
     """**Under a grid**: U1 to U4 post one picture at full size, V1 to V4 paint variations of it, 🔄 paints \
-the prompt again, 🗑️ deletes. Under one picture: upscale, vary, zoom out, pan, make square, favourite.
+the prompt again, 🗑️ deletes (the owner's own, or an admin). Under one picture: upscale, vary, zoom \
+out, pan, make square, ❤️ favourite.
 A used button changes colour and can be used again. Buttons work after a restart, and for pictures whose \
 files are gone. With **/prefer remix** they let you change the prompt first.
 **Reactions** by the owner: ✉️ sends each picture with its job and seed by direct message; ❌ cancels a \

@@ -237,7 +237,7 @@ def _page_text(page: Page, query: Query, wanted: Filter, locale: str) -> str:
         )
         return translated(nothing, locale)
     head = say(
-        "**Your pictures** {total} jobs, page {number} of {pages}",
+        "**Your pictures** · jobs found: {total} · page {number} of {pages}",
         total=page.total,
         number=page.number + 1,
         pages=page.pages,

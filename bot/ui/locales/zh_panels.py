@@ -38,8 +38,8 @@ PANELS: dict[str, str] = {
     "Prompt": "提示词",
     "Paint all": "全部画",
     # History
-    "**Your pictures** {total} jobs, page {number} of {pages}": (
-        "**你的作品** 共 {total} 个任务，第 {number}/{pages} 页"
+    "**Your pictures** · jobs found: {total} · page {number} of {pages}": (
+        "**你的作品** · 共 {total} 个任务 · 第 {number}/{pages} 页"
     ),
     "{typed} is no day; write it like `2026-06-15` (UTC).": (
         "{typed} 不是日期；请写成 `2026-06-15`（世界时）。"
@@ -266,13 +266,14 @@ PANELS: dict[str, str] = {
     # Help
     "**/imagine** paints a grid of pictures, for example `/imagine a red apple --ar 3:2 --seed "
     "7`.\nUnder a grid: **U1** posts picture 1 at full size, **V1** paints variations of it, 🔄 paints "
-    "the prompt again, 🗑️ deletes (the owner's own, or an admin). Anyone may press; who presses "
-    "pays.\n**/info** shows your credit and jobs. Image links or a picture attached to the command go "
-    "before the text.\n\n**Flags** (after the text)": (
+    "the prompt again, 🗑️ deletes. Anyone may press; who presses pays. Under one picture, ❤️ makes it a "
+    "favourite.\n**/history** finds your pictures again, **/info** shows your credit, `/help topic` tells "
+    "more. Image links or an attached picture go before the text.\n\n**Flags** (after the text)": (
         "**/imagine** 画一组图，例如 `/imagine 一个红苹果 --ar 3:2 --seed 7`。\n组图下方：**U1** "
         "以原尺寸发出第 1 张，**V1** 画它的变体，🔄 用提示词重画，🗑️ "
-        "删除（主人或管理员）。谁都可以按，谁按谁付费。\n**/info** "
-        "显示你的额度和任务。图片链接或附上的图片放在文字之前。\n\n**参数**（写在文字后面）"
+        "删除。谁都可以按，谁按谁付费。单图下方：❤️ 收藏。\n**/history** "
+        "找回你的作品，**/info** 显示你的额度，`/help topic` 有更多说明。图片链接或附上的图片放在文字之前。"
+        "\n\n**参数**（写在文字后面）"
     ),
     "- {flag}: {help}": "- {flag}：{help}",
     "- also {flags}": "- 还有 {flags}",
@@ -281,14 +282,16 @@ PANELS: dict[str, str] = {
         "\n我存储你的提示词和图片、用户 ID 和消费，直到你删除图片（🗑️）或全部（/privacy），或由运营者删除。"
     ),
     "**Under a grid**: U1 to U4 post one picture at full size, V1 to V4 paint variations of it, 🔄 "
-    "paints the prompt again, 🗑️ deletes. Under one picture: upscale, vary, zoom out, pan, make square, "
-    "favourite.\nA used button changes colour and can be used again. Buttons work after a restart, and "
+    "paints the prompt again, 🗑️ deletes (the owner's own, or an admin). Under one picture: upscale, "
+    "vary, zoom out, pan, make square, ❤️ favourite.\n"
+    "A used button changes colour and can be used again. Buttons work after a restart, and "
     "for pictures whose files are gone. With **/prefer remix** they let you change the prompt "
     "first.\n**Reactions** by the owner: ✉️ sends each picture with its job and seed by direct message; "
     "❌ cancels a running job and deletes a finished one.\n**Right-click on a message, Apps**: Cancel "
     "Job, DM Results, Report Job, Use as Image Prompt, Describe & Parameters.": (
         "**组图下方**：U1 到 U4 以原尺寸发出一张，V1 到 V4 画它的变体，🔄 用提示词重画，🗑️ "
-        "删除。单图下方：放大、变体、拉远、平移、变方、收藏。\n用过的按钮会变色，仍可再用。重启之后、文件"
+        "删除（主人或管理员）。单图下方：放大、变体、拉远、平移、变方、❤️ 收藏。\n"
+        "用过的按钮会变色，仍可再用。重启之后、文件"
         "不在时，按钮照样有效。开启 **/prefer remix** 后会先让你修改提示词。\n**表情**（仅主人）：✉️ "
         "私信发送每张图及其任务和种子；❌ 取消进行中的任务，删除已完成的。\n**右键消息 → "
         "应用**：取消任务、私信结果、举报任务、用作参考图、描述与参数。"

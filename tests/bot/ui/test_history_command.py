@@ -35,7 +35,7 @@ async def test_pages_filters_and_the_pictures_themselves(world: World) -> None:
     asked = await history(world)
     assert asked.ephemeral
     (page,) = answers(asked)
-    assert page.content.startswith("**Your pictures** 7 jobs, page 1 of 2")
+    assert page.content.startswith("**Your pictures** · jobs found: 7 · page 1 of 2")
     assert "1. **A Blue Bird --n 1** · grid" in page.content and "apple 1" not in page.content
     assert "https://discord.com/channels/" in page.content
     assert [attachment.filename for attachment in page.attachments] == ["history.jpg"]
@@ -45,7 +45,7 @@ async def test_pages_filters_and_the_pictures_themselves(world: World) -> None:
     await world.lin.click(message, custom_id=button(message, "▶️").custom_id)
     assert "page 2 of 2" in page.content and "apple 0" in page.content
     found = (await history(world, text="blue bird")).response
-    assert "1 jobs, page 1 of 1 · with `blue bird`" in found.content
+    assert "jobs found: 1 · page 1 of 1 · with `blue bird`" in found.content
     nothing = (await history(world, text="100%")).response
     assert nothing.content == "Nothing of yours fits that; leave a condition out."
     assert (await history(world, world.max)).response.content == (
@@ -67,7 +67,7 @@ async def test_days_models_and_favourites(world: World) -> None:
         ({"favourites": True}, 0),
     ):
         content = (await history(world, **conditions)).response.content
-        assert (f"{count} jobs" in content) is bool(count), conditions
+        assert (f"jobs found: {count} " in content) is bool(count), conditions
     told = await history(world, since="yesterday")
     assert told.response.content.startswith("`yesterday` is no day; write it like `2026-06-15` (UTC).")
 
