@@ -40,6 +40,10 @@ class NotAllowed(UserError):
     """The user may not do this (delete another's job, set quotas)."""
 
 
+class MailClosed(UserError):
+    """The user takes no direct messages."""
+
+
 class OperatorError(TesseraError):
     """Something the operator must mend: one sentence that says what to type. ``exit_code`` is the CLI's."""
 

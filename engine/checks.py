@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from engine.api import BLEND, GenerationSpec, InvalidSpec, ModelInfo
 from engine.masks import size_of
+from engine.prompting import compositions, timeline
 from engine.samplers import sampler_choice, sampler_name
 
 MAX_SEED = 2**32
@@ -14,6 +15,8 @@ MAX_GUIDANCE = 100.0
 MAX_SCALE = 4
 MAX_FEATHER = 512
 MAX_WEIGHT = 4
+MAX_PARTS = 8
+UNREADABLE = "cannot be read; send it as PNG, JPEG or WebP."
 
 
 def check_spec(spec: GenerationSpec, models: Mapping[str, ModelInfo]) -> None:
@@ -61,6 +64,14 @@ def _steps(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         )
 
 
+def _compositions(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    """At every step, since an edit may bring parts in; each is a row of its own in the forward pass."""
+    if "AND" not in spec.prompt or not info.prompt_weights or not 1 <= spec.steps <= info.max_steps:
+        return
+    if any(len(compositions(text)) > MAX_PARTS for text in set(timeline(spec.prompt, spec.steps))):
+        yield f"A prompt may join at most {MAX_PARTS} parts with AND."
+
+
 def _guidance(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
     if not (math.isfinite(spec.guidance_scale) and 0 <= spec.guidance_scale <= MAX_GUIDANCE):
         yield f"The guidance scale must lie between 0 and {MAX_GUIDANCE:g}, not {spec.guidance_scale:g}."
@@ -89,6 +100,22 @@ def _passes(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield f"A picture can be enlarged 1 to {MAX_SCALE} times, not {spec.hires.scale:g}."
     if not 0 <= spec.hires.strength <= 1:
         yield f"The strength of a second pass must lie between 0 and 1, not {spec.hires.strength:g}."
+    if info.hires and spec.hires.strength > 0 and _grown(spec, spec.hires.scale, info) > info.reach:
+        yield f"{info.name} cannot paint more than {info.reach} pixels a side in a second pass."
+
+
+def _grown(spec: GenerationSpec, scale: float, info: ModelInfo) -> int:
+    """The longer side of the second pass, in pixels; 0 where there is none."""
+    if not 1 <= scale <= MAX_SCALE:
+        return 0
+    return round(max(spec.width, spec.height) * scale / info.size_multiple) * info.size_multiple
+
+
+def _pictures(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+    if spec.init and size_of(spec.init.data) is None:
+        yield f"The picture to start from {UNREADABLE}"
+    if any(size_of(reference.data) is None for reference in spec.references):
+        yield f"A reference picture {UNREADABLE}"
 
 
 def _mask(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
@@ -96,7 +123,7 @@ def _mask(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         return
     picture, mask = size_of(spec.init.data), size_of(spec.init.mask)
     if mask is None:
-        yield "The mask cannot be read; send it as PNG, JPEG or WebP."
+        yield f"The mask {UNREADABLE}"
     elif picture is not None and picture != mask:
         sizes = [f"{width}x{height}" for width, height in (mask, picture)]
         yield f"The mask has {sizes[0]} pixels and its picture {sizes[1]}; make them the same size."
@@ -116,7 +143,7 @@ def _blend(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
         yield "A blend has no picture to start from; leave the picture out, or add it to the blend."
     for place, picture in enumerate(spec.blend, 1):
         if size_of(picture) is None:
-            yield f"Picture {place} of the blend cannot be read; send it as PNG, JPEG or WebP."
+            yield f"Picture {place} of the blend {UNREADABLE}"
 
 
 def _weights(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
@@ -167,10 +194,12 @@ _RULES: tuple[_Rule, ...] = (
     _seeds,
     _size,
     _steps,
+    _compositions,
     _guidance,
     _sampler,
     _shares,
     _passes,
+    _pictures,
     _mask,
     _blend,
     _weights,

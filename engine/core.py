@@ -75,8 +75,9 @@ class Core:
     """The engine without its thread. ``emit`` is called with every event, in order, from :meth:`tick`.
 
     ``preview_interval`` in seconds, per job; ``clock`` in seconds. Several devices share one ``queue``, each
-    at its own ``place``. Forward passes are filled up to one of ``sizes`` rows. :meth:`tick` raises
-    EngineBroken when the device cannot go on.
+    at its own ``place``. Forward passes are filled up to one of ``sizes`` rows. ``beat`` is called when a
+    model has been loaded, which may take long and is no stall. :meth:`tick` raises EngineBroken when the
+    device cannot go on.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Core:
         queue: JobQueue | None = None,
         place: int = 0,
         sizes: tuple[int, ...] = (),
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
         self._emit = emit
@@ -100,6 +102,7 @@ class Core:
         self._dtype = dtype
         self._preview_interval = preview_interval
         self._clock = clock
+        self._beat = beat
         self._queue = queue or JobQueue(registry.profiles, max_rows, estimates or Estimates())
         self._place = place
         self._queue.join(place, registry.loading)
@@ -109,6 +112,9 @@ class Core:
         self._upscalers: dict[str, Upscaler] = {}
         self._gate = Gate()
         self._most: dict[Hashable, int] = {}
+        self._departures = 0
+        self._now: frozenset[str] = frozenset()
+        """Models of the tick at work."""
 
     @property
     def busy(self) -> bool:
@@ -119,10 +125,11 @@ class Core:
         """The loaded model, in float32 if ``safely``; ModelUnavailable with the file that is wrong."""
         dtype = torch.float32 if safely else self._dtype
         return in_less_memory(
-            lambda: self._registry.load(name, self._device, dtype, self._in_use()), self._set_aside
+            lambda: self._registry.load(name, self._device, dtype, self._now | self._begun()), self._set_aside
         )
 
-    def _in_use(self) -> set[str]:
+    def _begun(self) -> set[str]:
+        """Models whose objects jobs hold."""
         return {part.job.spec.model for part in self._parts.values() if part.rows is not None}
 
     def submit(self, spec: GenerationSpec) -> None:
@@ -148,6 +155,7 @@ class Core:
         for spec in begun:
             self._adopt(spec)
         planned = [part for ticket in tickets if (part := self._parts.get(ticket.key)) is not None]
+        self._now = frozenset(part.job.spec.model for part in planned)
         ready = [part for part in planned if self._alive(part) and self._prepared(part)]
         running = [part for part in ready if part.rows and not part.rows.done and self._alive(part)]
         if running:
@@ -175,6 +183,7 @@ class Core:
         if part.rows is None:
             with self._own_fault(job):
                 family = self.family(job.spec.model, safely=part.safely)
+                self._beat()
                 with self._charged(part):
                     part.rows = self._eased(
                         family, lambda: stages.begin(family, job.spec, part.seeds), tile=job.spec.tile
@@ -211,6 +220,8 @@ class Core:
         """The model's answer for each part. What fails together is tried alone, so a fault finds its job."""
         rows = [part.rows for part in parts if part.rows is not None]
         try:
+            # It may have been put aside for others since the last step.
+            self.family(rows[0].spec.model, safely=parts[0].safely)
             return list(zip(parts, self._forward(rows), strict=True))
         except Exception as error:
             if len(parts) == 1:
@@ -224,18 +235,27 @@ class Core:
         """One forward pass, in halves and quarters where memory does not hold it; what held is remembered."""
         total = sum(row.cost for row in rows)
         shape = (rows[0].spec.model, rows[0].spec.width, rows[0].spec.height)
+        self._forget_the_most()
 
         def most() -> int:
             return min(total, self._most.get(shape, total))
 
         def less() -> bool:
             if most() == 1:
-                return self._ease(rows[0].family)
+                eased = self._ease(rows[0].family)
+                self._forget_the_most()
+                return eased
             self._most[shape] = most() // 2
             self._free_memory()
             return True
 
         return in_less_memory(lambda: self._batcher.predict(rows, most()), less)
+
+    def _forget_the_most(self) -> None:
+        """What memory did not hold it may hold now that a model has left."""
+        if self._departures != self._registry.departures:
+            self._departures = self._registry.departures
+            self._most.clear()
 
     def _eased(self, family: ModelFamily | OwnWay, attempt: Callable[[], T], *, tile: bool) -> T:
         """The attempt; out of memory, again with the autoencoder at work in tiles, then with other weights
@@ -256,10 +276,12 @@ class Core:
 
     def _ease(self, family: ModelFamily | OwnWay) -> bool:
         """Put aside what is not needed now: idle models, then parts of the one at work; False at the end."""
-        return self._set_aside() or self._freed(self._registry.rotate(family))
+        kept = self._now | self._begun()
+        return self._set_aside() or self._freed(self._registry.rotate(family, kept))
 
     def _set_aside(self) -> bool:
-        return self._freed(self._registry.set_aside(self._in_use()))
+        """One model that this tick does not need, which may be one of jobs that wait."""
+        return self._freed(self._registry.set_aside(self._now, self._begun()))
 
     def _freed(self, some: bool) -> bool:
         if some:
@@ -267,8 +289,7 @@ class Core:
         return some
 
     def _begin_again(self, part: _Part) -> None:
-        if isinstance(part.rows, OwnCourse):
-            part.rows.close()
+        _close(part)
         part.rows = None
 
     def _report(self, job: _Job) -> None:
@@ -361,9 +382,13 @@ class Core:
         if image.size == size:
             return image
         name = rows.family.profile.upscaler
-        upscaler = self._upscalers.get(name) or Upscaler(name, self._device)
-        self._upscalers[name] = upscaler
-        return upscaler.to_size(image, size, rows.spec.tile)
+
+        def attempt() -> Image.Image:
+            upscaler = self._upscalers.get(name) or Upscaler(name, self._device)
+            self._upscalers[name] = upscaler
+            return upscaler.to_size(image, size, rows.spec.tile)
+
+        return in_less_memory(attempt, lambda: self._ease(rows.family))
 
     def _finish(self, job: _Job) -> None:
         images = tuple(image for part in job.parts for image in part.images or ())
@@ -376,8 +401,7 @@ class Core:
         for part in job.parts:
             self._parts.pop(part.key, None)
             self._queue.remove(part.key)
-            if isinstance(part.rows, OwnCourse):
-                part.rows.close()
+            _close(part)
         self._emit(event)
 
     def _fail(self, job: _Job, error: Exception) -> None:
@@ -434,6 +458,15 @@ class Core:
     def _free_memory(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _close(part: _Part) -> None:
+    """Unwind a course; what a pipeline says on its way out changes nothing about its job's end."""
+    try:
+        if isinstance(part.rows, OwnCourse):
+            part.rows.close()
+    except Exception:
+        log.warning("a part of job %s did not end cleanly", part.job.spec.job_id, exc_info=True)
 
 
 @torch.inference_mode()

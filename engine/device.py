@@ -42,6 +42,14 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def claim(device: torch.device) -> None:
+    """Make it the calling thread's own: what torch is asked without naming a GPU is asked of this one."""
+    import torch
+
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+
+
 def room(device: torch.device, devices: int = 1) -> tuple[int, int]:
     """Bytes that models may fill on a device, and aside in the machine's memory when they leave it.
 

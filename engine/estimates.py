@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.api import GenerationSpec
+from engine.prompting import compositions
 
 log = logging.getLogger(__name__)
 _Key = tuple[str, int, int, int, int]
@@ -38,6 +39,8 @@ class Estimates:
         self._seconds: OrderedDict[_Key, float] = OrderedDict()
         self._fresh = False
         self._lock = threading.Lock()
+        self._saving = threading.Lock()
+        """Of the file, which all devices' threads write."""
 
     def concern(self, about: str) -> None:
         """What is learned is true of this; read what was learned of it before."""
@@ -71,17 +74,21 @@ class Estimates:
         """Write what is new, now and then or ``now``. A full disk is no fault."""
         if self._file is None or not self._fresh:
             return
-        if not now and self._clock() - self._saved_at < SAVE_EVERY_S:
-            return
-        self._saved_at, self._fresh = self._clock(), False
+        with self._saving:
+            if not self._fresh or (not now and self._clock() - self._saved_at < SAVE_EVERY_S):
+                return
+            self._write(self._file)
+
+    def _write(self, file: Path) -> None:
         with self._lock:
+            self._saved_at, self._fresh = self._clock(), False
             content = {"about": self._about, "seconds": [[*key, cost] for key, cost in self._seconds.items()]}
         try:
-            growing = self._file.with_name(self._file.name + ".new")
+            growing = file.with_name(file.name + ".new")
             growing.write_text(json.dumps(content), encoding="utf-8")
-            growing.replace(self._file)
+            growing.replace(file)
         except OSError as error:
-            log.warning("what jobs cost cannot be written to %s: %s", self._file, error)
+            log.warning("what jobs cost cannot be written to %s: %s", file, error)
 
 
 def _key(spec: GenerationSpec) -> _Key:
@@ -95,8 +102,8 @@ def _key(spec: GenerationSpec) -> _Key:
         second = spec.steps * spec.hires.strength
         pixels = (pixels * calls + shown * second) / max(calls + second, 1e-9)
         calls += second
-    guided = 2 if spec.guidance_scale > 1 else 1
-    return spec.model, round(pixels), shown, max(1, round(calls * guided)), spec.count
+    branches = int(spec.guidance_scale > 1) + len(compositions(spec.prompt))
+    return spec.model, round(pixels), shown, max(1, round(calls * branches)), spec.count
 
 
 def _reckoned(key: _Key, known: dict[_Key, float]) -> float:

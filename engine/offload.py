@@ -13,14 +13,15 @@ HOME = torch.device("cpu")
 
 
 def parts_of(family: Any) -> list[torch.nn.Module]:
-    """The networks of a loaded model."""
-    components = family.pipeline.components.values()
+    """The networks of a loaded model, and those that it has read beside its pipeline."""
+    components = [*family.pipeline.components.values(), *getattr(family, "beside", ())]
     return [part for part in components if isinstance(part, torch.nn.Module)]
 
 
 def size_of(family: Any) -> int:
-    """Bytes of a loaded model's weights."""
-    return sum(tensor.nbytes for part in parts_of(family) for tensor in _tensors(part))
+    """Bytes of a loaded model's weights, and of the files that it has yet to read."""
+    held = sum(tensor.nbytes for part in parts_of(family) for tensor in _tensors(part))
+    return held + int(getattr(family, "unread", 0))
 
 
 class Depot:
@@ -68,16 +69,25 @@ class Rotation:
 
     def __init__(self, family: Any, depot: Depot) -> None:
         self._depot = depot
-        self._parts = parts_of(family)
+        self._family = family
+        self._parts: list[torch.nn.Module] = []
         self._here: torch.nn.Module | None = None
-        depot.put_down(self._parts)
-        for part in self._parts:
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """What was read since, such as the encoder of the first reference picture, takes turns too."""
+        known = {id(part) for part in self._parts}
+        fresh = [part for part in parts_of(self._family) if id(part) not in known]
+        self._depot.put_down(fresh)
+        self._parts += fresh
+        for part in fresh:
             for module in (part, *part.children()):  # an autoencoder is called by its encoder and decoder
                 module.register_forward_pre_hook(partial(self._bring, part))
 
     def _bring(self, part: torch.nn.Module, *_: object) -> None:
         if self._here is part:
             return
+        self._take_in()
         if self._here is not None:
             self._depot.put_down([self._here])
         self._depot.pick_up([part])
@@ -85,6 +95,7 @@ class Rotation:
 
     def put_down(self) -> None:
         """All of it."""
+        self._take_in()
         self._depot.put_down(self._parts)
         self._here = None
 

@@ -330,6 +330,7 @@ def _info(
         inpaint=family.inpaint,
         prompt_weights=family.prompt_weights,
         hires=family.native and family.image_to_image,
+        reach=reach,
         tile=family.tile,
     )
 

@@ -79,6 +79,10 @@ class _Worker:
     beat: float | None = None
     """Of the running tick; None while there is nothing to do."""
 
+    def live(self) -> None:
+        """A sign of life."""
+        self.beat = time.monotonic()
+
     @property
     def alive(self) -> bool:
         return self.loaded and not self.broken and self.thread is not None and self.thread.is_alive()
@@ -224,7 +228,7 @@ class LocalEngine:
         running = sum(self._active.values())
         waiting = len(self._active) - running
         now = time.monotonic()
-        beats = [worker.beat for worker in self._workers if worker.beat is not None]
+        beats = [worker.beat for worker in self._workers if worker.alive and worker.beat is not None]
         stalled = max((now - beat for beat in beats), default=0.0) if self._active else 0.0
         described = ", ".join(worker.described for worker in self._workers) or self._device
         alive = sum(worker.alive for worker in self._workers)
@@ -269,7 +273,7 @@ class LocalEngine:
         import torch
 
         from engine.core import Core
-        from engine.device import describe, pick_devices, pick_dtype, room
+        from engine.device import claim, describe, pick_devices, pick_dtype, room
         from engine.speed import buckets, prepare_cache
 
         if self._threads:
@@ -278,6 +282,7 @@ class LocalEngine:
         devices = pick_devices(self._device)
         device = devices[worker.place]
         worker.described = describe(device)
+        claim(device)
         dtype = pick_dtype(self._dtype, device)
         if not worker.place:
             self._estimates.concern(f"{worker.described}, {dtype}")
@@ -294,6 +299,7 @@ class LocalEngine:
             queue=self._queue,
             place=worker.place,
             sizes=buckets(worker.registry.compile),
+            beat=worker.live,
         )
         _load_first(worker.core, list(self._registry.profiles))
         return len(devices)
@@ -308,7 +314,7 @@ class LocalEngine:
                     return
                 if isinstance(message, _Cancel):
                     core.cancel(message.job_id)
-            worker.beat = time.monotonic()
+            worker.live()
             core.tick()
             self._send(outbox)
             self._estimates.save()
@@ -373,12 +379,16 @@ def _resolve(future: asyncio.Future[int], result: int | Exception) -> None:
 
 def _load_first(core: Core, names: list[str]) -> None:
     """Load the default; where it cannot be, the first other that can, so that the bot serves something."""
+    from engine.memory import is_out_of_memory
+
     faults = []
     for name in names:
         try:
             core.family(name)
-        except ModelUnavailable as fault:
-            log.error("%s", fault)
+        except Exception as fault:
+            if not isinstance(fault, ModelUnavailable) and not is_out_of_memory(fault):
+                raise
+            log.error("model %s cannot be loaded: %s", name, fault)
             faults.append(str(fault))
         else:
             return

@@ -260,6 +260,8 @@ class Scheduler:
         self._enter(entry)
         if place is not None:
             self._begin(entry, place)
+            # What was spent is paid for in the lane that it was spent in.
+            entry.account.finish -= min(entry.ticket.price, entry.spent / entry.ticket.share)
 
     def _leader(self, place: int) -> Entry | None:
         """Who goes first on a device: by lane, then virtual time, then arrival."""

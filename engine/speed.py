@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 MODES = ("off", "blocks", "graphs")
 BUCKETS = (1, 2, 4, 8, 16, 32)
 """Rows of a compiled pass; what lies between is filled up, since each size is compiled anew."""
+SHAPES_A_BLOCK, SHAPES = 512, 8192
+"""Compiled forms of one piece of code, and of all; torch's own 8 and 256 are fewer than sizes of pictures."""
 CompileBlock = Callable[[torch.nn.Module], None]
 
 
@@ -37,22 +40,38 @@ def buckets(mode: str) -> tuple[int, ...]:
 
 def tune(family: Any, mode: str = "off", compile_block: CompileBlock | None = None) -> None:
     """Make a loaded model fast, once; what it does not allow is left as it is, with a line in the log."""
-    pipeline, device = family.pipeline, family.device
-    parts: list[Any] = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    if device.type == "cuda":
-        for part in parts:
-            part.to(memory_format=torch.channels_last)
-    denoiser = getattr(pipeline, family.profile.family.denoiser, None)
-    if mode == "off" or not isinstance(denoiser, torch.nn.Module):
-        return
+    pipeline = family.pipeline
     try:
+        if family.device.type == "cuda":
+            lay_out(pipeline.components.values())
+        denoiser = getattr(pipeline, family.profile.family.denoiser, None)
+        if mode == "off" or not isinstance(denoiser, torch.nn.Module):
+            return
+        _forgive()
         fuse: Callable[[], None] | None = getattr(denoiser, "fuse_qkv_projections", None)
         if fuse is not None and not family.profile.loras:
             fuse()
         for block in blocks_of(denoiser):
             (compile_block or _compiler(mode))(block)
     except Exception as error:
-        log.warning("model %s runs uncompiled: %s", family.profile.info.name, error)
+        log.warning("model %s runs untuned: %s", family.profile.info.name, error)
+
+
+def lay_out(parts: Iterable[Any]) -> None:
+    """Channels last for the convolutions of pictures; those of films have no such layout."""
+    networks = [part for part in parts if isinstance(part, torch.nn.Module)]
+    for layer in (layer for part in networks for layer in part.modules()):
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _forgive() -> None:
+    """Blocks are compiled when they first run, far from here: one without a compiler runs as it is, and one
+    that many sizes of picture come through is compiled for each of them.
+    """
+    config: Any = import_module("torch._dynamo.config")  # takes seconds, and most never compile
+    config.suppress_errors = True
+    config.recompile_limit, config.accumulated_recompile_limit = SHAPES_A_BLOCK, SHAPES
 
 
 def blocks_of(denoiser: torch.nn.Module) -> Iterator[torch.nn.Module]:

@@ -29,6 +29,9 @@ _Shape = tuple[int, int, int]
 FLAT = 2
 """Span of values, of 255, up to which a frame counts as empty."""
 
+PASS_ROWS, PASS_BRANCHES = 32, 4
+"""Rows that may run at once whatever they are, and for each image: prompts joined with AND have many."""
+
 
 class BrokenFrame(EngineError):
     """What a model painted is no picture: NaN, or one colour all over."""
@@ -269,12 +272,13 @@ class Batcher:
         return self._predict(rows, most) if rows else [torch.empty(0)] * len(parts)
 
     def _predict(self, parts: Sequence[Rows], most: int) -> list[torch.Tensor]:
+        most = min(most, max(PASS_ROWS, PASS_BRANCHES * sum(part.count for part in parts)))
         inputs, times = zip(*(_model_input(part) for part in parts), strict=True)
         latents, timesteps = (torch.split(torch.cat(rows), most) for rows in (inputs, times))
         family, tile = parts[0].family, parts[0].spec.tile
         family.wear(parts[0].spec.loras)
         outputs = [
-            family.denoise(fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
+            self._denoised(family, fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
             for chunk, times, cond in zip(latents, timesteps, self._conditioning(parts, most), strict=True)
         ]
         whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
@@ -283,6 +287,19 @@ class Batcher:
             part.family.guide(part.spec, prediction.chunk(part.branches))
             for part, prediction in zip(parts, predictions, strict=True)
         ]
+
+    def _denoised(
+        self,
+        family: ModelFamily,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        cond: Conditioning,
+        tile: bool,
+    ) -> torch.Tensor:
+        """One pass. Compiled blocks that replay as CUDA graphs share their memory from one such mark on."""
+        if self._sizes and family.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return family.denoise(latents, timesteps, cond, tile)
 
     def _conditioning(self, parts: Sequence[Rows], most: int) -> list[Conditioning]:
         """Of each pass, as large as it is filled up to."""

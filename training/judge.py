@@ -149,7 +149,7 @@ def count_score(pictures: Floats, scenes: Sequence[Scene]) -> float:
 
 def pair_scenes(rng: random.Random, number: int) -> list[Scene]:
     """Two different things side by side, in their natural colours."""
-    scenes = []
+    scenes: list[Scene] = []
     while len(scenes) < number:
         left, right = rng.sample(ALL, 2)
         scene = Scene(left, NO_COLOUR, 1, right, NO_COLOUR, grounds(rng, left, NO_COLOUR))

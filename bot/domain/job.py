@@ -146,6 +146,10 @@ class Job:
         """Times it was with the engine when something went down; it may have been the cause."""
         return self.attempts + self.kills
 
+    def hidden_from(self, user_id: int) -> bool:
+        """Whether it is somebody else's, and hidden."""
+        return self.requester.user_id != user_id and self.prompt.get("visibility") == "stealth"
+
     def moved(self, to: JobStatus) -> Job:
         """The same job in another state; ValueError when the table of transitions forbids it."""
         if to not in TRANSITIONS[self.status]:

@@ -56,15 +56,19 @@ class Preferences:
         own = {name: value for name, value in self._flags().items() if name not in prompt.values}
         return prompt.with_values(**own) if own else prompt
 
-    def lend(self, prompt: Prompt, *, own: bool) -> Prompt:
+    def lend(self, prompt: Prompt, pressed: Prompt, *, own: bool) -> Prompt:
         """Another job's prompt for a job of this user: what it shows stays, who waits and pays is theirs.
 
-        ``own``: the other job is theirs too, so that they may make public what they hid.
+        ``pressed`` is that job's prompt: where this one differs, it was typed so, which goes before settings.
+        ``own``: the job is theirs too. Somebody else's speed is not paid for.
         """
-        hidden = prompt.get("visibility") == "stealth" and not own
-        modes = {"speed": self.speed, "visibility": "" if hidden else self.visibility}
-        given = {name: value for name, value in modes.items() if value}
-        return prompt.with_values(**given) if given else prompt
+        modes: dict[str, FlagValue | None] = {
+            "speed": self.speed or (prompt.values.get("speed") if own else None),
+            "visibility": self.visibility or prompt.values.get("visibility"),
+        }
+        typed = {name: prompt.values[name] for name in modes.keys() & prompt.values.keys()}
+        modes |= {name: value for name, value in typed.items() if value != pressed.values.get(name)}
+        return prompt.with_values(**modes)
 
     def _flags(self) -> dict[str, FlagValue]:
         wanted: dict[str, FlagValue | None] = {

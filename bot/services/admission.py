@@ -27,7 +27,7 @@ from bot.services.fetcher import Fetcher
 from bot.services.library import INPUTS, Library
 from bot.services.quotas import Quotas
 from bot.services.steps import Step, reached
-from bot.store import jobs, library, preferences
+from bot.store import history, jobs, library, preferences
 from bot.store.accounts import Amounts
 from bot.store.database import Database
 from bot.store.jobs import Intake
@@ -100,6 +100,8 @@ class _Parent:
     job: Job
     intake: Intake
     image: ImageRow | None
+    line: tuple[Job, ...]
+    """The job whose button was pressed (no parent where that is repeated), then what that was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +294,10 @@ class Admission:
         wishes = order.preferences or Preferences()
         if parent is None:
             return specs.with_defaults(prompt, wishes, self._settings, self._engine.models())
-        return wishes.lend(prompt, own=parent.job.requester.user_id == order.requester.user_id)
+        user, pressed = order.requester.user_id, parent.line[0]
+        own = pressed.requester.user_id == user
+        lent = wishes.lend(prompt, pressed.prompt, own=own)
+        return lent.with_values(visibility="stealth") if _hidden_by_others(parent.line, user) else lent
 
     def _model(self, prompt: Prompt, order: Order, parent: _Parent | None) -> ModelInfo:
         models = self._engine.models()
@@ -372,8 +377,8 @@ class Admission:
         return Intake(lane, price, price * pictures, seconds, inputs, strength)
 
     def _estimate(self, job: Job, model: ModelInfo, lane: str, strength: float | None) -> float:
-        init = None if strength is None else InitImage(b"", strength)
-        references = [b""] * len(specs.reference_links(job.prompt))
+        init = None if strength is None else InitImage(BLANK, strength)
+        references = [BLANK] * len(specs.reference_links(job.prompt))
         mixed = [BLANK] * len(job.prompt.images) if init is None and specs.blends(job) else []
         spec = specs.build(
             job, model, self._settings, lane=lane, init=init, references=references, blend=mixed
@@ -402,8 +407,10 @@ class Admission:
         found = await self._found(order.parent_id, order.index)
         if found is None:
             raise UserError(say("The picture this button belongs to was deleted; start anew with /imagine."))
+        line = found.line
         if order.action is Action.REROLL:
             order, found = await self._repeated(order, found)
+        found = replace(found, line=line)
         if order.action is Action.UPSCALE or order.action in PAINTS_FROM:
             _check_choice(order, found)
         return order, found
@@ -517,7 +524,15 @@ def _find_parent(connection: Connection, parent_id: str, index: int | None) -> _
     if job is None:
         return None
     rows = {row.index: row for row in library.of_job(connection, parent_id)}
-    return _Parent(job, jobs.intake(connection, parent_id), None if index is None else rows.get(index))
+    image = None if index is None else rows.get(index)
+    line = (job, *history.line(connection, job))
+    return _Parent(job, jobs.intake(connection, parent_id), image, line)
+
+
+def _hidden_by_others(line: Iterable[Job], user_id: int) -> bool:
+    """Whether the nearest job that somebody else ordered is hidden: a copy of it is no way out."""
+    nearest = next((job for job in line if job.requester.user_id != user_id), None)
+    return nearest is not None and nearest.hidden_from(user_id)
 
 
 def _sources(prompt: Prompt) -> tuple[object, ...]:

@@ -29,6 +29,9 @@ NO_MORE = say(
 )
 
 SQUARE_ALREADY = say("This picture is square already; use Zoom Out to see more of it.")
+UPSCALED_ALREADY = say(
+    "This picture is upscaled already; go back to the one it was made from to upscale that another way."
+)
 NOTHING_TO_PAINT = say(
     "A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2, or another `--ar`."
 )
@@ -51,6 +54,8 @@ def apply(
     change = asked or CHANGES.get(action) or Change()
     before = specs.painted_size(parent, model)
     if change.enlarge:
+        if parent.change and parent.change.enlarge:
+            raise UserError(UPSCALED_ALREADY)
         return prompt, replace(change, size=before)
     if change.layout in (None, Layout.CELLS, Layout.NAMED):
         sized = replace(change, size=_inherited(prompt, parent, model))

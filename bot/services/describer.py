@@ -56,9 +56,9 @@ class Describer:
     async def describe(self, png: bytes, texts: Mapping[str, str], turn: int = 0) -> Description:
         """Four prompts; ``texts`` are the picture's own, ``turn`` counts how often it was asked."""
         seen = await asyncio.to_thread(looks, png)
-        if (origin := self.origin(texts)) is not None:
+        if (origin := await self.origin(texts)) is not None:
             return Description(
-                _around(origin.prompt, seen, turn),
+                await asyncio.to_thread(_around, origin.prompt, seen, turn),
                 say("From the parameters that {source} wrote into the picture.", source=origin.source),
             )
         if self._caption is not None:
@@ -84,9 +84,12 @@ class Describer:
             ),
         )
 
-    def origin(self, texts: Mapping[str, str]) -> Origin | None:
+    async def origin(self, texts: Mapping[str, str]) -> Origin | None:
         """The prompt that would make such a picture again here; None where it says nothing."""
-        models = self._models()
+        # Anybody may write a text that takes long to read.
+        return await asyncio.to_thread(self._read, texts, self._models())
+
+    def _read(self, texts: Mapping[str, str], models: Mapping[str, ModelInfo]) -> Origin | None:
         found = metadata.of_texts(texts, models=tuple(models))
         return None if found is None else self._fitted(found, models)
 

@@ -227,9 +227,7 @@ class Fetcher:
             return await reading
 
     def _too_large(self, name: str) -> PictureRefused:
-        return PictureRefused(
-            say("{name} is larger than {most:.3g} MiB; make it smaller.", name=name, most=self._limit / 2**20)
-        )
+        return too_large(name, self._limit)
 
     def _unreachable(self, url: str, error: BaseException) -> PictureRefused:
         if _is_forbidden(error):
@@ -295,3 +293,10 @@ def _is_forbidden(error: BaseException | None) -> bool:
         return True
     inner = [getattr(error, "os_error", None), error.__cause__, error.__context__]
     return any(_is_forbidden(cause) for cause in inner if cause is not error)
+
+
+def too_large(name: str, most: int) -> PictureRefused:
+    """For a picture of more than ``most`` bytes; ``name`` is quoted already."""
+    return PictureRefused(
+        say("{name} is larger than {most:.3g} MiB; make it smaller.", name=name, most=most / 2**20)
+    )

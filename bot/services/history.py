@@ -67,7 +67,7 @@ class Archive:
 
 
 class History:
-    """Everything is one's own: each verb takes the user."""
+    """Everything is one's own, but for favourites: each verb takes the user."""
 
     def __init__(self, database: Database, files: Library) -> None:
         self._database = database
@@ -81,12 +81,19 @@ class History:
         """Names of the models used so far."""
         return await self._database.read(lambda connection: history.models(connection, user_id))
 
-    async def lineage(self, job: Job) -> Lineage:
-        """Where a job comes from and what came of it."""
+    async def kept(self, user_id: int, guild_id: int | None, job_id: str) -> Job | None:
+        """A job with a picture among the user's favourites, if they may find it in this server."""
+        wanted = Filter(favourites=True, guild_id=guild_id, job_id=job_id)
+        found = await self._database.read(lambda connection: history.find(connection, user_id, wanted))
+        return found[0] if found else None
+
+    async def lineage(self, job: Job, asker: int) -> Lineage:
+        """Where a job comes from and what came of it, as far as the user ``asker`` may know."""
 
         def read(connection: Connection) -> Lineage:
             return Lineage(
-                tuple(history.ancestors(connection, job)), tuple(history.children(connection, job.id))
+                tuple(history.ancestors(connection, job, asker)),
+                tuple(history.children(connection, job, asker)),
             )
 
         return await self._database.read(read)

@@ -277,7 +277,8 @@ def _retyped(facts: _Facts) -> Prompt | None:
     except PromptError:
         return None
     seed = flags.read_value(BY_NAME["seed"], str(facts["seed"]))
-    return prompt.with_values(seed=seed, n=1) if seed is not None else prompt
+    once = prompt.with_values(repeat=None)
+    return once.with_values(seed=seed, n=1) if seed is not None else once
 
 
 def _values(facts: _Facts, models: tuple[str, ...]) -> Iterator[tuple[str, FlagValue]]:

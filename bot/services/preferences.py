@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,8 +15,10 @@ from bot.domain.prompt import MAX_LENGTH, option_fault, quoted, suffix_faults, u
 from bot.domain.reading import text_faults
 from bot.domain.sentence import say
 from bot.errors import PromptError, UserError
+from bot.services import specs
 from bot.store import preferences as store
 from bot.store.database import Database
+from engine.api import ModelInfo
 
 _SETTINGS = Preferences()
 """What /settings shows and its reset brings back; options and suffix are left alone."""
@@ -45,10 +48,15 @@ class PreferenceBook:
             raise UserError(unknown_model(name, known))
         return await self.change(user_id, model=name)
 
-    async def set_suffix(self, user_id: int, suffix: str) -> Preferences:
-        """Behind every prompt from now on; empty takes it away. PromptError names what is wrong with it."""
+    async def set_suffix(
+        self, user_id: int, suffix: str, models: Mapping[str, ModelInfo] = MappingProxyType({})
+    ) -> Preferences:
+        """Behind every prompt from now on; empty takes it away. PromptError names what is wrong with it.
+
+        Of ``models`` are those that it may name; without any, every name passes.
+        """
         plain = " ".join(suffix.split())
-        if plain and (faults := suffix_faults(plain)):
+        if plain and (faults := suffix_faults(plain, specs.known(self._settings, models))):
             raise PromptError(faults, plain)
         return await self._database.write(lambda connection: store.change(connection, user_id, suffix=plain))
 

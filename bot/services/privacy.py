@@ -63,7 +63,7 @@ class Privacy:
         return await asyncio.to_thread(_packed, self._files.folder, rows, names, limit)
 
     async def erase(self, user_id: int) -> tuple[tuple[int, int], ...]:
-        """Cancel what waits or runs, then delete rows and files; channel and message of what was posted.
+        """Cancel what waits or runs, then delete rows and files; channel and message of results and waits.
 
         UserError while a result is on its way: it would be posted by nobody's order.
         """

@@ -30,6 +30,7 @@ from bot.domain.prompt import (
     render,
     unknown_model,
 )
+from bot.domain.reading import Known
 from bot.domain.sentence import Sentence, say
 from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
@@ -108,19 +109,25 @@ def reader(
     wishes: Preferences = NO_WISHES,
 ) -> Callable[[str], Prompt]:
     """``parse`` as this server has it: faults that only the chosen model knows come in the same answer."""
+    named = known(settings, models)
     read_one = partial(
         parse,
         attached=attached,
         lent=lent,
         max_length=settings.limits.max_prompt,
-        highs=highs(settings),
-        models=tuple(models),
-        styles=tuple(styles_of(settings)),
-        aliases=aliases_of(settings, models),
+        highs=named.highs,
+        models=named.models,
+        styles=named.styles,
+        aliases=named.aliases,
         suffix=wishes.suffix,
         review=review(settings, models, wishes),
     )
     return lambda text: with_defaults(read_one(text), wishes, settings, models)
+
+
+def known(settings: Settings, models: Mapping[str, ModelInfo]) -> Known:
+    """The names that flags may take on this server."""
+    return Known(tuple(models), tuple(styles_of(settings)), aliases_of(settings, models), highs(settings))
 
 
 def with_defaults(

@@ -94,6 +94,11 @@ def _nameless(subject: Subject) -> Subject:
     return replace(subject, id=pseudonym(subject.id)) if subject.scope is Scope.USER else subject
 
 
+def _ever_named(subjects: Iterable[Subject]) -> set[Subject]:
+    """The subjects, and what rows call them since they deleted their data."""
+    return {name for subject in subjects for name in (subject, _nameless(subject))}
+
+
 def set_limit(connection: Connection, subject: Subject, window: Window, amount: float | None) -> None:
     """``amount`` credits per window; 0 is none at all, None is unlimited."""
     key = {"scope": subject.scope, "scope_id": subject.id, "guild_id": subject.guild_id, "period": window}
@@ -130,10 +135,12 @@ def balance(connection: Connection, user_id: int, subjects: Sequence[Subject], u
     """Credits granted and not drawn yet in the server the subjects speak of; one for all is for each."""
     here = max(subject.guild_id for subject in subjects)
     amount = ledger.c[unit.value]
-    given = select(func.sum(amount)).where(ledger.c.account == Account.GRANTED, _any_of(ledger, subjects))
+    given = select(func.sum(amount)).where(
+        ledger.c.account == Account.GRANTED, _any_of(ledger, _ever_named(subjects))
+    )
     drawn = select(func.sum(amount)).where(
         ledger.c.scope == Scope.USER,
-        ledger.c.scope_id == user_id,
+        ledger.c.scope_id.in_((user_id, pseudonym(user_id))),
         ledger.c.account == Account.GRANT,
         ledger.c.guild_id == here,
     )
@@ -187,19 +194,28 @@ def refund(connection: Connection, job_id: str) -> None:
 
 
 def forget(connection: Connection, user_id: int, now: float) -> None:
-    """Take the user's name off limits and off what was spent this month, and drop all else."""
+    """Take the user's name off limits, grants, resets and what was spent of them; drop older spending.
+
+    What was granted and what was drawn of it stay together: either one alone would make or unmake credit.
+    """
     subject = Subject(Scope.USER, user_id)
     mine = and_(ledger.c.scope == Scope.USER, ledger.c.scope_id == user_id)
     since = max(float(window_start(Window.MONTH, now)), _last_reset(connection, [subject]))
-    spent = and_(mine, ledger.c.account == Account.ALLOWANCE, ledger.c.at >= since)
+    counts_no_more = and_(mine, ledger.c.account == Account.ALLOWANCE, ledger.c.at < since)
+    connection.execute(delete(ledger).where(counts_no_more))
     nobody = pseudonym(user_id)
-    connection.execute(
-        update(ledger).where(spent).values(scope_id=nobody, job_id=None, key=func.hex(func.randomblob(16)))
-    )
-    connection.execute(delete(ledger).where(mine))
-    limits = and_(quota_limits.c.scope == Scope.USER, quota_limits.c.scope_id == nobody)
-    connection.execute(delete(quota_limits).where(limits))
+    unnamed = {"scope_id": nobody, "job_id": None, "key": func.hex(func.randomblob(16))}
+    connection.execute(update(ledger).where(mine).values(unnamed))
+    _unname_limits(connection, user_id, nobody)
+
+
+def _unname_limits(connection: Connection, user_id: int, nobody: int) -> None:
+    """A limit that was set since the last time takes the place of the one before."""
+    place = tuple_(quota_limits.c.guild_id, quota_limits.c.period)
     named = and_(quota_limits.c.scope == Scope.USER, quota_limits.c.scope_id == user_id)
+    before = and_(quota_limits.c.scope == Scope.USER, quota_limits.c.scope_id == nobody)
+    newer = select(quota_limits.c.guild_id, quota_limits.c.period).where(named)
+    connection.execute(delete(quota_limits).where(before, place.in_(newer)))
     connection.execute(update(quota_limits).where(named).values(scope_id=nobody))
 
 
@@ -240,7 +256,9 @@ def unbalanced(connection: Connection) -> list[str]:
 
 
 def _last_reset(connection: Connection, subjects: Iterable[Subject]) -> float:
-    query = select(func.max(ledger.c.at)).where(ledger.c.account == Account.RESET, _any_of(ledger, subjects))
+    query = select(func.max(ledger.c.at)).where(
+        ledger.c.account == Account.RESET, _any_of(ledger, _ever_named(subjects))
+    )
     return connection.scalar(query) or 0.0
 
 

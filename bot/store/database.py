@@ -155,6 +155,8 @@ def _engine(path: Path, *, begin: str, query_only: bool) -> AsyncEngine:
     def _connect(connection: Any, record: object) -> None:
         # Python's sqlite3 opens transactions on its own unless told not to; SQLAlchemy's documented recipe.
         connection.isolation_level = None
+        # SQLite's own lower() knows ASCII alone.
+        connection.create_function("casefold", 1, _casefold)
         for pragma in _pragmas(query_only):
             connection.execute(pragma).close()
 
@@ -163,6 +165,10 @@ def _engine(path: Path, *, begin: str, query_only: bool) -> AsyncEngine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
 
 
 def _pragmas(query_only: bool) -> tuple[str, ...]:

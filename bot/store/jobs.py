@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, union_all, update
 
 from bot.domain import change as changes
 from bot.domain.job import TRANSITIONS, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, dumps, loads
 from bot.domain.sentence import loaded
-from bot.store.tables import jobs
+from bot.store.tables import erased, jobs
 
 LANES = ("turbo", "fast", "relax")
 _OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.RENDERED, JobStatus.POSTING)
@@ -78,7 +78,8 @@ def find_interaction(connection: Connection, interaction_id: int) -> Job | None:
 
 def known(connection: Connection, job_id: str) -> bool:
     """Whether there ever was such a job here, deleted or not."""
-    return connection.execute(select(jobs.c.seq).where(jobs.c.id == job_id)).first() is not None
+    ids = union_all(select(jobs.c.id), select(erased.c.job_id)).subquery()
+    return connection.execute(select(ids).where(ids.c.id == job_id)).first() is not None
 
 
 def find_message(connection: Connection, message_id: int) -> Job | None:

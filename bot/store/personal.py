@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select
 
 from bot.store import accounts, library
 from bot.store.accounts import Scope
-from bot.store.tables import jobs, metadata
+from bot.store.tables import erased, jobs, metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Leftovers:
     files: tuple[str, ...]
     inputs: tuple[str, ...]
     messages: tuple[tuple[int, int], ...]
-    """Channel and message of each result."""
+    """Channel and message of each result, and of each wait for one."""
 
 
 def read(connection: Connection, user_id: int) -> Mapping[str, list[dict[str, Any]]]:
@@ -35,18 +35,26 @@ def read(connection: Connection, user_id: int) -> Mapping[str, list[dict[str, An
 
 
 def erase(connection: Connection, user_id: int, now: float) -> Leftovers:
-    """Delete every row of a user. What was spent this month stays as a number that names nobody.
+    """Delete every row of a user. Credit stays as numbers that name nobody, jobs as ids that do not either.
 
-    Otherwise whoever deletes their data would have their credit back.
+    Otherwise whoever deletes their data would have their credit back, and each picture that still stands
+    somewhere its job.
     """
     mine = list(connection.execute(select(jobs).where(jobs.c.user_id == user_id)))
     files = tuple(row.file for job in mine for row in library.of_job(connection, job.id))
     inputs = tuple(name for job in mine for name in job.inputs if name.startswith("input:"))
-    messages = tuple((job.channel_id, job.result_message_id) for job in mine if job.result_message_id)
+    messages = dict.fromkeys(
+        (job.channel_id, message)
+        for job in mine
+        for message in (job.result_message_id, job.message_id)
+        if message
+    )
+    if mine:
+        connection.execute(insert(erased), [{"job_id": job.id} for job in mine])
     accounts.forget(connection, user_id, now)
     for table in _tables():
         connection.execute(delete(table).where(_of(table, user_id)))
-    return Leftovers(files, inputs, messages)
+    return Leftovers(files, inputs, tuple(messages))
 
 
 def _tables() -> Iterator[Table]:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0004"
+HEAD = "0005"
 """Newest revision under ``migrations/versions``; a test holds the two together."""
 
 metadata = MetaData()
@@ -134,3 +134,6 @@ preferences = Table(
     Column("options", JSON, nullable=False, server_default="{}"),
     Column("locale", String(16), nullable=False, server_default=""),
 )
+
+erased = Table("erased", metadata, Column("job_id", String(32), primary_key=True))
+"""Jobs of users who deleted their data: an id alone names nobody, and keeps the job from being adopted."""

@@ -15,7 +15,7 @@ from bot.services.batches import Quote
 from bot.ui.carry import carried, pictures_of, text_of
 from bot.ui.echo import CONTENT_LIMIT, escape, units
 from bot.ui.explainer import ExplainButton
-from bot.ui.funnel import language
+from bot.ui.funnel import language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel, view_of
 from bot.ui.reading import read_all
@@ -37,10 +37,12 @@ class PaintButton(PanelButton, template=panel("batch")):
         assert message is not None
         text = await text_of(message)
         pictures = pictures_of(message)
+        remember_prompt(interaction, text)
         prompts = await read_all(interaction, text, len(pictures))
-        done = translated(say("Ordered: {count} jobs.", count=len(prompts)), language(interaction))
-        await interaction.response.edit_message(content=done, view=None, attachments=[])
-        await interaction.client.desk.imagine_all(interaction, prompts, pictures)
+        # The question stays until it is done: a refusal may be mended, and its pictures are read from there.
+        count = await interaction.client.desk.imagine_all(interaction, prompts, pictures)
+        done = translated(say("Ordered: {count} jobs.", count=count), language(interaction))
+        await interaction.edit_original_response(content=done, view=None, attachments=[])
 
 
 class DropButton(PanelButton, template=panel("batch-drop")):

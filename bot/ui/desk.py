@@ -17,16 +17,16 @@ from bot.domain.change import Change
 from bot.domain.custom_id import CustomId, encode
 from bot.domain.job import CHANGES, Action, Job, Requester
 from bot.domain.preferences import Preferences
-from bot.domain.prompt import Prompt
+from bot.domain.prompt import Prompt, quoted
 from bot.domain.sentence import say
 from bot.errors import NotAllowed, PictureRefused, UserError
-from bot.services import batches
+from bot.services import batches, fetcher
 from bot.services.admission import Admitted, Order, Upload
 from bot.services.app import Services
 from bot.ui import batch, caller, wording
 from bot.ui.buttons import REMIXED, USED, used_buttons
 from bot.ui.components import result_view, waiting_view
-from bot.ui.funnel import language, mark_answered, tell
+from bot.ui.funnel import answer_error, language, mark_answered, tell
 from bot.ui.history import result_of
 from bot.ui.locales import translated
 from bot.ui.park import park
@@ -72,21 +72,30 @@ class Desk:
         ``wishes`` take the place of the settings that the asker has.
         """
         caller.require_delivery(interaction)
-        thinking = await interaction.response.defer(thinking=True)
-        order = self._order(
-            interaction,
-            Action.IMAGINE,
-            prompt=prompt,
-            uploads=uploads,
-            preferences=wishes,
-            message_id=thinking.message_id if thinking else None,
-        )
-        with self._welcomes.expect(interaction.id) as welcome:
-            admitted = await self._admit(order)
-            if admitted.fresh:
-                mark_answered(interaction)
-                await self._greet(interaction, admitted, welcome)
+        with self._once(interaction):
+            thinking = await interaction.response.defer(thinking=True)
+            order = self._order(
+                interaction,
+                Action.IMAGINE,
+                prompt=prompt,
+                uploads=uploads,
+                preferences=wishes,
+                message_id=thinking.message_id if thinking else None,
+            )
+            with self._welcomes.expect(interaction.id) as welcome:
+                admitted = await self._admit(order)
+                if admitted.fresh:
+                    mark_answered(interaction)
+                    await self._greet(interaction, admitted, welcome)
         await self._note_language(interaction)
+
+    def _once(self, interaction: discord.Interaction[Any]) -> contextlib.AbstractContextManager[None]:
+        """A double click on a button of a panel is one order; a command is typed twice only on purpose."""
+        if interaction.message is None:
+            return contextlib.nullcontext()
+        data: Any = interaction.data or {}
+        button = interaction.message.id, data.get("custom_id")
+        return self._presses.once(interaction.user.id, button, interaction.id)
 
     async def _note_language(self, interaction: discord.Interaction[Any]) -> None:
         """For what is told later, when no interaction says it any more."""
@@ -102,6 +111,7 @@ class Desk:
     ) -> None:
         """Several jobs at once: their price first, and a question to the asker alone."""
         caller.require_delivery(interaction)
+        self._refuse_large(pictures, interaction.filesize_limit)
         await interaction.response.defer(ephemeral=True, thinking=True)
         orders = batches.orders_of(self._order(interaction, Action.IMAGINE), prompts)
         quote = await park(self._services.batches.quote(orders), "price an order")
@@ -116,13 +126,23 @@ class Desk:
             allowed_mentions=discord.AllowedMentions.none(),
         )
 
+    def _refuse_large(self, pictures: Sequence[discord.Attachment], place_takes: int) -> None:
+        """The question hands pictures on, so none is read that admission or the place would refuse."""
+        most = min(int(self._services.settings.limits.upload_mb * 2**20), place_takes)
+        for picture in pictures:
+            if picture.size > most:
+                raise fetcher.too_large(quoted(picture.filename), most)
+
     async def imagine_all(
         self,
         interaction: discord.Interaction[Any],
         prompts: Sequence[Prompt],
         pictures: Sequence[discord.Attachment] = (),
-    ) -> None:
-        """A press that orders several jobs: each gets a waiting message of its own."""
+    ) -> int:
+        """A press that orders several jobs: each gets a waiting message of its own.
+
+        How many there are; UserError when there is none, and the rest is told.
+        """
         caller.require_delivery(interaction)
         if caller.token_only(interaction) and len(prompts) > FOLLOW_UPS:
             raise UserError(say("Here Discord lets me answer {most} times; ask for fewer.", most=FOLLOW_UPS))
@@ -130,7 +150,7 @@ class Desk:
             await interaction.response.defer()
         uploads = tuple(map(upload_of, pictures))
         orders = batches.orders_of(self._order(interaction, Action.IMAGINE, uploads=uploads), prompts)
-        with contextlib.ExitStack() as expected:
+        with self._once(interaction), contextlib.ExitStack() as expected:
             welcomes = {
                 order.interaction_id: expected.enter_context(self._welcomes.expect(order.interaction_id))
                 for order in orders
@@ -138,8 +158,11 @@ class Desk:
             admitted = await park(self._services.batches.admit(orders), "admission")
             for one in (one for one in admitted.admitted if one.fresh):
                 await self._greet(interaction, one, welcomes[one.job.interaction_id])
+            if admitted.refused is not None and not admitted.admitted:
+                raise admitted.refused
         if admitted.refused is not None:
-            raise admitted.refused
+            await answer_error(interaction, admitted.refused)
+        return len(admitted.admitted)
 
     async def derive(
         self,

@@ -10,7 +10,6 @@ import discord
 from bot.domain import policy
 from bot.domain.prompt import Prompt, quoted
 from bot.domain.sentence import Sentence, say
-from bot.errors import UserError
 from bot.services import specs
 from bot.services.explain import Explanation, Note, explain
 from bot.ui.carry import pictures_of, text_of
@@ -18,7 +17,6 @@ from bot.ui.echo import CONTENT_LIMIT, escape, units
 from bot.ui.funnel import language, tell
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel
-from bot.ui.park import park
 from bot.ui.reading import read_all
 
 if TYPE_CHECKING:
@@ -26,21 +24,15 @@ if TYPE_CHECKING:
 
 
 class ExplainButton(PanelButton, template=panel("explain")):
-    """Explains the prompt of a job, or the one that the message carries; answered to the presser alone."""
+    """Explains the prompt that the message carries; answered to the presser alone."""
 
     key = "explain"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
         client, message = interaction.client, interaction.message
         assert message is not None
+        prompt = (await read_all(interaction, await text_of(message), len(pictures_of(message))))[0]
         default = client.settings.engine.default_model
-        if self.argument:
-            job = await park(client.services.job(self.argument), "look up a job")
-            if job is None:
-                raise UserError(say("That picture no longer exists; start anew with /imagine."))
-            prompt, default = job.prompt, job.model
-        else:
-            prompt = (await read_all(interaction, await text_of(message), len(pictures_of(message))))[0]
         await tell(interaction, text(explained(client, prompt, default), language(interaction)))
 
 

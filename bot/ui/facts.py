@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import discord
 
 from bot.domain.job import Job
 from bot.domain.prompt import render
 from bot.domain.sentence import Sentence, join, say
+from bot.errors import NotAllowed
 from bot.services import metadata
 from bot.services.app import Services
 from bot.services.history import Lineage
@@ -21,9 +25,15 @@ def link_to(job: Job) -> str:
     return f" https://discord.com/channels/{place}/{job.place.channel_id}/{job.result_message_id}"
 
 
-async def parameter_text(services: Services, job: Job) -> Sentence:
-    """One message: what was typed, the seeds, what the model was told, parents and children."""
-    lineage = await services.history.lineage(job)
+def refuse_hidden(interaction: discord.Interaction[Any], job: Job) -> None:
+    """NotAllowed where the job is somebody else's, and hidden."""
+    if job.hidden_from(interaction.user.id):
+        raise NotAllowed(say("This picture is hidden (stealth); only its owner sees its parameters."))
+
+
+async def parameter_text(services: Services, job: Job, asker: int) -> Sentence:
+    """One message for the user ``asker``: what was typed, seeds, what the model was told, kin."""
+    lineage = await services.history.lineage(job, asker)
     pictures = await services.pictures(job.id)
     written = ""
     if pictures:

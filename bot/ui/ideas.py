@@ -12,9 +12,11 @@ import discord
 from discord import ui
 
 from bot.domain.sentence import say
+from bot.errors import UserError
 from bot.services import specs
 from bot.ui.carry import text_of, texts_of
 from bot.ui.desk import upload_of
+from bot.ui.forms import LIFE_S
 from bot.ui.funnel import answer_error, language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel
@@ -73,6 +75,10 @@ class AllIdeasButton(PanelButton, template=panel("ideas")):
         assert interaction.message is not None
         texts = await texts_of(interaction.message)
         prompts = [prompt for text in texts for prompt in await read_all(interaction, text)]
+        if len(prompts) > len(texts):
+            raise UserError(
+                say("Some of these stand for several jobs; press their own buttons, which ask first.")
+            )
         await interaction.client.desk.imagine_all(interaction, prompts)
 
 
@@ -90,7 +96,7 @@ class PromptWindow(ui.Modal):
     """A window with a prompt; what is sent off is painted, with ``pictures`` in front."""
 
     def __init__(self, text: str, pictures: Sequence[discord.Attachment], locale: str) -> None:
-        super().__init__(title=translated(say("Paint this"), locale), timeout=None)
+        super().__init__(title=translated(say("Paint this"), locale), timeout=LIFE_S)
         self.pictures = pictures
         self.prompt: ui.TextInput[PromptWindow] = ui.TextInput(
             label=translated(say("Prompt"), locale),

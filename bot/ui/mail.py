@@ -10,7 +10,7 @@ import discord
 
 from bot.domain.job import Job
 from bot.domain.sentence import join, say
-from bot.errors import UserError
+from bot.errors import MailClosed, UserError
 from bot.services.library import Attachment
 from bot.services.sink import Picture
 from bot.ui.echo import CONTENT_LIMIT, prompt_echo
@@ -31,7 +31,7 @@ MOST_BYTES = 20 * 2**20
 
 
 async def mail(client: TesseraClient, user_id: int, job: Job, locale: str) -> None:
-    """Send a job's pictures to somebody; UserError when they are gone or the person takes no messages."""
+    """Send a job's pictures to somebody; UserError when they are gone, MailClosed where none is taken."""
     library = client.services.library
     pictures = await park(client.services.pictures(job.id), "look up pictures")
     if not pictures:
@@ -47,7 +47,7 @@ async def mail(client: TesseraClient, user_id: int, job: Job, locale: str) -> No
                 allowed_mentions=discord.AllowedMentions.none(),
             )
     except discord.Forbidden as error:
-        raise UserError(CLOSED) from error
+        raise MailClosed(CLOSED) from error
 
 
 def _batches(

@@ -18,7 +18,7 @@ import discord
 
 from bot.domain.job import Job
 from bot.domain.sentence import say
-from bot.errors import UserError
+from bot.errors import MailClosed
 from bot.services.library import Attachment
 from bot.services.sink import Picture, SinkGone, SinkRefused
 from bot.ui import wording
@@ -115,7 +115,7 @@ class DiscordSink:
             return
         try:
             await mail(self._client, job.requester.user_id, job, wishes.locale)
-        except UserError as error:
+        except MailClosed as error:
             await self._close_mail(job, translated(sentence_of(error), wishes.locale))
         except Exception as error:
             log.warning("job %s could not be sent by direct message: %s", job.id, error)

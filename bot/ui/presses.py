@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -23,17 +24,22 @@ class Presses:
 
     @contextmanager
     def once(self, user_id: int, button: Hashable, interaction_id: int = 0) -> Iterator[None]:
-        """UserError for the second of two presses; one whose block raises does not count as a press."""
+        """UserError for the second of two presses, however long the first one's block takes.
+
+        One whose block raises does not count as a press.
+        """
         now, press = self._clock(), (user_id, button)
         self._latest = {key: made for key, made in self._latest.items() if now - made[0] < GAP_S}
         if press in self._latest:
             raise UserError(TWICE)
-        self._latest[press] = now, interaction_id
+        self._latest[press] = math.inf, interaction_id
         try:
             yield
         except BaseException:
             self._latest.pop(press, None)
             raise
+        if press in self._latest:
+            self._latest[press] = now, interaction_id
 
     def answered(self, interaction_id: int) -> None:
         """The result of a press is there: whoever presses again has seen it, and wants another."""

@@ -34,9 +34,10 @@ class Source:
     png: bytes = field(repr=False)
     texts: Mapping[str, str]
 
-    def file(self) -> discord.File:
+    async def file(self) -> discord.File:
         """The picture for an answer: smaller, with how it was made, without where and by whom."""
-        return discord.File(io.BytesIO(_small(self.png, self.texts)), NAME)
+        small = await asyncio.to_thread(_small, self.png, self.texts)
+        return discord.File(io.BytesIO(small), NAME)
 
 
 async def source(client: TesseraClient, attachment: discord.Attachment | None, link: str | None) -> Source:

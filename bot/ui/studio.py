@@ -14,7 +14,7 @@ from bot.domain.custom_id import CustomId
 from bot.domain.job import CHANGES, Action, Job
 from bot.domain.preferences import Preferences, Variability
 from bot.domain.prompt import Prompt, render
-from bot.domain.sentence import say
+from bot.domain.sentence import Sentence, say
 from bot.errors import PromptError, UserError
 from bot.services import derived, specs
 from bot.services.app import Services
@@ -22,7 +22,7 @@ from bot.services.explain import explain
 from bot.ui import explainer, forms, region
 from bot.ui.buttons import USED
 from bot.ui.desk import Desk
-from bot.ui.facts import parameter_text
+from bot.ui.facts import parameter_text, refuse_hidden
 from bot.ui.forms import Form, Opening
 from bot.ui.funnel import answer_error, language, remember_prompt, tell
 from bot.ui.locales import translated
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 MOST_ZOOM = 2.0
 _ZOOM = re.compile(r"\s*(?:--|[—–]{1,2})zoom(?:[ =]+(?P<value>[^\s-]\S*))?(?=\s|$)")
 _LOST = say("The picture's file is gone; press re-roll to have new ones painted.")
-_ONE = say("A window makes one job: leave `{{a, b}}` and `--repeat` out, or use /imagine for several.")
+_ONE = say("A window makes one job: leave `{a, b}` and `--repeat` out, or use /imagine for several.")
 _NOTHING_CHOSEN = say("Choose one or more of the numbered fields first, then press Paint.")
 _UNNAMED = say("Name what should be painted anew, for example: the sky.")
+_TAKEN_OUT = say("Taken out of your favourites.")
 _NO_ZOOM = say("`--zoom` must be a number from 1 to 2, for example `--zoom 1.5`.")
 _TITLES = {
     Action.ZOOM_OUT: say("Zoom Out"),
@@ -138,24 +139,24 @@ class Studio:
         kept, admirers = await park(
             self._services.favourite(job.id, pressed.index or 0, interaction.user.id), "keep a favourite"
         )
-        said = (
-            say("Kept among your favourites; `/history` with `favourites` shows them.")
-            if kept
-            else say("Taken out of your favourites.")
-        )
-        await tell(interaction, said)
+        await tell(interaction, _kept(job, interaction.user.id) if kept else _TAKEN_OUT)
         await self._desk.colour(interaction, pressed, USED if admirers else None)
 
     async def parameters(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
         """Seeds and all that made the pictures."""
         await interaction.response.defer()
         job = await self._desk.job(interaction, pressed)
-        await tell(interaction, await park(parameter_text(self._services, job), "look up parameters"))
+        refuse_hidden(interaction, job)
+        await tell(
+            interaction,
+            await park(parameter_text(self._services, job, interaction.user.id), "look up parameters"),
+        )
 
     async def explain(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
         """What was understood of the prompt, by the model that painted it."""
         await interaction.response.defer()
         job = await self._desk.job(interaction, pressed)
+        refuse_hidden(interaction, job)
         found = explain(job.prompt, self._model(job), self._services.settings)
         await tell(interaction, explainer.text(found, language(interaction)))
 
@@ -224,6 +225,15 @@ class Studio:
         asked = Change(Layout.CELLS, cells=(0,))
         for fault in derived.lacks(Action.VARY_REGION, asked, self._model(job)):
             raise UserError(fault)
+
+
+def _kept(job: Job, user_id: int) -> Sentence:
+    """Where the favourite is found again."""
+    if job.requester.user_id == user_id:
+        return say("Kept among your favourites; `/history` with `favourites` shows them.")
+    if job.place.guild_id is None or job.prompt.get("visibility") == "stealth":
+        return say("Kept among your favourites; it is hidden, so `/history` shows it to its owner alone.")
+    return say("Kept among your favourites; in this server `/history` with `favourites` shows them.")
 
 
 def _shown(job: Job, change: Change | None = None) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from engine.lora import EMBEDDING_KEYS, embedding_misfit
 log = logging.getLogger(__name__)
 Worn = tuple[tuple[str, float], ...]
 """Names with weights, sorted."""
+UNKNOWN: Worn = (("\0", 0.0),)
+"""What no job wants: the state after a failure."""
+KEPT = 8
+"""LoRAs that stay on the device, those that are worn among them."""
 
 
 class Adapters:
@@ -25,7 +31,9 @@ class Adapters:
     def __init__(self, pipeline: Any, files: Mapping[str, Path]) -> None:
         self._pipeline = pipeline
         self._files = files
-        self._names: dict[str, str] = {}
+        self._names: OrderedDict[str, str] = OrderedDict()
+        """PEFT's name of each that was read, the longest unused first."""
+        self._numbers = count()
         self.worn: Worn = ()
 
     def wear(self, wanted: Worn) -> bool:
@@ -35,21 +43,36 @@ class Adapters:
         wanted = tuple(sorted(dict(wanted).items()))
         if wanted == self.worn:
             return False
-        fresh = [name for name, _ in wanted if name not in self._names]
+        names = [name for name, _ in wanted]
+        fresh = [name for name in names if name not in self._names]
+        # Whatever fails from here on leaves layers in a state that no job asked for.
+        self.worn = UNKNOWN
         for name in fresh:
             self._read(name)
-        if wanted:
-            self._pipeline.enable_lora()
-            names = [self._names[name] for name, _ in wanted]
-            self._pipeline.set_adapters(names, [weight for _, weight in wanted])
-        else:
-            self._pipeline.disable_lora()
+        self._put_on(wanted)
+        self._forget(names)
         self.worn = wanted
         return bool(fresh)
 
+    def _put_on(self, wanted: Worn) -> None:
+        if not wanted:
+            self._pipeline.disable_lora()
+            return
+        self._pipeline.enable_lora()
+        keys = [self._names[name] for name, _ in wanted]
+        self._pipeline.set_adapters(keys, [weight for _, weight in wanted])
+
+    def _forget(self, used: Collection[str]) -> None:
+        """All but the last used of those that were read leave the device; none of ``used``."""
+        for name in used:
+            self._names.move_to_end(name)
+        spare = [name for name in self._names if name not in used][: max(0, len(self._names) - KEPT)]
+        if spare:
+            self._pipeline.delete_adapters([self._names.pop(name) for name in spare])
+
     def _read(self, name: str) -> None:
         # PEFT takes no dots in names, and diffusers reads more into them.
-        key, file = f"lora{len(self._names)}", self._files[name]
+        key, file = f"lora{next(self._numbers)}", self._files[name]
         try:
             with torch.inference_mode(False), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -60,7 +83,6 @@ class Adapters:
             log.warning("%s cannot be loaded: %s", file, error)
             # What came in before the fault stays, switched off, under a name that is not used again.
             self._names[f"\0{key}"] = key
-            self.worn = ((f"\0{key}", 0.0),)
             raise EngineError(
                 f"The LoRA {name!r} cannot be used with this model; leave it out, or choose another."
             ) from error

@@ -39,6 +39,10 @@ class ModelFamily(Protocol):
         """Put exactly these LoRAs on for what follows, by name and weight; EngineError for a broken one."""
         ...
 
+    def forget(self) -> None:
+        """What is kept beside the weights leaves the device; it is made again when it is wanted."""
+        ...
+
     def condition(self, spec: GenerationSpec) -> Conditioning:
         """A row for each branch of guidance, what is wanted last: (negative, positive), or (positive,)
         where ``spec`` is not guided. Texts are kept, so that a repeated one costs nothing.
@@ -125,6 +129,10 @@ class OwnWay(ABC):
     profile: Profile
     device: torch.device
     dtype: torch.dtype
+
+    @abstractmethod
+    def forget(self) -> None:
+        """What is kept beside the weights leaves the device."""
 
     @abstractmethod
     def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> OwnCourse:

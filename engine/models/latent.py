@@ -79,14 +79,22 @@ class LatentFamily(ABC):
             self._texts.popitem(last=False)
         return self._texts[key]
 
+    def forget(self) -> None:
+        """Texts that are kept leave the device; they are encoded again when they are wanted."""
+        self._texts.clear()
+
     def _texts_are_many(self) -> bool:
         """The long texts of large encoders take megabytes each."""
         return len(self._texts) > TEXTS_KEPT or sum(text.nbytes for text in self._texts.values()) > TEXT_BYTES
 
     def wear(self, loras: Worn) -> None:
         """Put exactly these LoRAs on for the next texts and steps; EngineError for a broken one."""
-        if self._adapters.wear(loras):
-            self._denoiser_layers = padded(self._denoiser)
+        changed = True
+        try:
+            changed = self._adapters.wear(loras)
+        finally:
+            if changed:
+                self._denoiser_layers = padded(self._denoiser)
 
     @abstractmethod
     def _embed(self, text: str) -> Conditioning:

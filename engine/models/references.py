@@ -54,6 +54,23 @@ class References:
         self._processor: Any = None
         self._seen: OrderedDict[tuple[bytes, ...], _Seen] = OrderedDict()
 
+    @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The networks that were read and are no part of the UNet."""
+        return () if self._projection is None else (self._encoder, self._projection)
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the files, until they are read."""
+        if self._projection is not None:
+            return 0
+        files = [self._files.weights, *self._files.encoder.glob("*.safetensors")]
+        return sum(file.stat().st_size for file in files)
+
+    def forget(self) -> None:
+        """What was seen in pictures leaves the device."""
+        self._seen.clear()
+
     @torch.inference_mode()
     def told(self, spec: GenerationSpec, rows: int, guided: bool) -> dict[str, torch.Tensor]:
         """The references of ``spec`` for each of the rows; the first is what is not wanted, where ``spec`` is

@@ -53,26 +53,34 @@ class Registry:
         self._clock = clock
         self._loaded: OrderedDict[_Name, ModelFamily] = OrderedDict()
         self._aside: OrderedDict[_Name, ModelFamily] = OrderedDict()
+        self._copied: dict[_Name, None] = {}
+        """Models on the device whose weights lie in the machine's memory besides."""
+        self.departures = 0
+        """How often a model has left the device."""
         self._sizes: dict[_Name, int] = {}
         self._seconds: dict[str, float] = {}
         self._depot: Depot | None = None
         self._rotations: dict[_Name, Any] = {}
         for name in sorted(sources, key=lambda name: name != default):
-            try:
-                self.profiles[name] = read_profile(sources[name], PIPELINES)
-            except ModelUnavailable as fault:
-                self.faults[name] = fault
-            except (
-                TypeError,
-                ValueError,
-                AttributeError,
-                LookupError,
-                ArithmeticError,
-                RecursionError,
-            ) as fault:
-                # JSON of any shape may stand in a folder; one that makes no sense must not stop the others.
-                sentence = f"The files of {sources[name].path} make no sense together ({fault!r})."
-                self.faults[name] = ModelUnavailable(sentence)
+            self._look_at(name, sources[name])
+
+    def _look_at(self, name: str, source: ModelSource) -> None:
+        """Its profile, or what is wrong with it."""
+        try:
+            self.profiles[name] = read_profile(source, PIPELINES)
+        except ModelUnavailable as fault:
+            self.faults[name] = fault
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+            LookupError,
+            ArithmeticError,
+            RecursionError,
+        ) as fault:
+            # JSON of any shape may stand in a folder; one that makes no sense must not stop the others.
+            sentence = f"The files of {source.path} make no sense together ({fault!r})."
+            self.faults[name] = ModelUnavailable(sentence)
 
     def for_another_device(self) -> Registry:
         """The same models, none of them loaded."""
@@ -108,33 +116,59 @@ class Registry:
         self._loaded.move_to_end(key)
         return self._loaded[key]
 
-    def set_aside(self, in_use: Collection[str] = ()) -> bool:
-        """The longest unused model leaves the device; False when all are in use."""
-        key = next((key for key in self._loaded if key[0] not in in_use), None)
-        if key is None:
-            return False
-        family = self._loaded.pop(key)
-        if self._depot is None or self._size(key) > self._spare:
-            self._drop(key, family)
+    def set_aside(self, in_use: Collection[str] = (), begun: Collection[str] = ()) -> bool:
+        """The longest unused model leaves the device; False when none can. Those of jobs that have ``begun``
+        and wait go last, and are not dropped: their jobs go on with the same objects.
+        """
+        free = [key for key in self._loaded if key[0] not in in_use]
+        for key in sorted(free, key=lambda key: key[0] in begun):
+            if self._room_aside(key, {*in_use, *begun}):
+                log.info("model %s leaves the device for the machine's memory", key[0])
+                self._loaded[key].forget()
+                self._put_down(key, self._loaded[key])
+                self._copied.pop(key, None)
+                self._aside[key] = self._loaded.pop(key)
+            elif key[0] not in begun:
+                self._drop(key, self._loaded.pop(key))
+            else:
+                continue
+            self.departures += 1
             return True
-        log.info("model %s leaves the device for the machine's memory", key[0])
-        self._put_down(key, family)
-        self._aside[key] = family
-        while sum(map(self._size, self._aside)) > self._spare:
-            self._drop(*self._aside.popitem(last=False))
-        return True
+        return False
 
-    def rotate(self, family: ModelFamily | OwnWay) -> bool:
+    def rotate(self, family: ModelFamily | OwnWay, kept: Collection[str] = ()) -> bool:
         """From now on only the part at work of this model is on the device; False when it was so already, or
-        where there is no memory aside.
+        where the memory aside does not hold it beside the models that are ``kept``.
         """
         from engine.offload import Rotation
 
         key = next((key for key, loaded in self._loaded.items() if loaded is family), None)
-        if key is None or key in self._rotations or self._depot is None or not self._spare:
+        if key is None or key in self._rotations or not self._room_aside(key, kept):
             return False
+        assert self._depot is not None
         log.warning("model %s does not fit on the device: its parts take turns there from now on", key[0])
         self._rotations[key] = Rotation(family, self._depot)
+        self._copied.pop(key, None)
+        return True
+
+    def _room_aside(self, key: _Name, kept: Collection[str]) -> bool:
+        """Whether the machine's memory holds this model too. Copies of what is on the device leave it for
+        that, then the longest unused models that need not be ``kept``.
+        """
+        from engine.offload import parts_of
+
+        if self._depot is None or self._size(key) > self._spare:
+            return False
+        while sum(map(self._size, {*self._aside, *self._copied, *self._rotations, key})) > self._spare:
+            copied = next((other for other in self._copied if other != key), None)
+            unused = next((other for other in self._aside if other[0] not in kept), None)
+            if copied is not None:
+                self._depot.forget(parts_of(self._loaded[copied]))
+                del self._copied[copied]
+            elif unused is not None:
+                self._drop(unused, self._aside.pop(unused))
+            else:
+                return False
         return True
 
     def _read(self, key: _Name, device: torch.device, dtype: torch.dtype) -> ModelFamily:
@@ -153,9 +187,18 @@ class Registry:
         """Back from the machine's memory."""
         from engine.offload import parts_of
 
-        family = self._aside.pop(key, None)
-        if family is not None and self._depot is not None and key not in self._rotations:
-            self._depot.pick_up(parts_of(family))
+        family = self._aside.get(key)
+        if family is None or self._depot is None:
+            return None
+        if key not in self._rotations:
+            try:
+                self._depot.pick_up(parts_of(family))
+            except Exception:
+                # Half of it may be there already; it stays aside as a whole.
+                self._depot.put_down(parts_of(family))
+                raise
+            self._copied[key] = None
+        del self._aside[key]
         return family
 
     def _put_down(self, key: _Name, family: ModelFamily) -> None:
@@ -170,6 +213,7 @@ class Registry:
         from engine.offload import parts_of
 
         self._rotations.pop(key, None)
+        self._copied.pop(key, None)
         if self._depot is not None:
             self._depot.forget(parts_of(family))
 
@@ -184,7 +228,8 @@ class Registry:
     def _size(self, key: _Name) -> int:
         """Bytes of weights; before it was loaded, those of its files."""
         if key not in self._sizes:
-            self._sizes[key] = _file_sizes(self.profiles[key[0]].source.path)
+            source = self.profiles[key[0]].source
+            self._sizes[key] = _file_sizes(source.checkpoint or source.path)
         return self._sizes[key]
 
 

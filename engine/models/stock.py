@@ -71,9 +71,12 @@ class StockPipeline(OwnWay):
                 own[name] = copy.deepcopy(part)
         if samplers.sampler_name(spec.sampler) != DEFAULT:
             own["scheduler"] = schedulers.build(spec.sampler, self.profile.scheduler)
-        pipeline = kind(**own)
+        pipeline = _placed(kind, self.device)(**own)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+    def forget(self) -> None:
+        """Nothing is kept beside the weights."""
 
     def preview(self, pixels: torch.Tensor) -> torch.Tensor:
         """A course's estimates are pixels already."""
@@ -280,6 +283,13 @@ def _kind(family: Family, spec: GenerationSpec) -> Any:
         return getattr(diffusers, family.pipelines[0])
     masked = spec.init.mask is not None or not family.from_picture
     return getattr(diffusers, family.inpainter if masked else family.from_picture)
+
+
+def _placed(kind: type, device: torch.device) -> Any:
+    """``kind``, which computes on ``device`` even while its parts wait elsewhere for their turn."""
+    place = property(lambda _: device)
+    members = {"__module__": kind.__module__, "device": place, "_execution_device": place}
+    return type(kind.__name__, (kind,), members)
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:

@@ -29,6 +29,22 @@ class UNetFamily(LatentFamily):
         self._taught = bool(profile.source.embeddings)
         teach(self.pipeline, dict(profile.source.embeddings))
 
+    @property
+    def beside(self) -> tuple[torch.nn.Module, ...]:
+        """Networks that are not the pipeline's."""
+        return self._references.parts if self._references else ()
+
+    @property
+    def unread(self) -> int:
+        """Bytes of files that are read when they are first needed."""
+        return self._references.unread if self._references else 0
+
+    def forget(self) -> None:
+        """Texts and reference pictures."""
+        super().forget()
+        if self._references:
+            self._references.forget()
+
     def _chunks(self, text: str, tokenizer: Any) -> list[Tokens]:
         """The text as its encoder takes it, words of textual inversions replaced."""
         if self._taught:

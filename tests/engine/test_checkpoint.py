@@ -269,3 +269,8 @@ def test_a_family_that_has_no_single_files(files: dict[str, Path], tmp_path: Pat
         f"{files['classic']} cannot be read as one file: Kolors models are loaded from their diffusers "
         "folder."
     )
+
+
+def test_the_size_of_a_single_file_is_its_own(files: dict[str, Path], folders: dict[str, Path]) -> None:
+    registry = Registry({"one": ModelSource("one", files["classic"], config=folders["classic"])})
+    assert registry._size(("one", "torch.float32")) == files["classic"].stat().st_size

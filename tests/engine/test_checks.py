@@ -40,7 +40,7 @@ def grey(width: int, height: int) -> bytes:
         ({"sampler": "x"}, "sketch has no sampler 'x'; choose one of ddim, euler, euler a, dpm++ 2m."),
         ({"stop": 0.0}, "The share of steps to stop after must lie above 0 and at most 1, not 0."),
         (
-            {"init": InitImage(b"", 0.0)},
+            {"init": InitImage(grey(8, 8), 0.0)},
             "The strength of an image prompt must lie above 0 and at most 1, not 0.",
         ),
         ({"variation": Variation(1, 2.0)}, "The strength of a variation must lie between 0 and 1, not 2."),
@@ -52,6 +52,22 @@ def grey(width: int, height: int) -> bytes:
             "The mask has 8x9 pixels and its picture 8x8; make them the same size.",
         ),
         (
+            {"init": InitImage(b"?", 1.0)},
+            "The picture to start from cannot be read; send it as PNG, JPEG or WebP.",
+        ),
+        (
+            {"init": InitImage(b"?", 1.0, grey(8, 8))},
+            "The picture to start from cannot be read; send it as PNG, JPEG or WebP.",
+        ),
+        (
+            {"prompt": " AND ".join("abcdefghi")},
+            "A prompt may join at most 8 parts with AND.",
+        ),
+        (
+            {"prompt": "a[" + " AND b" * 8 + "::0.5]"},
+            "A prompt may join at most 8 parts with AND.",
+        ),
+        (
             {"init": InitImage(grey(8, 8), 1.0, b"?")},
             "The mask cannot be read; send it as PNG, JPEG or WebP.",
         ),
@@ -60,7 +76,7 @@ def grey(width: int, height: int) -> bytes:
             "A mask's edge is softened over 0 to 512 pixels, not -1.",
         ),
         (
-            {"references": (Reference(b"", ReferenceKind.STYLE),)},
+            {"references": (Reference(grey(8, 8), ReferenceKind.STYLE),)},
             "sketch has no adapter for style references; leave them out.",
         ),
         (
@@ -100,6 +116,36 @@ def test_all_faults_at_once() -> None:
 async def test_the_fake_refuses_alike() -> None:
     with pytest.raises(InvalidSpec, match="multiple of 8"):
         FakeEngine().submit(spec(model="sketch", width=65))
+
+
+def test_a_second_pass_ends_where_the_positions_do() -> None:
+    short = {"sketch": replace(SKETCH, reach=160)}
+    check_spec(spec(model="sketch", width=64, height=80, hires=Hires(2, 0.5)), short)
+    check_spec(spec(model="sketch", width=64, height=128, hires=Hires(2, 0)), short)
+    with pytest.raises(InvalidSpec) as refusal:
+        check_spec(spec(model="sketch", width=64, height=80, hires=Hires(2.1, 0.5)), short)
+    assert str(refusal.value) == "sketch cannot paint more than 160 pixels a side in a second pass."
+
+
+def test_a_reference_must_be_a_picture() -> None:
+    able = {"sketch": replace(SKETCH, references=tuple(ReferenceKind))}
+    lent = [Reference(data, ReferenceKind.STYLE) for data in (grey(8, 8), b"?")]
+    check_spec(spec(model="sketch", references=tuple(lent[:1])), able)
+    with pytest.raises(InvalidSpec) as refusal:
+        check_spec(spec(model="sketch", references=tuple(lent)), able)
+    assert str(refusal.value) == "A reference picture cannot be read; send it as PNG, JPEG or WebP."
+
+
+def test_eight_parts_may_be_joined_and_more_where_and_is_a_word() -> None:
+    check_spec(spec(model="sketch", prompt=" AND ".join("abcdefgh")), MODELS)
+    plain = {"sketch": replace(SKETCH, prompt_weights=False)}
+    check_spec(spec(model="sketch", prompt=" AND ".join("abcdefghi")), plain)
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_edits_without_steps_are_no_second_fault(steps: int) -> None:
+    with pytest.raises(InvalidSpec, match=r"^The number of steps must lie .*\.$"):
+        check_spec(spec(model="sketch", prompt="[a:b:2] AND c", steps=steps), MODELS)
 
 
 def test_a_model_without_the_abilities_says_so() -> None:

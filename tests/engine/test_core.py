@@ -397,6 +397,13 @@ def test_a_model_that_cannot_be_loaded_fails_its_job_alone(
     assert here.finished("good")
 
 
+def test_a_loaded_model_is_a_sign_of_life(bench: BenchMaker) -> None:
+    beats: list[str] = []
+    here = bench(beat=lambda: beats.append("loaded"))
+    here.run(spec())
+    assert beats == ["loaded"]
+
+
 def test_pictures_are_shown_larger_where_the_model_says_so(bench: BenchMaker) -> None:
     here = bench()
     here.run(spec(model="sketchy", width=48, height=32))
@@ -425,3 +432,19 @@ def test_conditioning_is_not_mixed_up_when_jobs_change(bench: BenchMaker) -> Non
     here.run(spec("first"))
     here.run(second)
     assert here.finished("second").images[0].tobytes() == alone.finished("second").images[0].tobytes()
+
+
+def test_a_pass_stays_small_however_many_prompts_are_joined(
+    family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight images of eight parts and a negative are 72 rows."""
+    sizes: list[int] = []
+
+    def denoise(x: torch.Tensor, *_: object) -> torch.Tensor:
+        sizes.append(len(x))
+        return torch.zeros_like(x)
+
+    rows = stages.prepare(family, spec(prompt=" AND ".join("abcdefgh"), steps=1), range(8))
+    monkeypatch.setattr(family, "denoise", denoise)
+    (prediction,) = stages.Batcher().predict([rows], rows.cost)
+    assert sizes == [32, 32, 8] and prediction.shape == rows.latents.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def test_a_running_average() -> None:
         ({"width": 128}, 2.0),
         ({"seeds": (1,)}, 0.5),
         ({"guidance_scale": 1.0}, 0.5),
+        ({"prompt": "a AND b AND c"}, 2.0),
+        ({"prompt": "a AND b", "guidance_scale": 1.0}, 1.0),
         ({"stop": 0.5}, 0.5),
         ({"init": InitImage(b"", 0.25)}, 0.25),
         ({"hires": Hires(2.0, 0.5)}, 3.0),
@@ -80,6 +83,33 @@ def test_it_is_written_now_and_then(tmp_path: Path) -> None:
     now = 31.0
     estimates.save()
     assert [file.name for file in tmp_path.iterdir()] == ["learned.json"]
+
+
+def test_two_devices_do_not_write_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimates = Estimates(tmp_path / "learned.json")
+    writing, go_on = threading.Event(), threading.Event()
+    written: list[str] = []
+    replace = Path.replace
+
+    def slow(file: Path, target: Path) -> Path:
+        written.append(file.read_text())
+        writing.set()
+        go_on.wait(30)
+        return replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    savers = [threading.Thread(target=estimates.save, kwargs={"now": True}) for _ in range(2)]
+    estimates.learn(spec(), 3.0)
+    savers[0].start()
+    assert writing.wait(30)
+    estimates.learn(spec(), 4.0)
+    savers[1].start()
+    savers[1].join(0.1)
+    assert len(written) == 1
+    go_on.set()
+    for saver in savers:
+        saver.join()
+    assert len(written) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"about": "cpu", "seconds": [[1]]}', "\0"])

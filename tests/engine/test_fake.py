@@ -105,7 +105,8 @@ async def test_a_mask_keeps_and_a_second_pass_enlarges() -> None:
     init = InitImage(encoded(given), 1.0, encoded(mask))
     engine.submit(spec("masked", "sketch", init=init))
     engine.submit(spec("large", "sketch", init=InitImage(encoded(given), 0.0), hires=Hires(1.5, 0)))
-    engine.submit(spec("unreadable", "sketch", init=InitImage(b"?", 0.0), hires=Hires(1.5, 0)))
+    cut = InitImage(encoded(given)[:60], 0.0)
+    engine.submit(spec("unreadable", "sketch", init=cut, hires=Hires(1.5, 0)))
     engine.finish()
     ends = {event.job_id: event for event in await drain(engine) if isinstance(event, Finished | Failed)}
     assert isinstance(ends["unreadable"], Failed)

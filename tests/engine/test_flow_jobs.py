@@ -261,7 +261,7 @@ def test_defaults_follow_the_folder(registry: Registry, tmp_path: Path) -> None:
 
 
 def test_sizes_stay_where_a_transformer_has_positions(registry: Registry) -> None:
-    assert registry.profiles["sd3"].info.max_size == 64
+    assert registry.profiles["sd3"].info.max_size == registry.profiles["sd3"].info.reach == 64
     assert registry.profiles["z-image"].info.max_size == 64
 
 

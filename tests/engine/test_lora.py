@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from engine import schedulers, stages
 from engine.api import GenerationSpec, InvalidSpec
 from engine.checks import check_spec
+from engine.models import adapters
 from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.stages import Batcher
@@ -131,6 +132,41 @@ def test_on_together_and_off_again(
         assert gap(seen[-1], theirs(folders["classic"], shelf, job)) <= TOLERANCE
     assert all(gap(seen[0], other) > 100 * TOLERANCE for other in seen[1:])
     assert gap(ours(registry, plain), seen[2]) <= TOLERANCE
+
+
+def test_a_failure_half_way_leaves_nothing_on(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory while a LoRA is put on: whoever comes next does not wear it."""
+    plain, inked = spec(seeds=(4,), steps=1), spec(seeds=(4,), steps=1, loras=(("ink", 1.0),))
+    expected = ours(registry, plain)
+    pipeline = registry.load("classic", CPU, torch.float32).pipeline  # type: ignore[attr-defined]
+    put_on = pipeline.set_adapters
+
+    def failing(*given: object) -> None:
+        put_on(*given)
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch, pytest.raises(torch.OutOfMemoryError):
+        patch.setattr(pipeline, "set_adapters", failing)
+        ours(registry, inked)
+    assert gap(ours(registry, plain), expected) <= TOLERANCE
+    assert gap(ours(registry, inked), expected) > 100 * TOLERANCE
+
+
+def test_those_long_unused_leave_the_device(
+    folders: dict[str, Path], shelf: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And are read again when they are wanted, under a name that no other has."""
+    monkeypatch.setattr(adapters, "KEPT", 1)
+    source = ModelSource("classic", folders["classic"], loras=tuple(shelf.items()))
+    registry = Registry({"classic": source})
+    wanted = [("ink",), ("v1.5 wash",), (), ("ink", "v1.5 wash"), ("ink",), ("v1.5 wash",)]
+    seen: dict[tuple[str, ...], torch.Tensor] = {}
+    for names in wanted:
+        ours_now = ours(registry, spec(seeds=(4,), steps=1, loras=tuple((name, 1.0) for name in names)))
+        assert gap(ours_now, seen.setdefault(names, ours_now)) <= TOLERANCE
+        unet = registry.load("classic", CPU, torch.float32).pipeline.unet  # type: ignore[attr-defined]
+        assert len(unet.peft_config) == max(1, len(names))
+    assert gap(seen["ink",], seen["v1.5 wash",]) > 100 * TOLERANCE
 
 
 def test_jobs_with_and_without_take_turns(registry: Registry) -> None:

@@ -6,12 +6,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from engine.api import Failed, Finished, InitImage, OutOfMemory
+from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory
 from engine.conditioning import Conditioning
 from engine.fake import gradient
 from engine.images import jpeg
@@ -20,6 +22,7 @@ from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
 from engine.offload import Depot, Rotation, parts_of
 from engine.profile import ModelSource
+from engine.upscale import Upscaler
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -128,15 +131,90 @@ class TestTheLadder:
 
         monkeypatch.setattr(family, "denoise", limited)
         here.run(spec())
-        assert steps[:5] == [
+        assert steps[:7] == [
             "4 sketchy+classic",
             "2 sketchy+classic",
             "1 sketchy+classic",
+            "4 classic",
+            "2 classic",
             "1 classic",
             "1 classic in turns",
         ]
         assert registry.loading("sketchy") < 5
         assert close(pictures(here, "job"), pictures(clean, "job"))
+
+    def test_the_model_at_work_is_not_put_aside_before_its_first_step(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held: list[str] = []
+
+        def refusing(text: str) -> Conditioning:
+            held.append("+".join(name for name, _ in registry._loaded))
+            raise out_of_memory()
+
+        monkeypatch.setattr(family, "embed", refusing)
+        here.run(spec())
+        assert isinstance(here.failed("job").error, OutOfMemory)
+        assert set(held) == {"classic"}
+
+    def test_enlarging_frees_memory_too(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry.load("sketchy", CPU, torch.float32)
+        to_size = Upscaler.to_size
+
+        def limited(upscaler: Upscaler, *given: Any) -> Image.Image:
+            if len(registry._loaded) > 1:
+                raise out_of_memory()
+            return to_size(upscaler, *given)
+
+        monkeypatch.setattr(Upscaler, "to_size", limited)
+        here.run(spec(hires=Hires(2.0, 0.5)))
+        assert here.finished("job").images[0].size == (128, 128)
+
+    def test_the_model_of_a_job_that_waits_makes_room_and_comes_back(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clean = Bench(registry)
+        clean.run(spec("waits"), spec("first", "velocity"))
+        other = registry.load("velocity", CPU, torch.float32)
+        denoise = other.denoise
+
+        def limited(*given: Any) -> torch.Tensor:
+            if len(registry._loaded) > 1:
+                raise out_of_memory()
+            return denoise(*given)
+
+        monkeypatch.setattr(other, "denoise", limited)
+        monkeypatch.setattr(registry, "_read", lambda *_: pytest.fail("it was dropped"))
+        here.core.submit(spec("waits"))
+        here.core.tick()
+        here.core.submit(spec("first", "velocity", user="bob", lane=Lane.TURBO))
+        here.core.tick()
+        assert [name for name, _ in registry._aside] == ["classic"]
+        here.run()
+        assert registry.load("classic", CPU, torch.float32) is family
+        for job in ("waits", "first"):
+            assert close(pictures(here, job), pictures(clean, job))
+
+    def test_batches_grow_again_when_a_model_has_left(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry.load("sketchy", CPU, torch.float32)
+        sizes: list[int] = []
+        denoise = family.denoise
+
+        def limited(x: torch.Tensor, t: torch.Tensor, c: Conditioning, tile: bool) -> torch.Tensor:
+            sizes.append(len(x))
+            if len(registry._loaded) > 1 and len(x) > 2:
+                raise out_of_memory()
+            return denoise(x, t, c, tile)
+
+        monkeypatch.setattr(family, "denoise", limited)
+        here.run(spec(steps=1))
+        registry.set_aside(["classic"])
+        here.run(spec(steps=1))
+        assert sizes == [4, 2, 2, 4]
 
     def test_loading_puts_others_aside(
         self, here: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
@@ -250,12 +328,60 @@ class TestBudget:
         monkeypatch.setattr(registry, "_read", lambda *_: pytest.fail("it was read"))
         assert registry.load("classic", CPU, torch.float32) is first
 
+    def test_texts_that_are_kept_do_not_stay_on_the_device(self, registry: Registry, size: int) -> None:
+        registry.limit(int(1.5 * size), 10**9)
+        family: Any = registry.load("classic", CPU, torch.float32)
+        family.embed("a red apple")
+        registry.load("velocity", CPU, torch.float32)
+        assert not family._texts
+
     def test_memory_aside_has_an_end_too(self, registry: Registry, size: int) -> None:
         registry.limit(int(1.5 * size), int(1.5 * size))
         for name in ("velocity", "sample", "classic"):
             registry.load(name, CPU, torch.float32)
         assert "classic" in {name for name, _ in registry._loaded}
         assert sum(registry._size(key) for key in registry._aside) <= 1.5 * size
+
+    def test_what_jobs_hold_is_not_dropped(self, registry: Registry, size: int) -> None:
+        registry.limit(0, 0)
+        assert not registry.set_aside(begun=["classic"])
+        registry.limit(0, int(1.5 * size))
+        held = registry.load("classic", CPU, torch.float32)
+        registry.load("velocity", CPU, torch.float32)
+        assert registry.set_aside(["velocity"], ["classic"])
+        assert registry.set_aside(begun=["classic"])
+        assert [name for name, _ in registry._aside] == ["classic"] and not registry._loaded
+        assert registry.load("classic", CPU, torch.float32) is held
+
+    def test_copies_of_what_is_loaded_count_as_memory_aside(self, registry: Registry, size: int) -> None:
+        registry.limit(0, int(1.5 * size))
+        classic = registry.load("classic", CPU, torch.float32)
+        registry.set_aside()
+        registry.load("classic", CPU, torch.float32)
+        registry.load("velocity", CPU, torch.float32)
+        assert registry._depot is not None and len(registry._depot._copies)
+        registry.set_aside(["classic"])
+        kept = {id(tensor) for tensor in registry._depot._copies}
+        assert not any(id(tensor) in kept for part in parts_of(classic) for tensor in part.parameters())
+        assert [name for name, _ in registry._aside] == ["velocity"]
+
+    def test_parts_take_turns_only_where_memory_aside_holds_them(self, registry: Registry, size: int) -> None:
+        family = registry.load("classic", CPU, torch.float32)
+        registry.limit(0, size // 2)
+        assert not registry.rotate(family)
+        registry.limit(0, size)
+        assert registry.rotate(family)
+
+    def test_what_does_not_come_back_stays_aside(
+        self, registry: Registry, size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        family = registry.load("classic", CPU, torch.float32)
+        registry.set_aside()
+        with monkeypatch.context() as patch:
+            patch.setattr(Depot, "pick_up", lambda *_: (_ for _ in ()).throw(out_of_memory()))
+            with pytest.raises(torch.OutOfMemoryError):
+                registry.load("classic", CPU, torch.float32)
+        assert registry.load("classic", CPU, torch.float32) is family
 
     def test_without_memory_aside_they_are_dropped(self, registry: Registry, size: int) -> None:
         registry.limit(int(1.5 * size), 0)

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
 
-from engine import schedulers
+from engine import offload, schedulers
 from engine.api import GenerationSpec, InvalidSpec, Reference, ReferenceKind
 from engine.checks import check_spec
 from engine.fake import gradient
 from engine.models import references
 from engine.models.registry import Registry
 from engine.profile import ModelSource
-from tests.engine import adapters
+from tests.engine import adapters, test_sdxl
 from tests.engine.company import Company, gap
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
@@ -76,8 +75,12 @@ def engine(registry: Registry) -> Company:
 def theirs(
     folders: dict[str, Path], shelf: Path, job: GenerationSpec, scales: list[Any], **given: Any
 ) -> torch.Tensor:
-    """The stock pipeline with the adapter loaded once for each reference."""
-    pipeline: StableDiffusionPipeline = stock_of(folders["classic"])
+    """The classic stock pipeline's."""
+    return painted(stock_of(folders["classic"]), shelf, job, scales, **given)
+
+
+def painted(pipeline: Any, shelf: Path, job: GenerationSpec, scales: list[Any], **given: Any) -> torch.Tensor:
+    """By a stock pipeline with the adapter loaded once for each reference."""
     pipeline.load_ip_adapter(
         str(shelf),
         subfolder="",
@@ -132,6 +135,20 @@ def test_the_stock_pipelines_pictures(
     assert gap(together, expected) <= TOLERANCE
     (without,) = engine.run([replace(mine, references=())])
     assert gap(without, expected) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["plain", "plus"])
+def test_the_stock_sdxl_pipelines_pictures(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """Who is shown, and a style."""
+    adapters.encoder(tmp_path / "image_encoder")
+    pipeline = test_sdxl.stock_of(folders["xl"])
+    file = adapters.adapter(tmp_path / f"{kind}.safetensors", pipeline.unet, adapters.KINDS[kind])
+    engine = Company(Registry({kind: ModelSource(kind, folders["xl"], ip_adapter=file)}))
+    mine = job(kind, lent(4, 0.7), lent(5, 1.0, STYLE), negative_prompt="fog")
+    *_, ours = engine.run([*company(kind), mine])
+    assert gap(ours, painted(pipeline, tmp_path, mine, [0.7, SCALE_OF_STYLE])) <= TOLERANCE
+    (without,) = engine.run([replace(mine, references=())])
+    assert gap(ours, without) > 100 * TOLERANCE
 
 
 def test_several_with_weights_and_kinds(engine: Company, folders: dict[str, Path], shelf: Path) -> None:
@@ -310,3 +327,34 @@ def test_a_picture_that_cannot_be_read_ends_its_job(registry: Registry) -> None:
         "A reference picture cannot be read; send it as PNG, JPEG or WebP."
     )
     assert bench.finished("other").images
+
+
+def test_its_encoder_is_counted_and_moves_with_the_model(
+    folders: dict[str, Path], shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is read by its files; what is read while parts take turns takes turns too."""
+    source = ModelSource("plain", folders["classic"], ip_adapter=shelf / "plain.safetensors")
+    alone = Registry({"plain": ModelSource("plain", folders["classic"])})
+    registry = Registry({"plain": source})
+    here = Company(registry).family("plain")
+    files = [shelf / "plain.safetensors", *(shelf / "image_encoder").glob("*.safetensors")]
+    bare = offload.size_of(Company(alone).family("plain"))
+    assert offload.size_of(here) == bare + sum(file.stat().st_size for file in files)
+    depot = offload.Depot(torch.device("cpu"))
+    moves: list[str] = []
+    pick_up = depot.pick_up
+
+    def seen(parts: Any) -> None:
+        moves.extend(type(part).__name__ for part in parts)
+        pick_up(parts)
+
+    monkeypatch.setattr(depot, "pick_up", seen)
+    rotation = offload.Rotation(here, depot)
+    engine = Company(registry)
+    engine.run([job("plain", lent(1), steps=1)])
+    assert "CLIPVisionModelWithProjection" in {type(part).__name__ for part in rotation._parts}
+    engine.run([job("plain", lent(2), steps=1)])
+    assert moves.count("CLIPVisionModelWithProjection") == 1
+    assert bare < offload.size_of(here)
+    here.forget()
+    assert not here._texts and not here._references._seen

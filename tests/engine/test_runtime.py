@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.api import (
     Cancelled,
@@ -164,6 +165,20 @@ async def test_a_broken_model_beside_whole_ones(folders: dict[str, Path], tmp_pa
         engine.check(spec(model="lost"))
 
 
+async def test_a_default_that_memory_does_not_hold(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    family, tried = Core.family, []
+
+    def limited(core: Core, name: str) -> object:
+        tried.append(name)
+        if len(tried) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return family(core, name)
+
+    monkeypatch.setattr(Core, "family", limited)
+    engine = await start()
+    assert engine.health().alive and len(tried) == 2
+
+
 def test_no_model_at_all(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="there is no folder"):
         LocalEngine({"lost": ModelSource("lost", tmp_path / "nowhere")})
@@ -260,6 +275,22 @@ class TestSeveralDevices:
         for number in range(3):
             engine.submit(spec(f"job{number}"))
         assert all(isinstance(event, Finished) for event in (await ended(engine, 3)).values())
+
+    async def test_a_lost_device_is_no_stall(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        engine = await start(device="cpu,cpu")
+        lost, other = engine._workers
+        lost.beat, lost.broken, other.beat = -1e6, True, None
+        engine._active["job"] = True
+        assert engine.health().stalled_for == 0.0
+
+    def test_a_gpu_is_its_threads_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from engine.device import claim
+
+        claimed: list[torch.device] = []
+        monkeypatch.setattr(torch.cuda, "set_device", claimed.append)
+        for name in ("cpu", "cuda:1"):
+            claim(torch.device(name))
+        assert claimed == [torch.device("cuda:1")]
 
     def test_their_names(self) -> None:
         from engine.device import pick_devices

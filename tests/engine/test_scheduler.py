@@ -367,6 +367,20 @@ def test_a_relaxed_job_that_began_ages_too() -> None:
     assert house.ended["relaxed"] < 300
 
 
+def test_what_was_spent_before_moving_up_is_not_paid_for_again() -> None:
+    now = 0.0
+    scheduler = Scheduler(8, patience=100.0, clock=lambda: now)
+    scheduler.add(Ticket("old", "bob", Lane.RELAX, 4, "square", cost=40.0))
+    scheduler.plan()
+    scheduler.update({"old": 30.0})
+    scheduler.add(Ticket("new", "ada", Lane.FAST, 8, "square", cost=40.0))
+    now = 200.0
+    scheduler.plan()
+    entry = scheduler._entries["old"]
+    assert entry.lane < list(Lane).index(Lane.RELAX)
+    assert entry.account.finish - entry.rank == 10.0
+
+
 def test_a_model_is_not_swapped_for_a_small_lag() -> None:
     """Loading takes as long as three jobs: so long work on the loaded model goes on, and then it is due."""
     loaded = ["m"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch._dynamo
 
-from engine import speed
+from engine import speed, stages
 from engine.conditioning import Conditioning
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
@@ -56,6 +59,73 @@ def test_a_model_that_cannot_be_compiled_runs_as_it_is(family: StableDiffusion1)
 
     speed.tune(family, "graphs", refusing)
     assert float((answer(family) - before).abs().max()) <= 1e-5
+
+
+class Block(torch.nn.Module):
+    """What is compiled."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows * 2
+
+
+class Denoiser(torch.nn.Module):
+    """Of one block."""
+
+    _repeated_blocks = ("Block",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+
+def test_a_compiler_that_fails_at_the_first_step_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are compiled when they first run."""
+    for name in ("suppress_errors", "recompile_limit", "accumulated_recompile_limit"):
+        monkeypatch.setattr(torch._dynamo.config, name, getattr(torch._dynamo.config, name))
+    asked: list[int] = []
+
+    def refusing(*_: object) -> Any:
+        asked.append(1)
+        raise RuntimeError("no compiler here")
+
+    denoiser, rows = Denoiser(), torch.ones(3, 2)
+    pipeline = SimpleNamespace(components={}, unet=denoiser)
+    profile = SimpleNamespace(family=SimpleNamespace(denoiser="unet"))
+    family = SimpleNamespace(pipeline=pipeline, profile=profile, device=CPU)
+    speed.tune(family, "blocks", lambda block: block.compile(backend=refusing))
+    assert torch.equal(denoiser.block(rows), rows * 2)
+    assert asked
+    assert torch._dynamo.config.recompile_limit >= 512
+    assert torch._dynamo.config.accumulated_recompile_limit >= 8192
+
+
+def test_only_convolutions_of_pictures_get_the_layout_of_pictures() -> None:
+    flat, deep = torch.nn.Conv2d(4, 4, 3), torch.nn.Conv3d(4, 4, 3)
+    speed.lay_out([torch.nn.Sequential(flat, deep), None, object()])
+    assert flat.weight.is_contiguous(memory_format=torch.channels_last)
+    assert deep.weight.is_contiguous()
+
+
+def test_a_layout_that_is_refused_stops_no_model(
+    family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "lay_out", lambda parts: (_ for _ in ()).throw(RuntimeError("no")))
+    monkeypatch.setattr(family, "device", torch.device("cuda"))
+    speed.tune(family)
+
+
+@pytest.mark.parametrize(("sizes", "marks"), [((), 0), ((1, 2, 4), 2)])
+def test_each_compiled_pass_says_that_it_begins(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], marks: int
+) -> None:
+    """Else every block of it is taken for a pass of its own, and its CUDA graph recorded anew."""
+    said: list[int] = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: said.append(1))
+    loaded = registry.load("classic", CPU, torch.float32)
+    rows = stages.prepare(loaded, spec(steps=1), (1, 2))
+    monkeypatch.setattr(loaded, "device", torch.device("cuda"))
+    stages.Batcher(sizes).predict([rows], 2)
+    assert len(said) == marks
 
 
 def test_batches_are_filled_up_and_nobody_notices(

@@ -34,7 +34,7 @@ from engine.models.base import OwnCourse
 from engine.models.family import FAMILIES
 from engine.models.latent import strays
 from engine.models.registry import Registry
-from engine.models.stock import StockPipeline, _paint
+from engine.models.stock import StockCourse, StockPipeline, _paint
 from engine.profile import ModelSource
 from engine.samplers import DEFAULT
 from tests import pipelines, stock_pipelines
@@ -249,6 +249,21 @@ def test_a_cancelled_job_unwinds_its_pipeline_at_once(
     assert not bench.core.busy
 
 
+def test_a_pipeline_that_does_not_unwind_still_ends_its_job(
+    mixed: Registry, family: Callable[[str], StockPipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(course: StockCourse) -> None:
+        raise RuntimeError("cleaning up went wrong")
+
+    monkeypatch.setattr(StockCourse, "close", refusing)
+    bench = Bench(mixed)
+    bench.core.submit(order(family(ONE), job_id="a", steps=9))
+    bench.core.tick()
+    bench.core.cancel("a")
+    assert isinstance(bench.events[-1], Cancelled)
+    assert not bench.core.busy
+
+
 def test_a_course_that_is_forgotten_leaves_nothing_behind(family: Callable[[str], StockPipeline]) -> None:
     course = family(ONE).begin(order(family(ONE), steps=9), (1,))
     course.take_turn(want_clean=True)
@@ -323,3 +338,15 @@ def test_a_picture_that_is_none_says_so(family: Callable[[str], StockPipeline]) 
 def test_pipelines_of_one_size_say_so(family: Callable[[str], StockPipeline]) -> None:
     info = family("unclip").profile.info
     assert (info.min_size, info.max_size) == (info.native_size, info.native_size)
+
+
+def test_it_computes_on_its_device_while_its_parts_wait_elsewhere(
+    family: Callable[[str], StockPipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when parts take turns there; diffusers asks the first part that it finds."""
+    here, elsewhere = family(ONE), torch.device("meta")
+    monkeypatch.setattr(here, "device", elsewhere)
+    pipeline = here.bound(order(here))
+    assert pipeline.device == pipeline._execution_device == elsewhere
+    assert type(pipeline).__name__ == type(here.pipeline).__name__
+    assert isinstance(pipeline, type(here.pipeline))

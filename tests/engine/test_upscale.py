@@ -55,6 +55,16 @@ def test_any_factor(upscaler: Upscaler, factor: float, size: tuple[int, int]) ->
     assert upscaler(Image.new("RGB", (24, 16), "teal"), factor).size == size
 
 
+def test_beyond_four_times_an_edge_is_sharpened_again(upscaler: Upscaler) -> None:
+    source, size = drawing(64).resize((16, 16), Image.Resampling.BOX), (128, 128)
+    once = upscaler(source, 4).resize(size, Image.Resampling.LANCZOS)
+    steepest = [
+        np.abs(np.diff(pixels(image)[..., 1], axis=1)).max()
+        for image in (upscaler.to_size(source, size), once)
+    ]
+    assert steepest[0] > 1.2 * steepest[1]
+
+
 def test_tiles_do_not_show() -> None:
     whole = Upscaler("animevideov3", CPU)(drawing(40), 4)
     pieces = Upscaler("animevideov3", CPU, tile=16)(drawing(40), 4)

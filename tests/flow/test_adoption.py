@@ -131,6 +131,15 @@ async def test_what_was_deleted_stays_so(tmp_path: Path, lost: House) -> None:
     assert await lost.services.job(job.id) is None
 
 
+async def test_whoever_deleted_their_data_has_nothing_brought_back(tmp_path: Path, lost: House) -> None:
+    """Their messages may stand where nobody can delete them."""
+    job, found = await remains_of(tmp_path, "a red apple")
+    await lost.services.adopt(job.id, found)
+    await lost.services.privacy.erase(ANN.user_id)
+    assert await lost.services.adopt(job.id, found) is None
+    assert await lost.services.job(job.id) is None
+
+
 async def test_pictures_of_the_lost_folder_are_left_out(tmp_path: Path, lost: House) -> None:
     """Links stay; a name in the folder would be somebody else's picture by now."""
     job, found = await remains_of(tmp_path, "a red apple --n 1")

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from bot.domain.change import Change, Layout
-from bot.domain.job import CHANGES, PAINTS_FROM, Action, Job, JobStatus
+from bot.domain.job import CHANGES, PAINTS_FROM, Action, Job, JobStatus, Requester
 from bot.domain.prompt import parse
 from bot.errors import UserError
 from bot.services.admission import Order
 from bot.store import jobs
 from engine.api import GenerationSpec, Hires
 from engine.fake import SKETCH, FakeEngine
-from tests.flow.conftest import ANN, HERE, House, build
+from tests.flow.conftest import ANN, BOB, HERE, House, build
 
 REGION = Change(Layout.CELLS, cells=(0, 8))
 
@@ -49,11 +49,16 @@ async def painted(house: House, job: Job) -> GenerationSpec:
 
 
 async def press(
-    house: House, parent: Job, action: Action, change: Change | None = None, text: str | None = None
+    house: House,
+    parent: Job,
+    action: Action,
+    change: Change | None = None,
+    text: str | None = None,
+    who: Requester = ANN,
 ) -> Job:
     house.orders += 1
     prompt = None if text is None else parse(text)
-    order = Order(9000 + house.orders, ANN, HERE, action, prompt, parent_id=parent.id, index=0, change=change)
+    order = Order(9000 + house.orders, who, HERE, action, prompt, parent_id=parent.id, index=0, change=change)
     return (await house.services.admission.admit(order)).job
 
 
@@ -179,6 +184,21 @@ async def test_upscales_are_one_picture_of_twice_the_size(
     assert await seeing.books() == []
 
 
+async def test_what_is_upscaled_is_not_charged_for_it_again(seeing: House) -> None:
+    """It would come out as it is; the same from the picture before is another matter."""
+    large = await press(seeing, await grid(seeing), Action.UPSCALE_SUBTLE)
+    await painted(seeing, large)
+    for action in (Action.UPSCALE_SUBTLE, Action.UPSCALE_CREATIVE):
+        with pytest.raises(UserError, match="upscaled already; go back to the one it was made from"):
+            await press(seeing, large, action)
+    again = await press(seeing, large, Action.REROLL)
+    await painted(seeing, again)
+    varied = await press(seeing, again, Action.VARIATION)
+    await painted(seeing, varied)
+    await painted(seeing, await press(seeing, varied, Action.UPSCALE_SUBTLE))
+    assert await seeing.books() == []
+
+
 async def test_subtle_stays_closer_than_strong(seeing: House) -> None:
     """Both keep the size that a pan gave."""
     wide = await press(seeing, await grid(seeing), Action.PAN_LEFT)
@@ -255,3 +275,37 @@ async def test_a_blocked_word_is_no_region_either(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="blood"):
         await press(house, parent, Action.VARY_REGION, Change(Layout.NAMED, region="blood"))
     await house.stop()
+
+
+@pytest.mark.parametrize("action", [Action.VARIATION, Action.REROLL])
+async def test_what_somebody_hid_is_made_public_by_nobody_else(seeing: House, action: Action) -> None:
+    """Neither by what is typed into a window, nor by way of a copy of one's own."""
+    hidden = await grid(seeing, "a red apple --stealth")
+    typed = await press(seeing, hidden, action, text="a red apple --public", who=BOB)
+    assert typed.prompt.get("visibility") == "stealth"
+    single = await press(seeing, hidden, Action.UPSCALE, who=BOB)
+    await seeing.until_status(single.id, JobStatus.POSTED)
+    assert (await press(seeing, single, action, text="a pear", who=BOB)).prompt.get("visibility") == "stealth"
+    mine = await press(seeing, hidden, action, text="a red apple")
+    assert mine.prompt.get("visibility") == "public"
+
+
+async def test_a_reroll_is_as_hidden_as_what_it_repeats(seeing: House) -> None:
+    """Not as the picture that the repeated button started from."""
+    hidden = await press(seeing, await grid(seeing), Action.VARIATION, text="a pear --stealth", who=BOB)
+    await painted(seeing, hidden)
+    again = await press(seeing, hidden, Action.REROLL, text="a pear")
+    assert again.prompt.get("visibility") == "stealth"
+
+
+async def test_a_presser_pays_for_the_speed_they_asked_for(seeing: House) -> None:
+    """Not for the parent's, nor for their settings where a window says otherwise."""
+    dear = await grid(seeing, "a red apple --turbo")
+    assert "speed" not in (await press(seeing, dear, Action.VARIATION, who=BOB)).prompt.values
+    assert (await press(seeing, dear, Action.VARIATION)).prompt.get("speed") == "turbo"
+    await seeing.services.preferences.change(BOB.user_id, speed="turbo")
+    typed = await press(seeing, dear, Action.VARIATION, text="a red apple --relax", who=BOB)
+    assert typed.prompt.get("speed") == "relax"
+    await painted(seeing, typed)
+    again = await press(seeing, typed, Action.REROLL, who=BOB)
+    assert again.prompt.get("speed") == "turbo", "nothing was typed"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands, ui
 
+from bot.domain.prompt import Prompt, parse, render
 from bot.domain.sentence import say
+from bot.errors import PromptError
 from bot.services.describer import Description
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.echo import CONTENT_LIMIT, quoted_block, units
@@ -56,7 +59,31 @@ def description_text(described: Description, locale: str, head: str = "") -> str
 
 
 def _cut(prompt: str, room: int) -> str:
-    """Of a prompt that is too long, as many whole words as there is room for."""
+    """Of a prompt that is too long, as many whole words as there is room for; its flags stay whole."""
+    if units(prompt) <= room - 10:
+        return prompt
+    try:
+        left: Prompt | None = parse(prompt, max_length=units(prompt))
+    except PromptError:
+        return _cut_anywhere(prompt, room)
+    while left is not None:
+        prompt = render(left)
+        if units(prompt) <= room - 10:
+            return prompt
+        left = _shorter(left)
+    return _cut_anywhere(prompt, room)
+
+
+def _shorter(prompt: Prompt) -> Prompt | None:
+    """Without the last word of the text, or of what is left out where that is longer; None when bare."""
+    left_out = prompt.listed("no")
+    if units(" ".join(left_out)) > units(prompt.text):
+        return prompt.with_values(no=left_out[:-1] or None)
+    text = prompt.text.rpartition(" ")[0] or prompt.text[: len(prompt.text) * 7 // 8]
+    return replace(prompt, text=text) if text else None
+
+
+def _cut_anywhere(prompt: str, room: int) -> str:
     while units(prompt) > room - 10:
         prompt = prompt.rpartition(" ")[0] or prompt[: (room - 10) // 2]
     return prompt
@@ -74,11 +101,12 @@ async def answer(
 ) -> None:
     """Describe a picture; the interaction is deferred."""
     described = await park(interaction.client.services.describer.describe(seen.png, seen.texts), "describe")
+    file = await park(seen.file(), "draw a picture")
     locale = language(interaction)
     mark_answered(interaction)
     await interaction.followup.send(
         description_text(described, locale, head),
-        file=seen.file(),
+        file=file,
         view=description_view(described, 0, locale),
         allowed_mentions=discord.AllowedMentions.none(),
         ephemeral=ephemeral,

@@ -60,8 +60,8 @@ class Query:
         number, favourites, since, until, model, text = argument.split(":", 5)
         return cls(int(number), text, favourites == "f", model, since, until)
 
-    def filter(self, models: list[str]) -> Filter:
-        """What the rows are asked; a model that is no longer among one's jobs finds none."""
+    def filter(self, models: list[str], guild_id: int | None) -> Filter:
+        """What the rows are asked in a server; a model that is no longer among one's jobs finds none."""
         named = next((name for name in models if digest(name) == self.model), self.model)
         return Filter(
             self.text,
@@ -69,6 +69,7 @@ class Query:
             named,
             _moment(self.since) if self.since else None,
             _moment(self.until) + timedelta(days=1).total_seconds() if self.until else None,
+            guild_id,
         )
 
 
@@ -112,7 +113,7 @@ class ExportButton(PanelButton, template=panel("history-zip")):
         await interaction.response.defer(ephemeral=True, thinking=True)
         history, user = interaction.client.services.history, interaction.user.id
         query = Query.decode(self.argument)
-        wanted = query.filter(await park(history.models(user), "look up models"))
+        wanted = query.filter(await park(history.models(user), "look up models"), interaction.guild_id)
         archive = await park(history.archive(user, wanted, interaction.filesize_limit), "pack pictures")
         if not archive.jobs:
             raise UserError(say("There is nothing to pack that fits this place's upload limit."))
@@ -142,13 +143,14 @@ class JobMenu(PanelSelect, template=panel("history-job")):
 
     async def chosen(self, interaction: discord.Interaction[TesseraClient], value: str) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        client = interaction.client
-        job = await own_job(interaction, value)
-        said = await park(parameter_text(client.services, job), "read parameters")
+        client, user = interaction.client, interaction.user.id
+        kept = await park(client.services.history.kept(user, interaction.guild_id, value), "look up a job")
+        job = kept or await own_job(interaction, value)
+        said = await park(parameter_text(client.services, job, user), "read parameters")
         label = translated(say("Post it here"), language(interaction))
         await interaction.followup.send(
             translated(said, language(interaction)),
-            view=view_of([[PostButton(job.id, label)]]),
+            view=view_of([[PostButton(job.id, label)]] if job.requester.user_id == user or not kept else []),
             ephemeral=True,
             allowed_mentions=discord.AllowedMentions.none(),
         )
@@ -213,7 +215,7 @@ async def _models(
 async def _show_page(interaction: discord.Interaction[TesseraClient], query: Query) -> None:
     """The page in place of what the answer showed before."""
     found, user, locale = interaction.client.services.history, interaction.user.id, language(interaction)
-    wanted = query.filter(await park(found.models(user), "look up models"))
+    wanted = query.filter(await park(found.models(user), "look up models"), interaction.guild_id)
     page = await park(found.page(user, wanted, query.number), "look up jobs")
     sheet = await park(found.sheet(page), "draw a page")
     query = replace(query, number=page.number)

@@ -15,7 +15,8 @@ from bot.services.outbox import CANCELLED
 from bot.ui.commands.describe import answer
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.echo import CONTENT_LIMIT, escape, prompt_echo
-from bot.ui.facts import parameter_text
+from bot.ui.facts import parameter_text, refuse_hidden
+from bot.ui.forms import LIFE_S
 from bot.ui.funnel import answer_error, language, tell
 from bot.ui.history import result_of, waiting_of
 from bot.ui.ideas import PromptWindow
@@ -61,8 +62,7 @@ async def dm_results(interaction: discord.Interaction[TesseraClient], message: d
     """To whoever asks; hidden pictures to their owner alone."""
     await interaction.response.defer(ephemeral=True)
     job = await _job(interaction, message)
-    hidden = job.prompt.get("visibility") == "stealth"
-    if hidden and job.requester.user_id != interaction.user.id:
+    if job.hidden_from(interaction.user.id):
         raise NotAllowed(say("This picture is hidden (stealth); only its owner may have it sent."))
     await mail(interaction.client, interaction.user.id, job, language(interaction))
     await tell(interaction, say("Sent to you by direct message."))
@@ -79,7 +79,7 @@ class ReportWindow(ui.Modal):
     """Why a picture is reported; the words may be left out."""
 
     def __init__(self, message: discord.Message, locale: str) -> None:
-        super().__init__(title=translated(say("Report this picture"), locale), timeout=None)
+        super().__init__(title=translated(say("Report this picture"), locale), timeout=LIFE_S)
         self.message = message
         self.reason: ui.TextInput[ReportWindow] = ui.TextInput(
             label=translated(say("What is wrong with it?"), locale),
@@ -147,10 +147,11 @@ async def describe_and_parameters(
     carried = result_of(message) if message.author.id == client.bot_id else None
     job = await park(client.services.job(carried), "look up a job") if carried else None
     if job is not None:
-        hidden = job.prompt.get("visibility") == "stealth"
-        if hidden and job.requester.user_id != interaction.user.id:
-            raise NotAllowed(say("This picture is hidden (stealth); only its owner sees its parameters."))
-        await tell(interaction, await park(parameter_text(client.services, job), "read parameters"))
+        refuse_hidden(interaction, job)
+        await tell(
+            interaction,
+            await park(parameter_text(client.services, job, interaction.user.id), "read parameters"),
+        )
     seen = await source(client, *picture_on(message))
     await answer(interaction, seen, ephemeral=True)
 

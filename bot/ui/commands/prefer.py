@@ -78,7 +78,9 @@ async def suffix(
 ) -> None:
     """Checked now, so that no prompt breaks for it later."""
     remember_prompt(interaction, value or "")
-    kept = await park(_book(interaction).set_suffix(interaction.user.id, value or ""), "set the suffix")
+    models = interaction.client.services.engine.models()
+    setting = _book(interaction).set_suffix(interaction.user.id, value or "", models)
+    kept = await park(setting, "set the suffix")
     if kept.suffix:
         text = quoted(kept.suffix)
         await tell(interaction, say("Behind each of your prompts from now on: {text}", text=text))

@@ -38,8 +38,9 @@ STORED = join(
         ),
         say(
             "Deleting everything cancels your waiting jobs and removes rows, files and my messages with "
-            "your pictures. What you spent this month stays as a number that names nobody, so that credit "
-            "does not come back by it; copies that the operator made of the database are out of my reach."
+            "your pictures. What you spent this month and what admins gave you stay as numbers that name "
+            "nobody, so that credit does not come back by it; copies that the operator made of the database "
+            "are out of my reach."
         ),
     )
 )

@@ -18,6 +18,7 @@ from bot.ui.funnel import language, mark_answered
 from bot.ui.ideas import EditIdeaButton, paint_exactly
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel, view_of
+from bot.ui.park import park
 from bot.ui.source import source
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ async def remix(
     """For the asking user's eyes; what is painted then is posted as always."""
     await interaction.response.defer(thinking=True, ephemeral=True)
     seen = await source(interaction.client, image, link)
-    origin = interaction.client.services.describer.origin(seen.texts)
+    origin = await park(interaction.client.services.describer.origin(seen.texts), "read parameters")
     if origin is None:
         raise UserError(
             say(
@@ -85,11 +86,12 @@ async def remix(
         )
     locale = language(interaction)
     head = translated(origin_text(origin), locale)
+    picture = await park(seen.file(), "draw a picture")
     block, file = carried(origin.prompt, CONTENT_LIMIT - units(head) - 1)
     mark_answered(interaction)
     await interaction.followup.send(
         f"{head}\n{block}".strip(),
-        files=[entry for entry in (file, seen.file()) if entry is not None],
+        files=[entry for entry in (file, picture) if entry is not None],
         view=_view(locale),
         allowed_mentions=discord.AllowedMentions.none(),
         ephemeral=True,

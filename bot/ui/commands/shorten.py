@@ -45,7 +45,7 @@ async def shorten(
     client, locale = interaction.client, language(interaction)
     remember_prompt(interaction, prompt)
     read = specs.reader(client.settings, client.services.engine.models())
-    typed = read(prompt)
+    typed = read(prompt).with_values(repeat=None)
     shorter = [render(replace(typed, text=text)) for text in essence.shorter(typed.text)]
     if not shorter:
         raise UserError(say("This prompt is as short as can be: every word of it matters."))

@@ -105,6 +105,9 @@ ANSWERS: dict[str, str] = {
     "A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2.": (
         "比例不变时缩放 1 倍没有可画的内容；请选择大于 1、不超过 2 的值。"
     ),
+    "This picture is upscaled already; go back to the one it was made from to upscale that another way.": (
+        "这张图已经放大过了；想换一种方式放大，请回到放大前的那张图。"
+    ),
     "This picture is square already; use Zoom Out to see more of it.": (
         "这张图已是正方形；想看到更多请用“拉远”。"
     ),

@@ -29,11 +29,17 @@ BUTTONS: dict[str, str] = {
     "`--zoom` must be a number from 1 to 2, for example `--zoom 1.5`.": (
         "`--zoom` 必须是 1 到 2 之间的数，例如 `--zoom 1.5`。"
     ),
-    "A window makes one job: leave `{{a, b}}` and `--repeat` out, or use /imagine for several.": (
-        "一个窗口只做一个任务：请去掉 `{{a, b}}` 和 `--repeat`，或用 /imagine 一次画多个。"
+    "A window makes one job: leave `{a, b}` and `--repeat` out, or use /imagine for several.": (
+        "一个窗口只做一个任务：请去掉 `{a, b}` 和 `--repeat`，或用 /imagine 一次画多个。"
     ),
     "The picture's file is gone; press re-roll to have new ones painted.": (
         "图片文件已经不在了；请按重画按钮画新的。"
+    ),
+    "Kept among your favourites; it is hidden, so `/history` shows it to its owner alone.": (
+        "已加入你的收藏；这张图是隐藏的，所以 `/history` 只向主人显示它。"
+    ),
+    "Kept among your favourites; in this server `/history` with `favourites` shows them.": (
+        "已加入你的收藏；在本服务器用 `/history` 的 `favourites` 可以看到。"
     ),
     "Kept among your favourites; `/history` with `favourites` shows them.": (
         "已加入你的收藏；用 `/history` 并选择“收藏”即可查看。"

@@ -86,6 +86,9 @@ PANELS: dict[str, str] = {
         "这条消息不是我还保存着的任务；请在我的图片上使用菜单。"
     ),
     "Reported to those who run this bot. Thank you.": "已报告给机器人的运营者。谢谢。",
+    "Some of these stand for several jobs; press their own buttons, which ask first.": (
+        "其中有的代表多个任务；请按它们各自的按钮，会先询问。"
+    ),
     "This picture is hidden (stealth); only its owner may have it sent.": (
         "这张图是隐藏的（stealth）；只有主人可以让我发送。"
     ),
@@ -190,10 +193,11 @@ PANELS: dict[str, str] = {
         "用命令的消息，我不读任何消息。"
     ),
     "Deleting everything cancels your waiting jobs and removes rows, files and my messages with your "
-    "pictures. What you spent this month stays as a number that names nobody, so that credit does not "
-    "come back by it; copies that the operator made of the database are out of my reach.": (
-        "全部删除会取消等待中的任务，并移除数据、文件和带有你图片的消息。你本月的消费会作为不记名的数字保"
-        "留，以免额度因此恢复；运营者自己做的数据库备份我无法触及。"
+    "pictures. What you spent this month and what admins gave you stay as numbers that name nobody, so "
+    "that credit does not come back by it; copies that the operator made of the database are out of my "
+    "reach.": (
+        "全部删除会取消等待中的任务，并移除数据、文件和带有你图片的消息。你本月的消费和管理员给你的额度会作为不记名"
+        "的数字保留，以免额度因此恢复；运营者自己做的数据库备份我无法触及。"
     ),
     "Everything I store of you. {left} pictures do not fit the upload limit; /history exports them in "
     "parts.": "这是我存储的关于你的全部内容。有 {left} 张图超出上传上限；可用 /history 分批导出。",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from bot.config import Settings
 from bot.domain.prompt import parse
+from bot.services import describer as describing
+from bot.services import metadata
 from bot.services.describer import Captioner, Describer
 from bot.services.looks import colour_name, looks
 from engine.api import EngineError
@@ -97,10 +102,27 @@ async def test_a_captioner_that_fails_is_told() -> None:
     assert len(found.prompts) == 4 and "The captioner failed (out of memory)" in found.method
 
 
-def test_what_the_model_here_cannot_do_is_left_out_and_told() -> None:
+async def test_the_loop_reads_no_text_of_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes long would hold up everybody."""
+    threads = []
+    for place, name in ((metadata, "of_texts"), (describing, "_around")):
+        original = getattr(place, name)
+
+        def noted(*args: Any, original: Callable[..., Any] = original, **options: Any) -> Any:
+            threads.append(threading.current_thread())
+            return original(*args, **options)
+
+        monkeypatch.setattr(place, name, noted)
+    texts = {"parameters": "a red apple\nSteps: 20, Sampler: Euler, Seed: 5, Size: 64x64"}
+    described = await describer().describe(png(), texts)
+    assert described.prompts[0].startswith("a red apple")
+    assert len(threads) == 2 and threading.main_thread() not in threads
+
+
+async def test_what_the_model_here_cannot_do_is_left_out_and_told() -> None:
     texts = {"parameters": "a fox\nSteps: 20, Sampler: Nobody knows it, CFG scale: 7, Seed: 3, Size: 99999x9"}
-    origin = describer().origin(texts)
+    origin = await describer().origin(texts)
     assert origin is not None
     assert origin.left_out == ("--sampler nobody knows it",)
     assert origin.prompt == "a fox --seed 3 --steps 20 --cfg 7"
-    assert describer().origin({"Author": "me"}) is None
+    assert await describer().origin({"Author": "me"}) is None

@@ -117,7 +117,7 @@ def test_a_model_of_the_same_name_is_taken_over() -> None:
 
 
 def test_our_own_picture_is_pinned_to_its_seed() -> None:
-    own = {"prompt": "library:ab.png 一只猫 --ar 3:2 --seed 3 --n 4", "seed": 5, "model": "sketch"}
+    own = {"prompt": "library:ab.png 一只猫 --ar 3:2 --seed 3 --n 4 --repeat 4", "seed": 5, "model": "sketch"}
     assert read(png(tessera=json.dumps(own), parameters=WEBUI)) == Found(
         "一只猫 --ar 3:2 --seed 5 --n 1", "Tessera", 5, "sketch"
     )

@@ -14,6 +14,7 @@ from bot.errors import PromptError, UserError
 from bot.services import specs
 from bot.services.preferences import PreferenceBook
 from bot.store.database import Database
+from engine.fake import FakeEngine
 from tests.flow.conftest import ANN, House, build
 
 LIN, MAX = 11, 12
@@ -58,6 +59,8 @@ async def test_a_bad_suffix_is_refused_when_it_is_set(book: PreferenceBook) -> N
     """Not at every prompt from then on."""
     with pytest.raises(PromptError, match="`--ar 99:1`: the value must be"):
         await book.set_suffix(LIN, "--ar 99:1")
+    with pytest.raises(PromptError, match="there is no such model here"):
+        await book.set_suffix(LIN, "--model nosuch", FakeEngine().models())
     assert (await book.set_suffix(LIN, " soft  light ")).suffix == "soft light"
     assert (await book.set_suffix(LIN, " ")).suffix == ""
 
@@ -91,18 +94,26 @@ def test_flags_of_the_prompt_go_before_preferences() -> None:
     assert dict(filled.values) == {"stylize": 50, "speed": "fast", "visibility": "stealth"}
 
 
-def test_anothers_picture_keeps_its_looks_and_its_secrecy() -> None:
-    """Who presses decides what it costs; what somebody hid stays hidden."""
+def test_anothers_picture_keeps_its_looks_and_not_its_speed() -> None:
+    """Who presses decides what it costs."""
     wishes = Preferences(stylize=250, speed="turbo", visibility="public", model="m")
     parent = parse("a cat --relax --stealth")
-    assert dict(wishes.lend(parent, own=False).values) == {"speed": "turbo", "visibility": "stealth"}
-    assert dict(wishes.lend(parent, own=True).values) == {"speed": "turbo", "visibility": "public"}
-    assert Preferences().lend(parent, own=False) == parent
+    assert dict(wishes.lend(parent, parent, own=True).values) == {"speed": "turbo", "visibility": "public"}
+    assert Preferences().lend(parent, parent, own=True) == parent
+    assert dict(Preferences().lend(parent, parent, own=False).values) == {"visibility": "stealth"}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_is_typed_goes_before_settings_and_what_is_left_as_it_was_does_not(own: bool) -> None:
+    """Whoever types --relax into a window is not charged for turbo."""
+    wishes, parent = Preferences(speed="turbo", visibility="stealth"), parse("a cat --fast")
+    typed = wishes.lend(parse("a dog --relax --public"), parent, own=own)
+    assert dict(typed.values) == {"speed": "relax", "visibility": "public"}
+    left = wishes.lend(parse("a dog --fast"), parent, own=own)
+    assert dict(left.values) == {"speed": "turbo", "visibility": "stealth"}
 
 
 def test_a_model_that_is_gone_or_named_otherwise_is_left_aside() -> None:
-    from engine.fake import FakeEngine
-
     models = FakeEngine().models()
     name = next(iter(models))
     for prompt, wishes, expected in (

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, func, select
 
-from bot.domain.policy import Unit, Window
+from bot.domain.policy import Limits, Unit, Window
 from bot.store import accounts
 from bot.store.accounts import Account, Amounts, Scope, Subject
 from bot.store.tables import ledger, metadata
@@ -110,3 +110,36 @@ def test_settling_charges_what_was_measured_and_spares_the_grant(
         drawn = 1000 - accounts.balance(connection, 1, SUBJECTS, Unit.GPU_SECONDS)
         assert drawn == pytest.approx(min(max(measured - allowance, 0), granted), abs=1e-6)
     engine.dispose()
+
+
+@pytest.mark.parametrize("to", [Subject(Scope.ROLE, 31), Subject(Scope.GUILD, 10), USER, SUBJECTS[0]])
+def test_deleting_ones_data_makes_no_credit_and_takes_none(connection: Connection, to: Subject) -> None:
+    accounts.grant(connection, "key", to, 10, Unit.IMAGES, NOON)
+    for drawn in (4, 6):
+        accounts.reserve(connection, f"a{drawn}", 1, 10, {Account.GRANT: Amounts(drawn, 0)}, NOON)
+        left = accounts.balance(connection, 1, SUBJECTS, Unit.IMAGES)
+        accounts.forget(connection, 1, NOON + 90 * 86400)
+        assert accounts.balance(connection, 1, SUBJECTS, Unit.IMAGES) == left
+    assert left == 0
+
+
+def test_a_reset_outlives_the_deletion_and_old_spending_does_not(connection: Connection) -> None:
+    reserve(connection, "a")
+    accounts.reset(connection, "key", SUBJECTS[0], NOON + 1)
+    accounts.forget(connection, 1, NOON + 2)
+    assert spent(connection, NOON + 3) == (0, 0, 0)
+    accounts.forget(connection, 1, NOON + 90 * 86400)
+    reserve(connection, "b")
+    accounts.forget(connection, 1, NOON + 90 * 86400)
+    assert connection.scalar(select(func.count()).where(ledger.c.account == Account.ALLOWANCE)) == 1
+
+
+def test_deleting_twice_keeps_the_latest_limit_of_each_window(connection: Connection) -> None:
+    accounts.set_limit(connection, USER, Window.DAY, 3)
+    accounts.set_limit(connection, USER, Window.MONTH, 30)
+    accounts.forget(connection, 1, NOON)
+    accounts.forget(connection, 1, NOON)
+    assert accounts.limits_of(connection, SUBJECTS)[USER] == Limits(day=3, month=30)
+    accounts.set_limit(connection, USER, Window.DAY, 5)
+    accounts.forget(connection, 1, NOON)
+    assert accounts.limits_of(connection, SUBJECTS)[USER] == Limits(day=5, month=30)

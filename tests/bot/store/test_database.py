@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -64,6 +65,51 @@ async def test_the_migrations_make_the_tables_of_the_code(tmp_path: Path) -> Non
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+REVISION_2 = """
+INSERT INTO jobs (id, interaction_id, action, status, lane, user_id, role_ids, is_admin, guild_id, channel_id,
+    prompt, seeds, inputs, model, parent_id, "index", result_message_id, price, cost, expected_s, gpu_seconds,
+    created_at, kills, posting_at)
+VALUES ('a', 1, 'imagine', 'posted', 'fast', 7, '[31]', 0, 10, 20, '{"text": "a red apple"}', '[5, 6]', '[]',
+    'tiny', NULL, NULL, 99, 1, 2, 3, 4, 1.5, 1, 2.5);
+INSERT INTO images VALUES ('i0', 'a', 0, '0.png', 5, 64, 64, 'x'), ('i1', 'a', 1, '1.png', 6, 64, 64, 'y');
+INSERT INTO quota_limits VALUES ('user', 7, 0, 'day', 9.0), ('role', 31, 10, 'month', NULL);
+INSERT INTO ledger (key, kind, account, scope, scope_id, guild_id, job_id, images, gpu_seconds, at)
+VALUES ('reserve:a:allowance', 'reserve', 'allowance', 'user', 7, 10, 'a', 2, 4, 1.5);
+"""
+
+
+def _contents(path: Path) -> dict[str, list[dict[str, object]]]:
+    """Every row by table."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        return {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in names}
+
+
+async def test_an_older_database_loses_nothing(tmp_path: Path) -> None:
+    """Columns and tables of later revisions are empty; a copy of the file as it was lies beside it."""
+    path = tmp_path / FILE
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(REVISION_2)
+    before = _contents(path)
+    await (await Database.open(tmp_path)).close()
+    after = _contents(path)
+    assert after.pop("alembic_version") == [{"version_num": HEAD}] and before.pop("alembic_version")
+    for name, rows in before.items():
+        assert rows, name
+        assert [{key: new[key] for key in old} for old, new in zip(rows, after[name], strict=True)] == rows
+    assert all(not rows for name, rows in after.items() if name not in before and name != "sqlite_sequence")
+    assert _contents(path.with_name(f"{FILE}.before-{HEAD}"))["jobs"] == before["jobs"]
+    assert check(path) == []
 
 
 async def test_writes_take_turns_and_reads_see_them(tmp_path: Path) -> None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.config import Quota
+import discord
+import pytest
+
+from bot.config import Limits, Quota
 from bot.domain.job import JobStatus
+from bot.ui import explainer
+from bot.ui.history import result_of
+from bot.ui.presses import TWICE, Presses
 from tests.bot.ui.test_imagine import picture
 from tests.bot.ui.world import World, labels, playing
 
@@ -66,6 +72,24 @@ async def test_no_is_no(world: World) -> None:
     assert (await world.services.queue()).queued == 0
 
 
+async def test_a_forged_button_explains_no_job_of_others(world: World) -> None:
+    """What it says is read from its message, whatever job its id names."""
+    grid = await world.grid("a secret --stealth")
+    asked = await world.imagine(SETS, world.max)
+    said: list[str] = []
+
+    async def catch(_: object, text: str) -> None:
+        said.append(text)
+
+    class Press:
+        client, user, message, locale = world.client, world.max, asked.response.message, "en-US"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explainer, "tell", catch)
+        await explainer.ExplainButton(result_of(grid) or "").pressed(Press())  # type: ignore[arg-type]
+    assert "a red bird" in said[0] and "secret" not in said[0]
+
+
 async def test_an_order_beyond_the_credit_is_refused_before_it_is_asked(tmp_path: Path) -> None:
     """With the prompt, so that nothing is lost."""
     async with playing(tmp_path, quota=Quota(day=8)) as world:
@@ -73,3 +97,44 @@ async def test_an_order_beyond_the_credit_is_refused_before_it_is_asked(tmp_path
         (told,) = asked.followups
         assert "This job costs 16 images, more than the 8 images" in told.content
         assert SETS in told.content
+
+
+async def test_a_double_click_is_one_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = await world.imagine("a {red, blue} bird")
+
+    async def stays(_: object, **options: object) -> None:
+        """The second click was made before the question went."""
+
+    monkeypatch.setattr(discord.Interaction, "edit_original_response", stays)
+    monkeypatch.setattr(world.client.desk, "_presses", Presses(lambda: 0.0))
+    await world.lin.click(asked.response.message, label="Paint 2 jobs")
+    again = await world.lin.click(asked.response.message, label="Paint 2 jobs")
+    assert any(TWICE in message.content for message in again.followups)
+    assert len([m for m in world.messages() if "Waiting to start" in m.content]) == 2
+
+
+async def test_an_order_that_is_refused_can_be_given_again(tmp_path: Path) -> None:
+    """The question stays with its pictures, and the prompt comes back."""
+    async with playing(tmp_path, limits=Limits(running=1, waiting=1)) as world:
+        asked = await world.imagine("a {red, blue} cat", image=("mine.png", picture()))
+        await world.imagine("a dog")
+        refused = await world.lin.click(asked.response.message, label="Paint 2 jobs")
+        (told,) = refused.followups
+        assert "you have room for 1" in told.content and "a {red, blue} cat" in told.content
+        await world.result()
+        await world.lin.click(asked.response.message, label="Paint 2 jobs")
+        assert asked.response.content == "Ordered: 2 jobs."
+        await world.until(lambda: len(world.engine.submitted) == 2, "the engine has one")
+        assert world.engine.submitted[1].init is not None
+
+
+async def test_a_picture_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(_: object, **options: object) -> None:
+        raise AssertionError("read")
+
+    monkeypatch.setattr(discord.Attachment, "to_file", read)
+    async with playing(tmp_path, limits=Limits(upload_mb=0.0001)) as world:
+        asked = await world.imagine("a {red, blue} cat", image=("mine.png", picture()))
+        assert "`mine.png` is larger than 9.92e-05 MiB; make it smaller." in asked.response.content

@@ -11,7 +11,8 @@ import discord
 import pytest
 from PIL import Image
 
-from bot.domain.job import Action, Job, JobStatus, Place
+from bot.domain.job import Action, JobStatus, Place
+from bot.services.admission import Admitted
 from bot.ui.components import BUTTONS
 from bot.ui.desk import Desk
 from bot.ui.history import result_of
@@ -220,9 +221,9 @@ async def test_news_never_overtake_the_waiting_message(world: World, monkeypatch
     grid = await world.grid()
     gate, send = asyncio.Event(), Desk._send_waiting
 
-    async def slow(desk: Desk, interaction: discord.Interaction[Any], job: Job) -> discord.Message:
+    async def slow(desk: Desk, interaction: discord.Interaction[Any], admitted: Admitted) -> discord.Message:
         await world.env.external_wait(gate.wait(), reason="Discord is slow")
-        return await send(desk, interaction, job)
+        return await send(desk, interaction, admitted)
 
     monkeypatch.setattr(Desk, "_send_waiting", slow)
     await world.lin.click(grid, label="U1")

@@ -9,14 +9,22 @@ from typing import Any
 
 import discord
 import pytest
+from sqlalchemy import text
 
 from bot.ui.commands.history import Query, digest
+from bot.ui.facts import parameter_text
 from bot.ui.history import result_of
 from tests.bot.ui.world import World, answers, button
 
 
 async def history(world: World, who: Any = None, **options: Any) -> Any:
     return await (who or world.lin).slash(world.channel, "history", **options)
+
+
+async def alter(world: World, change: str) -> None:
+    await world.services.database.write(
+        lambda connection: connection.execute(text(f"UPDATE jobs SET {change}"))
+    )
 
 
 async def test_pages_filters_and_the_pictures_themselves(world: World) -> None:
@@ -64,6 +72,35 @@ async def test_days_models_and_favourites(world: World) -> None:
     assert told.response.content.startswith("`yesterday` is no day; write it like `2026-06-15` (UTC).")
 
 
+async def test_favourites_of_others_are_found_in_their_server(world: World) -> None:
+    """With their parameters, but not to be posted; hidden ones, and those of other servers, are not."""
+    grid = await world.grid("a red apple --n 1")
+    job = await world.job_of(grid)
+    told = await world.max.click(grid, custom_id=button(grid, "❤️").custom_id)
+    assert "in this server `/history` with `favourites` shows them" in told.followups[0].content
+    page = (await history(world, world.max, favourites=True)).response
+    assert "1 jobs" in page.content and "a red apple" in page.content
+    chosen = await world.max.select(page.message, [job.id])
+    assert f"Job `{job.id}`" in answers(chosen)[0].content and not answers(chosen)[0].message.components
+    nothing = "Nothing of yours fits that"
+    assert nothing in (await history(world, world.ada, favourites=True)).response.content
+    await alter(world, "guild_id = 7")
+    assert nothing in (await history(world, world.max, favourites=True)).response.content
+    await alter(
+        world, f"guild_id = {world.guild.id}, prompt = json_set(prompt, '$.values.visibility', 'stealth')"
+    )
+    assert nothing in (await history(world, world.max, favourites=True)).response.content
+    for word in ("Taken out", "Kept among your favourites; it is hidden"):
+        told = await world.max.click(grid, custom_id=button(grid, "❤️").custom_id)
+        assert told.followups[0].content.startswith(word)
+
+
+async def test_words_are_found_in_any_case_of_any_alphabet(world: World) -> None:
+    await world.grid("ЗИМА в Österreich --n 1")
+    for typed in ("зима", "ÖSTER", "Зима в ö"):
+        assert "1 jobs" in (await history(world, text=typed)).response.content
+
+
 async def test_a_job_of_the_list_tells_where_it_comes_from_and_is_posted_again(world: World) -> None:
     """Seeds, parameters, parents and children; then the result with its buttons."""
     grid = await world.grid("a red apple --seed 7")
@@ -84,6 +121,27 @@ async def test_a_job_of_the_list_tells_where_it_comes_from_and_is_posted_again(w
     assert result_of(again) == parent and again.content == grid.content
     await world.lin.click(again, label="U1")
     assert (await world.result(4)).content.endswith(f"Image #1 <@{world.lin.id}>")
+
+
+async def test_kin_of_others_is_told_only_where_everybody_saw_it(world: World) -> None:
+    """Hidden jobs, and those of other channels, are their owners' to know of."""
+    grid = await world.grid("a red apple")
+    made = {"open": "V1", "hidden": "V2", "elsewhere": "V3"}
+    found = {}
+    for number, (name, label) in enumerate(made.items(), start=2):
+        await world.max.click(grid, label=label)
+        found[name] = result_of(await world.result(number)) or ""
+    stealth = "prompt = json_set(prompt, '$.values.visibility', 'stealth')"
+    await alter(world, f"{stealth} WHERE id = '{found['hidden']}'")
+    await alter(world, f"channel_id = 7 WHERE id = '{found['elsewhere']}'")
+    job = await world.job_of(grid)
+    for who, known in ((world.lin, {"open"}), (world.max, set(made))):
+        said = str(await parameter_text(world.services, job, who.id))
+        assert {name for name in made if found[name] in said} == known
+    hidden = await world.services.job(found["hidden"])
+    assert hidden is not None and job.id in str(await parameter_text(world.services, hidden, world.max.id))
+    await alter(world, "guild_id = NULL")
+    assert "Made" not in str(await parameter_text(world.services, await world.job_of(grid), world.ada.id))
 
 
 async def test_export_is_a_zip_with_pictures_and_prompts(world: World) -> None:
@@ -117,7 +175,8 @@ async def test_show_posts_ones_own_job_anywhere(world: World) -> None:
         answer = answers(refused)[0]
         assert answer.ephemeral and answer.content.startswith(sentence)
     await world.imagine("a second")
-    (queued,) = [job for job in await _all(world) if job.prompt.text == "a second"]
+    # It may be read twice, as it is taken from the queue meanwhile.
+    queued = next(job for job in await _all(world) if job.prompt.text == "a second")
     refused = await world.lin.slash(world.channel, "show", job_id=queued.id)
     assert "That job is not finished yet" in answers(refused)[0].content
 

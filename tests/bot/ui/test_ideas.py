@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bot.domain.prompt import parse, render
 from bot.errors import PictureRefused
 from bot.services import encoding
+from bot.ui.commands.describe import _cut
+from bot.ui.presses import TWICE, Presses
 from tests.bot.ui.test_imagine import picture
 from tests.bot.ui.world import World, answers, button, labels
 
+LONG = "please a beautiful red fox in deep snow, highly detailed, 8k, morning light"
 WEBUI = "a red fox in deep snow\nSteps: 12, Sampler: Nobody knows it, CFG scale: 6, Seed: 7, Size: 64x64"
 
 
@@ -175,3 +179,43 @@ async def test_a_blend_takes_two_to_five(world: World) -> None:
     """As a flag too."""
     asked = await world.imagine("a cat --blend", image=("mine.png", picture()))
     assert "`--blend` mixes 2 to 5 pictures in front of the text, and here are 1." in asked.response.content
+
+
+@pytest.mark.parametrize("label", ["1", "Paint all"])
+async def test_a_double_click_on_an_idea_is_one_order(
+    world: World, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    asked = await world.lin.slash(world.channel, "shorten", prompt=LONG)
+    monkeypatch.setattr(world.client.desk, "_presses", Presses(lambda: 0.0))
+    await world.max.click(asked.response.message, label=label)
+    again = await world.max.click(asked.response.message, label=label)
+    assert any(TWICE in message.content for message in answers(again))
+
+
+async def test_what_stands_for_several_jobs_is_asked_about_first(world: World) -> None:
+    """One press orders no more than it shows."""
+    asked = await world.lin.slash(world.channel, "shorten", prompt=f"{LONG} --repeat 4")
+    assert "--repeat" not in asked.response.content
+    await world.services.preferences.set_suffix(world.max.id, "--repeat 4")
+    told = await world.max.click(asked.response.message, label="Paint all")
+    assert "press their own buttons, which ask first" in answers(told)[-1].content
+    assert (await world.services.queue()).queued == 0
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "word " * 200 + "--ar 3:2 --no ugly hat, bad dog --seed 7",
+        "狐狸雪地" * 100 + " --ar 3:2 --seed 7",
+        "fox --no " + ", ".join(["bad words"] * 100) + " --ar 3:2 --seed 7",
+    ],
+)
+def test_a_prompt_is_cut_in_its_words_not_in_its_flags(prompt: str) -> None:
+    cut = parse(_cut(prompt, 300))
+    assert cut.values["ar"] == (3, 2) and cut.values["seed"] == 7
+    assert len(render(cut)) <= 290 and cut.text
+    assert ("no" in cut.values) is ("--no" in prompt)
+
+
+def test_what_is_no_prompt_is_cut_at_a_word() -> None:
+    assert _cut("--bogus words " * 30, 100) == ("--bogus words " * 6).rstrip()

@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 from bot.config import Discord
+from bot.ui.commands.menus import ReportWindow
+from bot.ui.forms import LIFE_S
 from bot.ui.history import result_of
+from bot.ui.ideas import PromptWindow
 from tests.bot.ui.test_imagine import picture
 from tests.bot.ui.world import World, answers, playing
 
@@ -155,3 +158,22 @@ async def test_results_by_direct_message_until_the_door_is_closed(world: World) 
     await world.grid("two")
     await world.until(lambda: "so I no longer send results there" in world.messages()[-1].content, "told")
     assert not (await world.services.preferences.of(world.lin.id)).auto_dm
+
+
+async def test_pictures_that_are_gone_close_no_door(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Discord says that somebody takes no direct messages."""
+    await world.lin.slash(world.channel, "prefer auto_dm")
+
+    async def none(_: object, job_id: str) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(type(world.services), "pictures", none)
+    await world.grid("one")
+    assert mail(world.lin) == []
+    assert (await world.services.preferences.of(world.lin.id)).auto_dm
+
+
+async def test_a_window_that_is_never_sent_off_is_forgotten(world: World) -> None:
+    grid = await world.grid()
+    for window in (PromptWindow("", (), "en-US"), ReportWindow(grid, "en-US")):
+        assert window.timeout == LIFE_S

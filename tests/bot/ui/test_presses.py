@@ -48,3 +48,17 @@ def test_who_has_the_result_may_press_at_once() -> None:
         pass
     with pytest.raises(UserError), presses.once(1, "u", 53):
         raise AssertionError("let in")
+
+
+def test_a_press_counts_while_it_is_dealt_with() -> None:
+    """Pictures of an order may take longer to fetch than a double click."""
+    clock = Clock()
+    presses = Presses(clock)
+    with presses.once(1, "u", 50):
+        clock.now += 60
+        with pytest.raises(UserError), presses.once(1, "u", 51):
+            raise AssertionError("let in")
+    with presses.once(1, "u", 52):
+        presses.answered(52)
+    with presses.once(1, "u", 53):
+        pass

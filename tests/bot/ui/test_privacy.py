@@ -42,6 +42,7 @@ async def test_delete_leaves_no_row_and_no_file(world: World) -> None:
     await world.lin.click(grid, label="U1")
     await world.result(3)
     await world.imagine(f"{CANARY} still waiting")
+    waiting = world.messages()[-1]
     await world.until(lambda: len(world.engine.submitted) == 3, "the engine has it")
     assert await world.services.database.read(lambda connection: traces(connection, world.lin.id))
     asked = await world.lin.slash(world.channel, "privacy")
@@ -54,6 +55,7 @@ async def test_delete_leaves_no_row_and_no_file(world: World) -> None:
     assert files_with(world.settings.data.dir, CANARY.encode()) == []
     assert len(list((world.settings.data.dir / "images").rglob("*.png"))) == 4, "only the other's are left"
     assert [message.id for message in world.results()] == [other.id]
+    await world.until(lambda: waiting.id not in {message.id for message in world.messages()}, "it is gone")
     assert await world.services.job((await world.job_of(other)).id) is not None
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import discord
 import pytest
 
+from bot.domain.custom_id import CustomId
 from bot.domain.job import Action
+from bot.ui.forms import Opening, opening
 from bot.ui.history import result_of
 from tests.bot.ui.world import World, button
 
@@ -116,6 +118,32 @@ async def test_seed_and_explanation_are_one_click_away(world: World) -> None:
     told = await world.max.click(grid, label="Explain")
     assert told.followups[0].ephemeral and "--chaos 20" in told.followups[0].content
     assert "4 images" in told.followups[0].content
+
+
+@pytest.mark.parametrize("label", ["Seed & parameters", "Explain"])
+async def test_what_is_hidden_is_told_to_its_owner_alone(world: World, label: str) -> None:
+    grid = await world.grid("a red apple --seed 7 --stealth")
+    told = await world.max.click(grid, label=label)
+    (said,) = told.followups
+    assert said.content == "This picture is hidden (stealth); only its owner sees its parameters."
+    told = await world.lin.click(grid, label=label)
+    assert "7" in told.followups[0].content
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_forged_window_makes_nothing_for_free(action: Action) -> None:
+    """Only the buttons that open a window are taken from the id of one."""
+    what = Opening(CustomId("v", "0" * 32, 0), action)
+    assert (opening(what.encode()) == what) is (action not in (Action.IMAGINE, Action.UPSCALE))
+
+
+async def test_a_window_makes_one_job(world: World) -> None:
+    grid = await world.grid()
+    await remixing(world, world.lin)
+    refused = await world.lin.submit_modal(
+        await world.lin.click(grid, label="V1"), {"prompt": "a {red, blue} pear"}
+    )
+    assert "leave `{a, b}` and `--repeat` out" in (refused.followups or [refused.response])[0].content
 
 
 @pytest.mark.parametrize("label", ["U3", "V2", "🔄"])
