@@ -196,9 +196,23 @@ class Page:
         if not (found and found[-1].is_enabled()):
             return False
         button = found[-1]
-        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        self.browser.execute_script(
+            "arguments[0].scrollIntoView({block: 'center'}); arguments[1].textContent = ''",
+            button,
+            self.browser.find_element(By.ID, "action-status"),
+        )
         button.click()
-        return True
+        # The page refuses what was pressed while it was drawn anew; a person presses again.
+        return "not completed" not in self._status()
+
+    def _status(self) -> str:
+        """What the page says came of the last press; nothing where it says nothing for a while."""
+        element = self.browser.find_element(By.ID, "action-status")
+        try:
+            self.until(lambda: "completed" in element.text, timeout=20.0)
+        except AssertionError:
+            return ""
+        return str(element.text)
 
     def pictures(self) -> int:
         """Pictures that are loaded."""
