@@ -79,7 +79,7 @@ async def test_favourites_of_others_are_found_in_their_server(world: World) -> N
     told = await world.max.click(grid, custom_id=button(grid, "❤️").custom_id)
     assert "in this server `/history` with `favourites` shows them" in told.followups[0].content
     page = (await history(world, world.max, favourites=True)).response
-    assert "1 jobs" in page.content and "a red apple" in page.content
+    assert "jobs found: 1" in page.content and "a red apple" in page.content
     chosen = await world.max.select(page.message, [job.id])
     assert f"Job `{job.id}`" in answers(chosen)[0].content and not answers(chosen)[0].message.components
     nothing = "Nothing of yours fits that"
@@ -98,7 +98,7 @@ async def test_favourites_of_others_are_found_in_their_server(world: World) -> N
 async def test_words_are_found_in_any_case_of_any_alphabet(world: World) -> None:
     await world.grid("ЗИМА в Österreich --n 1")
     for typed in ("зима", "ÖSTER", "Зима в ö"):
-        assert "1 jobs" in (await history(world, text=typed)).response.content
+        assert "jobs found: 1" in (await history(world, text=typed)).response.content
 
 
 async def test_a_job_of_the_list_tells_where_it_comes_from_and_is_posted_again(world: World) -> None:
