@@ -187,9 +187,23 @@ class Page:
         path = f"//*[@id='channel-message-list']//button[normalize-space()='{label}']"
         return self.browser.find_elements(By.XPATH, path)
 
-    def press(self, label: str) -> None:
-        """The newest of them, as soon as it can be pressed."""
-        self.until(lambda: self._pressed(label))
+    def press(self, label: str, seen: Callable[[], object]) -> None:
+        """The newest of them, as soon as it can be pressed, until what it does is ``seen``.
+
+        The page refuses what is pressed while it is drawn anew, and after an answer that was lost it takes
+        nothing more until it is opened again; a person does that, and presses again.
+        """
+        for _ in range(10):
+            self.until(lambda: self._pressed(label))
+            try:
+                self.until(seen, 60.0)
+                return
+            except AssertionError:
+                self.browser.refresh()
+                self.until(lambda: "Welcome to Tessera" in self.text())
+                if seen():
+                    return
+        raise AssertionError(f"{label} was pressed ten times; the page says:\n{self.text()}")
 
     def _pressed(self, label: str) -> bool:
         found = self.buttons(label)

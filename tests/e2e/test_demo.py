@@ -27,9 +27,8 @@ def test_from_the_first_command_to_variations(demo: Demo, browser: webdriver.Chr
     assert not page.buttons("Cancel")
     page.screenshot("demo.png")
 
-    page.press("U2")
-    page.until(lambda: "a red apple - Image #2 @ada" in page.text(), PAINTED_S)
-    page.press("V3")
+    page.press("U2", lambda: "a red apple - Image #2 @ada" in page.text())
+    page.press("V3", lambda: "a red apple - Variations (Strong) by @ada" in page.text())
     page.until(lambda: "a red apple - Variations (Strong) by @ada (fast)" in page.text(), PAINTED_S)
-    page.until(lambda: page.pictures() == 3)
+    page.until(lambda: page.pictures() >= 3)
     assert demo.interrupt() == 0
