@@ -170,9 +170,9 @@ class Scheduler:
             # Of what lies further back than anyone may borrow, nothing need be remembered.
             start = self._now[lane] - min(ticket.price, self._ordinary)
             known = self._accounts.get(owner)
-            self._accounts[owner] = Account(max(known.finish, start) if known else start)
             if len(self._accounts) > 2 * len(self._owned) + 1000:
-                self._forget()
+                self._forget()  # Before the new one, which nothing holds on to yet.
+            self._accounts[owner] = Account(max(known.finish, start) if known else start)
         return self._accounts[owner]
 
     def _catch_up(self, lane: int) -> None:

@@ -464,3 +464,12 @@ def test_a_plan_looks_at_no_more_for_a_longer_queue(users: int, monkeypatch: pyt
             house.tick()
         needed.append(len(looks))
     assert needed[1] <= 1.5 * needed[0] + 200
+
+
+def test_thousands_of_users_who_come_and_go_are_forgotten_not_missed() -> None:
+    scheduler = Scheduler(8)
+    scheduler.add(ticket("stays", user="stays"))
+    for number in range(1500):
+        scheduler.add(ticket(f"job {number}", user=f"user {number}"))
+        scheduler.remove(f"job {number}")
+    assert len(scheduler) == 1
