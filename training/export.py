@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from training import denoiser, text, vae
 from training.common import load
 from training.paths import EXPORT, RUNS
+from training.scenes import SIDE
 from training.things import ALL, COLOURS, THINGS
 
 KEPT = ("README.md", "NOTICE.md")  # written by hand, carried over
@@ -113,7 +114,7 @@ def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) 
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
     settings = {
-        "native_size": 64,
+        "native_size": SIDE,
         "shown_size": 256,
         "steps": STEPS,
         "guidance_scale": GUIDANCE,
