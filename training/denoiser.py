@@ -160,6 +160,7 @@ class Training:
         self.rest = [w for w, h in zip(self.weights, hidden, strict=True) if not h]
         self.adam = torch.optim.AdamW(self.rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.rate, self.step, self.spent = rate, 0, 0.0
+        self.scale = 1.0  # of the latents, to unit variance
 
     def state(self) -> dict[str, Any]:
         """Everything a resume needs; `ema` is keyed by parameter name, ready for the UNet."""
@@ -168,6 +169,7 @@ class Training:
             "ema": dict(zip(self.names, self.ema, strict=True)),
             "adam": self.adam.state_dict(),
             "velocity": self.muon.velocity,
+            "scale": self.scale,
             "step": self.step,
             "spent": self.spent,
         }
@@ -192,7 +194,9 @@ class Training:
             torch._foreach_copy_(target, [shipped[name].detach().float() for name in self.names])
         self.publish()
         trained = json.loads((EXPORT / "tessera.json").read_text(encoding="utf-8"))["trained"]
-        save(EARLY, {"ema": self.state()["ema"], "step": trained["step"], "spent": trained["minutes"] * 60})
+        scale = json.loads((EXPORT / "vae" / "config.json").read_text(encoding="utf-8"))["scaling_factor"]
+        early = {"scale": scale, "step": trained["step"], "spent": trained["minutes"] * 60}
+        save(EARLY, {"ema": self.state()["ema"], **early})
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -268,7 +272,7 @@ def run(
     """
     place, batch = device(), options.batch
     encoder, empty = text.trained().to(place), text.tokens(text.load_tokenizer(), [""]).to(place)
-    alphas, scale = scheduler().alphas_cumprod.to(place), float(1 / data["latents"].float().std())
+    alphas, training.scale = scheduler().alphas_cumprod.to(place), float(1 / data["latents"].float().std())
     saved, mean, done = clock.spent, torch.zeros((), device=place), False
     while not done:
         pick = torch.multinomial(data["odds"], batch, True)
@@ -276,7 +280,7 @@ def run(
         ids = torch.where(torch.rand(batch, 1, device=place) < 0.1, empty, ids)
         with torch.no_grad():
             states = encoder(ids).last_hidden_state
-        loss = velocity_loss(training.forward, data["latents"][pick].float() * scale, states, alphas)
+        loss = velocity_loss(training.forward, data["latents"][pick].float() * training.scale, states, alphas)
         loss.backward()  # type: ignore[no-untyped-call]
         training.update(clock.share)
         mean.lerp_(loss.detach(), 1 / min(training.step, 50))
@@ -287,7 +291,8 @@ def run(
         if training.step % 48 == 0:
             log(RUNS / "denoiser.log", step=training.step, spent=clock.spent, loss=mean.item())
         if clock.share > HALF_TRAINED and not EARLY.exists():
-            save(EARLY, {"ema": training.state()["ema"], "step": training.step, "spent": clock.spent})
+            training.spent = clock.spent
+            save(EARLY, training.state())
         if done or clock.spent - saved > SAVE_EVERY:
             saved = clock.spent
             keep(training, clock)
