@@ -19,6 +19,7 @@ import asyncio
 import faulthandler
 import gc
 import json
+import shutil
 import signal
 import statistics
 import sys
@@ -688,6 +689,8 @@ def main() -> int:
             "transformers": transformers.__version__,
         }
         measure(report, bench, options)
+        for picture in bench.folder.glob("sketch-*.png") if options.out is not None else ():
+            shutil.copy(picture, options.out.parent)
     faulthandler.cancel_dump_traceback_later()
     print(json.dumps(report.found["machine"]))
     return 0

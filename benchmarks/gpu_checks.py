@@ -453,10 +453,10 @@ def out_of_memory(setting: Setting) -> Note:
     registry = Registry({"classic": ModelSource("classic", folder, max_size=2048)})
     loop = Loop(registry, setting.device, torch.float32, max_rows=16)
     loop.run(spec("before"))
-    side = 1024 if setting.cuda else 128
+    side = 512 if setting.cuda else 128
     large = spec("large", width=side, height=side, steps=1, seeds=tuple(range(8)))
     found = {}
-    for name, room in {"tight": 0.9e9, "hopeless": 0.03e9}.items():
+    for name, room in {"tight": 0.22e9, "hopeless": 0.03e9}.items():
         with _held(setting, room), Warnings.heard() as heard:
             loop.run(replace(large, job_id=name))
         ended = loop.last(name)
