@@ -3,8 +3,8 @@
 The same grids on the same engine, both ways in turns, in one run: handed over all together by 16 users, or
 each when the one before is done. A tiny model and a one-step one, where launches cost more than arithmetic,
 and one of Stable Diffusion's shape: at 64 px, which leaves a processor some room, and at 128 px, which does
-not. Random weights, nothing is downloaded; processor seconds stand beside the clock, since they hold on a machine
-that does other work too. Takes a minute or two.
+not. Random weights, nothing is downloaded; processor seconds stand beside the clock, since they hold on a
+machine that does other work too. Takes a minute or two.
 """
 
 from __future__ import annotations
