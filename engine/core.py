@@ -31,7 +31,7 @@ from engine.api import (
     Started,
 )
 from engine.estimates import Estimates
-from engine.finishing import Finisher, Finishing, eased, enlargements
+from engine.finishing import TURN_S, Finisher, Finishing, eased, enlargements
 from engine.images import columns_for, grid, jpeg
 from engine.memory import free, in_less_memory, is_fatal, is_out_of_memory
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
@@ -166,7 +166,7 @@ class Core:
             self._adopt(spec)
         planned = [part for ticket in tickets if (part := self._parts.get(ticket.key)) is not None]
         self._now = frozenset(part.job.spec.model for part in planned)
-        ready = [part for part in planned if self._alive(part) and self._prepared(part)]
+        ready = self._prepared(planned)
         running = [part for part in ready if part.rows and not part.rows.done and self._alive(part)]
         if running:
             self._step(running)
@@ -184,7 +184,18 @@ class Core:
     def _alive(self, part: _Part) -> bool:
         return self._jobs.get(part.job.spec.job_id) is part.job
 
-    def _prepared(self, part: _Part) -> bool:
+    def _prepared(self, planned: Sequence[_Part]) -> list[_Part]:
+        """Those that can step. What there is no time for is prepared in the next tick: encoders may be slow,
+        and a cancel and those who step already wait for one of them, not for a crowd.
+        """
+        began, ready = self._clock(), []
+        for part in planned:
+            late = ready and self._clock() - began > TURN_S
+            if self._alive(part) and not (part.rows is None and late) and self._prepare(part):
+                ready.append(part)
+        return ready
+
+    def _prepare(self, part: _Part) -> bool:
         """Bring a part to its first step; its job fails alone when it cannot be."""
         job = part.job
         if not job.started:
@@ -195,12 +206,8 @@ class Core:
                 family = self.family(job.spec.model, safely=part.safely)
                 self._beat()
                 with self._charged(part):
-                    part.rows = eased(
-                        family,
-                        partial(stages.begin, family, job.spec, part.seeds),
-                        self._ease,
-                        tile=job.spec.tile,
-                    )
+                    begin = partial(stages.begin, family, job.spec, part.seeds)
+                    part.rows = eased(family, begin, self._ease, tile=job.spec.tile)
                     part.pieces = (0, enlargements(part.rows, job.spec))
         return part.rows is not None
 

@@ -28,7 +28,7 @@ Pictures = Generator[None, None, list[Image.Image]]
 Finishing = Generator[None, None, "list[Image.Image] | Rows"]
 """Stops are where others take their turns."""
 TURN_S = 0.5
-"""Seconds that decoding may take in one turn, as far as it is known how long a picture takes."""
+"""Seconds that preparing or decoding may take in one turn, as far as one of them takes no longer."""
 
 
 def eased(family: ModelFamily | OwnWay, attempt: Callable[[], T], ease: Ease, *, tile: bool) -> T:
