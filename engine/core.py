@@ -188,7 +188,8 @@ class Core:
         """Those that can step. What there is no time for is prepared in the next tick: encoders may be slow,
         and a cancel and those who step already wait for one of them, not for a crowd.
         """
-        began, ready = self._clock(), []
+        ready: list[_Part] = []
+        began = self._clock()
         for part in planned:
             late = ready and self._clock() - began > TURN_S
             if self._alive(part) and not (part.rows is None and late) and self._prepare(part):
