@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import discord
 from discord import ui
 
+from bot.domain.custom_id import NO_JOB, CustomId
 from bot.domain.policy import amount
 from bot.domain.prompt import Prompt, render
 from bot.domain.sentence import Sentence, say
 from bot.services.batches import Quote
 from bot.ui.carry import carried, pictures_of, text_of
+from bot.ui.components import ExplainButton
 from bot.ui.echo import CONTENT_LIMIT, escape, units
-from bot.ui.explainer import ExplainButton
 from bot.ui.funnel import language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel, view_of
@@ -33,6 +34,7 @@ class PaintButton(PanelButton, template=panel("batch")):
     key = "batch"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.response.defer()
         message = interaction.message
         assert message is not None
         text = await text_of(message)
@@ -97,7 +99,7 @@ def question_view(jobs: int, locale: str) -> ui.View:
         [
             [
                 PaintButton("", yes, style=discord.ButtonStyle.success),
-                ExplainButton("", translated(say("Explain"), locale), emoji="ℹ️"),
+                ExplainButton(CustomId("explain", NO_JOB), locale=locale),
                 DropButton("", translated(say("Drop"), locale)),
             ]
         ]

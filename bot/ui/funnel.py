@@ -52,6 +52,12 @@ def remember_prompt(interaction: discord.Interaction[Any], prompt: str) -> None:
     interaction.extras["prompt"] = prompt
 
 
+async def think(interaction: discord.Interaction[Any]) -> None:
+    """Answer at once, for the asker's eyes: what is told next takes the place of "thinking"."""
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    mark_answered(interaction)
+
+
 def mark_answered(interaction: discord.Interaction[Any]) -> None:
     """The "thinking" answer has become a message that must stay when something fails later."""
     interaction.extras["answered"] = True
@@ -106,7 +112,9 @@ def _words_for(
         )
     if isinstance(error, app_commands.CheckFailure):
         return (say("You may not use this command here."),)
-    return _with_prompt(mine(_apology(interaction, error)), typed, language(interaction))
+    name = interaction.command.qualified_name if interaction.command else "button"
+    said = mine(apology(f"{name} of interaction {interaction.id}", error))
+    return _with_prompt(said, typed, language(interaction))
 
 
 def _with_prompt(said: str, prompt: str, locale: str) -> tuple[str] | tuple[str, discord.File]:
@@ -121,10 +129,10 @@ def _with_prompt(said: str, prompt: str, locale: str) -> tuple[str] | tuple[str,
     return (f"{said}\n{translated(say('Your prompt is attached.'), locale)}", file)
 
 
-def _apology(interaction: discord.Interaction[Any], error: Exception) -> Sentence:
+def apology(where: str, error: Exception) -> Sentence:
+    """For what nobody expected: the log has all of it, the user a reference to it."""
     reference = secrets.token_hex(4)
-    name = interaction.command.qualified_name if interaction.command else "button"
-    log.error("error %s in %s of interaction %s", reference, name, interaction.id, exc_info=error)
+    log.error("error %s in %s", reference, where, exc_info=error)
     if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in NO_ROOM):
         return say(
             "My disk is full or cannot be written, so I could not take this down: nothing was taken. "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from bot.domain.change import Change, Layout
-from bot.domain.custom_id import CustomId
+from bot.domain.custom_id import NO_JOB, CustomId
 from bot.domain.job import CHANGES, Action, Job
 from bot.domain.preferences import Preferences, Variability
 from bot.domain.prompt import Prompt, render
@@ -153,11 +153,14 @@ class Studio:
         )
 
     async def explain(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
-        """What was understood of the prompt, by the model that painted it."""
+        """What was understood of a job's prompt, by the model that painted it, or of one not ordered yet."""
         await interaction.response.defer()
-        job = await self._desk.job(interaction, pressed)
-        refuse_hidden(interaction, job)
-        found = explain(job.prompt, self._model(job), self._services.settings)
+        if pressed.job_id == NO_JOB:
+            found = await explainer.read(interaction)
+        else:
+            job = await self._desk.job(interaction, pressed)
+            refuse_hidden(interaction, job)
+            found = explain(job.prompt, self._model(job), self._services.settings)
         await tell(interaction, explainer.text(found, language(interaction)))
 
     async def _submit(self, interaction: discord.Interaction[TesseraClient], what: Opening) -> None:

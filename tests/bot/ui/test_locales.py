@@ -102,6 +102,6 @@ async def test_replies_are_in_the_users_language(world: World) -> None:
     assert "`--ar 99:1`：值必须是两个整数" in asked.response.content
     assert "你的提示词是：" in asked.response.content
     facts = await world.lin.slash(world.channel, "info")
-    assert facts.followups[0].content.startswith("**今日** 100 中还剩 100 张图")
+    assert facts.response.content.startswith("**今日** 100 中还剩 100 张图")
     asked = await world.imagine("a cat --ar 99:1", world.max)
     assert "`--ar 99:1`: the value must be" in asked.response.content
