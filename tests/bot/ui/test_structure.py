@@ -280,6 +280,7 @@ async def test_nobody_has_what_is_not_theirs(world: World, errors: list[Exceptio
         assert getattr(scene, "ephemeral", False) or getattr(scene, "modal", None)
         return
     before, theirs = await effects(world), {row.id for row in await unfinished(world)}
+    shown = len(world.messages())
     asked = await act.do(world, world.max, scene)
     if act.who is Who.ANYONE:
         assert errors == []
@@ -287,6 +288,8 @@ async def test_nobody_has_what_is_not_theirs(world: World, errors: list[Exceptio
         assert {row.requester.user_id for row in made} <= {world.max.id}
         return
     assert await effects(world) == before
+    if name in REACTIONS:
+        assert len(world.messages()) == shown and not list(world.max.user.dm_channel.history())
     assert [type(getattr(error, "original", error)) for error in errors] == [NotAllowed] * (asked is not None)
     assert [told.ephemeral for told in fresh_answers(asked, scene)] == [True] * (asked is not None)
 
