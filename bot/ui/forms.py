@@ -16,7 +16,7 @@ import discord
 from discord import ui
 
 from bot.domain.custom_id import CustomId, decode, encode
-from bot.domain.job import PAINTS_FROM, Action
+from bot.domain.job import ENLARGING, PAINTS_FROM, Action
 from bot.domain.sentence import Sentence, say
 from bot.ui.locales import translated
 
@@ -26,7 +26,8 @@ MOST = 4000
 """Characters that Discord takes in a field."""
 LIFE_S = 3600.0
 """How long discord.py remembers a window that is never sent off."""
-_OPENS = PAINTS_FROM | {Action.REROLL}
+OPENS = PAINTS_FROM - ENLARGING - {Action.MAKE_SQUARE} | {Action.REROLL}
+"""What may be made with another prompt; anything else would be a prompt of one's own for free."""
 _OPENED = re.compile(r"form/(?P<pressed>[a-z0-9:_]{1,64})/(?P<action>[a-z_]{1,16})/(?P<cells>[0-9]{0,9})/\w+")
 
 
@@ -54,8 +55,8 @@ def opening(custom_id: str) -> Opening | None:
         what = Opening(decode(found["pressed"]), Action(found["action"]), cells)
     except ValueError:
         return None
-    # An id may be forged: a window for U would be a prompt of one's own for free.
-    return what if what.action in _OPENS else None
+    # An id may be forged.
+    return what if what.action in OPENS else None
 
 
 class Form(ui.Modal):

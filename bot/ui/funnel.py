@@ -6,7 +6,7 @@ import errno
 import io
 import logging
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import discord
@@ -16,6 +16,9 @@ from bot.domain.sentence import Sentence, say
 from bot.errors import PromptError, StoreError, UserError
 from bot.ui.echo import CONTENT_LIMIT, quoted_block, units
 from bot.ui.locales import translated
+
+if TYPE_CHECKING:
+    from bot.ui.client import TesseraClient
 
 log = logging.getLogger(__name__)
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -87,6 +90,21 @@ async def answer_error(interaction: discord.Interaction[Any], error: Exception) 
         await tell(interaction, *_words_for(interaction, error))
     except (discord.HTTPException, aiohttp.ClientError, OSError) as failure:
         log.warning("could not tell the user of an error: %s", failure)
+
+
+class Caught:
+    """A button or menu whose errors end here: discord.py only logs what a dynamic item raises."""
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """discord.py's name for it."""
+        try:
+            await self.pressed(interaction)
+        except Exception as error:
+            await answer_error(interaction, error)
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        """What it does."""
+        raise NotImplementedError
 
 
 def sentence_of(error: UserError) -> str:

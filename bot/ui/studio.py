@@ -60,7 +60,7 @@ class Studio:
         change: Change | None = None,
     ) -> None:
         """A job made from the picture; with remix on, a window with its prompt comes first."""
-        if (await self._wishes(interaction)).remix:
+        if action in forms.OPENS and (await self._wishes(interaction)).remix:
             job = await self._desk.parent(interaction, pressed)
             shown = _shown(job, change)
             if len(shown) <= forms.MOST:
