@@ -12,7 +12,7 @@ import aiohttp
 import discord
 from discord import app_commands, ui
 
-from bot.domain.sentence import Sentence, say
+from bot.domain.sentence import Sentence, say, sentence_of
 from bot.errors import PromptError, StoreError, UserError
 from bot.ui.echo import CONTENT_LIMIT, quoted_block, units
 from bot.ui.locales import translated
@@ -105,11 +105,6 @@ class Caught:
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
         """What it does."""
         raise NotImplementedError
-
-
-def sentence_of(error: UserError) -> str:
-    """What a user error says, still to be said in another language: ``str(error)`` is English for good."""
-    return error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
 
 
 def _words_for(

@@ -9,8 +9,9 @@ import aiohttp
 import discord
 
 from bot.domain.job import UNFINISHED, Job, Requester
+from bot.domain.sentence import sentence_of
 from bot.errors import UserError
-from bot.ui.funnel import apology, sentence_of
+from bot.ui.funnel import apology
 from bot.ui.history import result_of, waiting_of
 from bot.ui.locales import translated
 from bot.ui.mail import mail

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_ZOOM = 2.0
 _ZOOM = re.compile(r"\s*(?:--|[—–]{1,2})zoom(?:[ =]+(?P<value>[^\s-]\S*))?(?=\s|$)")
+_WORDS = re.compile(r"[^\W_](?:[^\W_]|['’-](?=[^\W_]))*")
+"""Of a region's name. It comes back in sentences, so nothing else of it is taken: no link, no mention."""
 _LOST = say("The picture's file is gone; press re-roll to have new ones painted.")
 _ONE = say("A window makes one job: leave `{a, b}` and `--repeat` out, or use /imagine for several.")
 _NOTHING_CHOSEN = say("Choose one or more of the numbered fields first, then press Paint.")
@@ -260,7 +262,7 @@ def _asked(what: Opening, values: Any, text: str) -> tuple[Change | None, str]:
         return CHANGES.get(what.action), text
     if what.cells:
         return Change(Layout.CELLS, cells=what.cells), text
-    name = " ".join(str(values.get(forms.REGION, "")).split())
+    name = " ".join(_WORDS.findall(str(values.get(forms.REGION, ""))))
     if not name:
         raise UserError(_UNNAMED)
     return Change(Layout.NAMED, region=name[:200]), text

@@ -88,7 +88,7 @@ ANSWERS: dict[str, str] = {
     "I was ended {count} times while I painted it, so it is given up. It cost you nothing.": (
         "画它时我被中断了 {count} 次，因此已放弃。没有扣费。"
     ),
-    "{error}. It cost you nothing.": "{error}。没有扣费。",
+    "{error} It cost you nothing.": "{error}没有扣费。",
     # Buttons
     "Only the one who asked for this picture, or an admin, may delete it.": "只有下单的人或管理员能删除它。",
     "Only the one who asked for this picture, or an admin, may cancel it.": "只有下单的人或管理员能取消它。",

@@ -129,6 +129,11 @@ PROMPTS: dict[str, str] = {
     "This asks for {count} jobs; the command line paints one at a time.": (
         "这要 {count} 个任务；命令行一次只画一个。"
     ),
+    "`::` divides the prompt into {count} parts, and the model {model} weighs at most {most} in one "
+    "picture; join some with commas, or leave some out.": (
+        "`::` 把提示词分成 {count} 个部分，而模型 {model} 在一张图中最多权衡 {most} 个；"
+        "请用逗号合并一些，或去掉一些。"
+    ),
     # The explanation
     "what to paint": "要画的内容",
     "weight {weight:g}": "权重 {weight:g}",
