@@ -80,11 +80,11 @@ PROMPTS: dict[str, str] = {
         "{typed}：风格代码只属于 Midjourney 的模型；请给图片链接，或用 `--style` 选本服务器的风格。"
     ),
     # Names
-    "`--model` {typed}: there is no such model here; choose one of {names}.": (
-        "`--model` {typed}：这里没有这个模型；可选 {names}。"
+    "`--{flag}` {typed}: there is no such model here; choose one of {names}.": (
+        "`--{flag}` {typed}：这里没有这个模型；可选 {names}。"
     ),
-    "`--style` {typed}: there is no such style here; choose one of {names}.": (
-        "`--style` {typed}：这里没有这个风格；可选 {names}。"
+    "`--{flag}` {typed}: there is no such style here; choose one of {names}.": (
+        "`--{flag}` {typed}：这里没有这个风格；可选 {names}。"
     ),
     "{typed} cannot be the name of an option; use 1 to 32 lowercase letters, digits and dashes, "
     "for example `mine`.": "{typed} 不能作为选项名；请用 1 到 32 个小写字母、数字和连字符，例如 `mine`。",
