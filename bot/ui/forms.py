@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,11 @@ MOST = 4000
 """Characters that Discord takes in a field."""
 LIFE_S = 3600.0
 """How long discord.py remembers a window that is never sent off."""
+_RUN = secrets.token_hex(4)
+"""Stands in the ids of windows that only the process knows which opened them."""
 OPENS = PAINTS_FROM - ENLARGING - {Action.MAKE_SQUARE} | {Action.REROLL}
 """What may be made with another prompt; anything else would be a prompt of one's own for free."""
+_PASSING = re.compile(r"window/(?P<run>[0-9a-f]{8})/(?P<until>[0-9]{1,12})/[0-9a-f]{8}")
 _OPENED = re.compile(r"form/(?P<pressed>[a-z0-9:_]{1,64})/(?P<action>[a-z_]{1,16})/(?P<cells>[0-9]{0,9})/\w+")
 
 
@@ -57,6 +61,17 @@ def opening(custom_id: str) -> Opening | None:
         return None
     # An id may be forged.
     return what if what.action in OPENS else None
+
+
+def passing_id() -> str:
+    """Of a window that discord.py keeps for us; another one every time."""
+    return f"window/{_RUN}/{time.time() + LIFE_S:.0f}/{secrets.token_hex(4)}"
+
+
+def is_kept(custom_id: str) -> bool:
+    """Whether discord.py still has the window of this id: this process opened it, not too long ago."""
+    found = _PASSING.fullmatch(custom_id)
+    return found is not None and found["run"] == _RUN and time.time() < int(found["until"])
 
 
 class Form(ui.Modal):

@@ -16,7 +16,7 @@ from bot.errors import UserError
 from bot.services import specs
 from bot.ui.carry import text_of, texts_of
 from bot.ui.desk import upload_of
-from bot.ui.forms import LIFE_S
+from bot.ui.forms import LIFE_S, passing_id
 from bot.ui.funnel import answer_error, language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel
@@ -96,7 +96,7 @@ class PromptWindow(ui.Modal):
     """A window with a prompt; what is sent off is painted, with ``pictures`` in front."""
 
     def __init__(self, text: str, pictures: Sequence[discord.Attachment], locale: str) -> None:
-        super().__init__(title=translated(say("Paint this"), locale), timeout=LIFE_S)
+        super().__init__(title=translated(say("Paint this"), locale), custom_id=passing_id(), timeout=LIFE_S)
         self.pictures = pictures
         self.prompt: ui.TextInput[PromptWindow] = ui.TextInput(
             label=translated(say("Prompt"), locale),

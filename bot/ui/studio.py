@@ -36,6 +36,10 @@ _ZOOM = re.compile(r"\s*(?:--|[—–]{1,2})zoom(?:[ =]+(?P<value>[^\s-]\S*))?(?
 _WORDS = re.compile(r"[^\W_](?:[^\W_]|['’-](?=[^\W_]))*")
 """Of a region's name. It comes back in sentences, so nothing else of it is taken: no link, no mention."""
 _LOST = say("The picture's file is gone; press re-roll to have new ones painted.")
+_FORGOTTEN = say(
+    "This window was open for too long, or I was started anew meanwhile: I no longer know what it was for. "
+    "Please open it again."
+)
 _ONE = say("A window makes one job: leave `{a, b}` and `--repeat` out, or use /imagine for several.")
 _NOTHING_CHOSEN = say("Choose one or more of the numbered fields first, then press Paint.")
 _UNNAMED = say("Name what should be painted anew, for example: the sky.")
@@ -124,12 +128,16 @@ class Studio:
         await self._open(interaction, Opening(pressed, Action.VARY_REGION), _shown(job)[: forms.MOST])
 
     async def submitted(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        """A window was sent off; those of others are left alone. Never raises."""
+        """A window was sent off; those that discord.py still has are left to it. Never raises."""
         data: Any = interaction.data or {}
-        what = forms.opening(str(data.get("custom_id")))
-        if what is None:
+        custom_id = str(data.get("custom_id"))
+        if forms.is_kept(custom_id):
             return
+        what = forms.opening(custom_id)
         try:
+            if what is None:
+                remember_prompt(interaction, "\n".join(forms.typed(interaction).values()))
+                raise UserError(_FORGOTTEN)
             await self._submit(interaction, what)
         except Exception as error:
             await answer_error(interaction, error)

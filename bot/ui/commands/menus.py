@@ -16,7 +16,7 @@ from bot.ui.commands.describe import answer
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.echo import CONTENT_LIMIT, escape, prompt_echo
 from bot.ui.facts import parameter_text, refuse_hidden
-from bot.ui.forms import LIFE_S
+from bot.ui.forms import LIFE_S, passing_id
 from bot.ui.funnel import answer_error, language, tell, think
 from bot.ui.history import result_of, waiting_of
 from bot.ui.ideas import PromptWindow
@@ -79,7 +79,8 @@ class ReportWindow(ui.Modal):
     """Why a picture is reported; the words may be left out."""
 
     def __init__(self, message: discord.Message, locale: str) -> None:
-        super().__init__(title=translated(say("Report this picture"), locale), timeout=LIFE_S)
+        title = translated(say("Report this picture"), locale)
+        super().__init__(title=title, custom_id=passing_id(), timeout=LIFE_S)
         self.message = message
         self.reason: ui.TextInput[ReportWindow] = ui.TextInput(
             label=translated(say("What is wrong with it?"), locale),
@@ -105,8 +106,10 @@ async def _report(
 ) -> None:
     """To the configured channel, and always to the log: a channel may be gone."""
     client = interaction.client
-    reporter = interaction.user.id
-    log.warning("job %s of user %s was reported by user %s", job.id, job.requester.user_id, reporter)
+    reporter, owner = interaction.user.id, job.requester.user_id
+    log.warning(
+        "job %s of user %s was reported by user %s: %r, %s", job.id, owner, reporter, reason, message.jump_url
+    )
     channel_id = client.settings.discord.report_channel_id
     if not channel_id:
         return

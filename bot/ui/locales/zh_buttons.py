@@ -48,4 +48,9 @@ BUTTONS: dict[str, str] = {
     "Regions cannot be named here; choose numbered fields instead. For the operator: {reason}": (
         "这里不能用文字指定区域；请改选带编号的格子。给管理员：{reason}"
     ),
+    "This window was open for too long, or I was started anew meanwhile: I no longer know what it was for. "
+    "Please open it again.": "这个窗口开得太久，或我在此期间重启过：我已不知道它的用途。请重新打开。",
+    "I no longer have what this button was for: it is of another version of me.": (
+        "我已没有这个按钮的功能：它来自我的另一个版本。"
+    ),
 }
