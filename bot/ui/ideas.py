@@ -31,10 +31,13 @@ async def paint(
     interaction: discord.Interaction[TesseraClient],
     text: str,
     pictures: Sequence[discord.Attachment] = (),
+    *,
+    typed: bool = True,
 ) -> None:
-    """What /imagine does with a text, and pictures in front of it."""
+    """What /imagine does with a text, and pictures in front of it; one that nobody typed is not given back."""
     desk = interaction.client.desk
-    remember_prompt(interaction, text)
+    if typed:
+        remember_prompt(interaction, text)
     prompts = await read_all(interaction, text, len(pictures))
     if len(prompts) == 1:
         await desk.imagine(interaction, prompts[0], tuple(map(upload_of, pictures)))

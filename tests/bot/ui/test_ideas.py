@@ -180,6 +180,9 @@ async def test_a_blend_takes_two_to_five(world: World) -> None:
     """As a flag too."""
     asked = await world.imagine("a cat --blend", image=("mine.png", picture()))
     assert "`--blend` mixes 2 to 5 pictures in front of the text, and here are 1." in asked.response.content
+    text = {"image1": ("a.png", picture()), "image2": ("b.txt", b"no picture")}
+    (refused,) = answers(await world.lin.slash(world.channel, "blend", **text))
+    assert "`b.txt`" in refused.content and "Your prompt" not in refused.content
 
 
 @pytest.mark.parametrize("label", ["1", "Paint all"])
