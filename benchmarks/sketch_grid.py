@@ -51,7 +51,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     found = asyncio.run(measure(runs + 1))
     print(
-        f"grid of four, 64 px shown at 256: {spread(found[1:])} over {runs} runs; the first {found[0]:.2f} s"
+        f"grid of four, as large as it is shown: {spread(found[1:])} over {runs} runs; the first {found[0]:.2f} s"
     )
 
 

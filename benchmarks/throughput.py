@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.engine_overhead import Times, now, since
-from engine.api import Finished, GenerationSpec
+from engine.api import Failed, Finished, GenerationSpec
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
 from tests import pipelines
@@ -42,6 +42,8 @@ async def timed(engine: LocalEngine, jobs: list[GenerationSpec], together: bool)
         engine.submit(job)
     left = len(jobs)
     async for event in engine.events():
+        if isinstance(event, Failed):
+            raise event.error
         if isinstance(event, Finished):
             left -= 1
             if waiting:
