@@ -34,7 +34,7 @@ async def paint(
     *,
     typed: bool = True,
 ) -> None:
-    """What /imagine does with a text, and pictures in front of it; one that nobody typed is not given back."""
+    """What /imagine does with a text, and pictures before it; one that nobody typed is not given back."""
     desk = interaction.client.desk
     if typed:
         remember_prompt(interaction, text)
