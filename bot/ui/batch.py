@@ -43,7 +43,7 @@ class PaintButton(PanelButton, template=panel("batch")):
         prompts = await read_all(interaction, text, len(pictures))
         # The question stays until it is done: a refusal may be mended, and its pictures are read from there.
         count = await interaction.client.desk.imagine_all(interaction, prompts, pictures)
-        done = translated(say("Ordered: {count} jobs.", count=count), language(interaction))
+        done = translated(say("Jobs ordered: {count}.", count=count), language(interaction))
         await interaction.edit_original_response(content=done, view=None, attachments=[])
 
 

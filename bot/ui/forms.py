@@ -19,6 +19,7 @@ from discord import ui
 from bot.domain.custom_id import CustomId, decode, encode
 from bot.domain.job import ENLARGING, PAINTS_FROM, Action
 from bot.domain.sentence import Sentence, say
+from bot.errors import UserError
 from bot.ui.locales import translated
 
 PROMPT, REGION = "prompt", "region"
@@ -72,6 +73,19 @@ def is_kept(custom_id: str) -> bool:
     """Whether discord.py still has the window of this id: this process opened it, not too long ago."""
     found = _PASSING.fullmatch(custom_id)
     return found is not None and found["run"] == _RUN and time.time() < int(found["until"])
+
+
+def fitting(prompt: str) -> str:
+    """The prompt itself; UserError where a window would show only a part, which is all that came back."""
+    if len(prompt) > MOST:
+        raise UserError(
+            say(
+                "This prompt is too long for a window, which holds {most} characters; use /imagine to change "
+                "it.",
+                most=MOST,
+            )
+        )
+    return prompt
 
 
 class Form(ui.Modal):

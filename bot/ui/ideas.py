@@ -16,7 +16,7 @@ from bot.errors import UserError
 from bot.services import specs
 from bot.ui.carry import text_of, texts_of
 from bot.ui.desk import upload_of
-from bot.ui.forms import LIFE_S, passing_id
+from bot.ui.forms import LIFE_S, MOST, fitting, passing_id
 from bot.ui.funnel import answer_error, language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel
@@ -105,8 +105,8 @@ class PromptWindow(ui.Modal):
             label=translated(say("Prompt"), locale),
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
-            default=text[:4000],
-            max_length=4000,
+            default=fitting(text),
+            max_length=MOST,
             required=not pictures,
         )
         self.add_item(self.prompt)

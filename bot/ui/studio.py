@@ -83,7 +83,7 @@ class Studio:
         """Custom Zoom: the prompt with its shape and ``--zoom``, as Midjourney has it."""
         job = await self._desk.parent(interaction, pressed)
         shown = _shown(job, CHANGES[Action.ZOOM_OUT])
-        await self._open(interaction, Opening(pressed, Action.ZOOM_OUT), shown[-forms.MOST :])
+        await self._open(interaction, Opening(pressed, Action.ZOOM_OUT), shown)
 
     async def choose_region(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
         """The picture under numbered fields, for the presser alone."""
@@ -118,14 +118,14 @@ class Studio:
         cells = tuple(sorted(region.chosen(interaction.message)))
         if not cells:
             raise UserError(_NOTHING_CHOSEN)
-        await self._open(interaction, Opening(pressed, Action.VARY_REGION, cells), _shown(job)[: forms.MOST])
+        await self._open(interaction, Opening(pressed, Action.VARY_REGION, cells), _shown(job))
 
     async def ask_name(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
         """What to look for, and what to paint there; said at once where nothing can look."""
         job = await self._desk.job(interaction, pressed)
         if reason := self._services.engine.segmentation():
             raise UserError(derived.no_naming(reason))
-        await self._open(interaction, Opening(pressed, Action.VARY_REGION), _shown(job)[: forms.MOST])
+        await self._open(interaction, Opening(pressed, Action.VARY_REGION), _shown(job))
 
     async def submitted(self, interaction: discord.Interaction[TesseraClient]) -> None:
         """A window was sent off; those that discord.py still has are left to it. Never raises."""
@@ -207,7 +207,7 @@ class Studio:
     async def _open(self, interaction: discord.Interaction[Any], what: Opening, prompt: str) -> None:
         title = _TITLES.get(what.action, say("Remix"))
         names = what.action is Action.VARY_REGION and not what.cells
-        form = Form(what, title, prompt, language(interaction), names_region=names)
+        form = Form(what, title, forms.fitting(prompt), language(interaction), names_region=names)
         await interaction.response.send_modal(form)
 
     async def _wishes(self, interaction: discord.Interaction[Any]) -> Preferences:

@@ -119,13 +119,13 @@ class ExportButton(PanelButton, template=panel("history-zip")):
             raise UserError(say("There is nothing to pack that fits this place's upload limit."))
         said = (
             say(
-                "{count} jobs, the latest first; {left} more do not fit the upload limit. Narrow the search "
+                "Jobs: {count}, the latest first; {left} more do not fit the upload limit. Narrow the search "
                 "by day to get those.",
                 count=archive.jobs,
                 left=archive.left,
             )
             if archive.left
-            else say("{count} jobs, all that were found.", count=archive.jobs)
+            else say("Jobs: {count}, all that were found.", count=archive.jobs)
         )
         file = discord.File(io.BytesIO(archive.data), "tessera-history.zip")
         await interaction.followup.send(

@@ -34,7 +34,7 @@ ANSWERS: dict[str, str] = {
     ),
     "1 job before it; ready about <t:{ready}:R>": "前面还有 1 个任务；约 <t:{ready}:R> 完成",
     "{ahead} jobs before it; ready about <t:{ready}:R>": "前面还有 {ahead} 个任务；约 <t:{ready}:R> 完成",
-    "**So far** {jobs} jobs, {images}, {seconds}": "**累计** {jobs} 个任务，{images}，{seconds}",
+    "**So far** jobs: {jobs}, {images}, {seconds}": "**累计** {jobs} 个任务，{images}，{seconds}",
     "**Granted on top** {amount}": "**额外赠送** {amount}",
     "**Credit** unlimited": "**额度** 不限",
     "**This hour** {left} left of {limit}, full again <t:{refill}:R>": (

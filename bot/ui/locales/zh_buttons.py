@@ -53,4 +53,7 @@ BUTTONS: dict[str, str] = {
     "I no longer have what this button was for: it is of another version of me.": (
         "我已没有这个按钮的功能：它来自我的另一个版本。"
     ),
+    "This prompt is too long for a window, which holds {most} characters; use /imagine to change it.": (
+        "这条提示词太长，窗口只能容纳 {most} 个字符；请用 /imagine 修改。"
+    ),
 }

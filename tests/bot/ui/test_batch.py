@@ -26,7 +26,7 @@ async def test_a_set_is_asked_about_with_its_price_and_painted(world: World) -> 
     assert labels(question.message) == [["Paint 4 jobs", "Explain", "Drop"]]
     assert (await world.services.queue()).queued == 0
     await world.lin.click(question.message, label="Paint 4 jobs")
-    assert question.content == "Ordered: 4 jobs."
+    assert question.content == "Jobs ordered: 4."
     assert len([m for m in world.messages() if "Waiting to start" in m.content]) == 4
     for number in range(1, 5):
         await world.result(number)
@@ -103,7 +103,7 @@ async def test_an_order_that_is_refused_can_be_given_again(tmp_path: Path) -> No
         assert "you have room for 1" in told.content and "a {red, blue} cat" in told.content
         await world.result()
         await world.lin.click(asked.response.message, label="Paint 2 jobs")
-        assert asked.response.content == "Ordered: 2 jobs."
+        assert asked.response.content == "Jobs ordered: 2."
         await world.until(lambda: len(world.engine.submitted) == 2, "the engine has one")
         assert world.engine.submitted[1].init is not None
 

@@ -90,7 +90,7 @@ async def test_info_shows_credit_jobs_and_life(world: World) -> None:
     assert asked.ephemeral
     (said,) = answers(asked)
     assert "**This day** 92 images left of 100, full again <t:" in said.content
-    assert "1 jobs, 4 images" in said.content
+    assert "jobs: 1, 4 images" in said.content
     assert said.ephemeral
 
 

@@ -173,3 +173,10 @@ async def test_buttons_work_after_the_database_is_gone(world: World, label: str)
     assert made.reference is not None and made.reference.message_id == grid.id
     again = await world.services.job(result_of(grid) or "")
     assert again is not None and (again.requester, again.seeds) == (before.requester, before.seeds)
+
+
+async def test_a_window_shows_a_prompt_whole_or_not_at_all(world: World) -> None:
+    """What a field cannot hold would be gone from the prompt that comes back."""
+    grid = await single(world, "apple " * 700 + "--n 1")
+    told = await world.lin.click(grid, label="Custom Zoom")
+    assert told.modal is None and "too long for a window" in told.response.content
