@@ -130,11 +130,21 @@ async def test_what_is_hidden_is_told_to_its_owner_alone(world: World, label: st
     assert "7" in told.followups[0].content
 
 
+WITHOUT = {
+    Action.IMAGINE,
+    Action.UPSCALE,
+    Action.UPSCALE_SUBTLE,
+    Action.UPSCALE_CREATIVE,
+    Action.MAKE_SQUARE,
+}
+"""Made without a window."""
+
+
 @pytest.mark.parametrize("action", Action)
 def test_a_forged_window_makes_nothing_for_free(action: Action) -> None:
     """Only the buttons that open a window are taken from the id of one."""
     what = Opening(CustomId("v", "0" * 32, 0), action)
-    assert (opening(what.encode()) == what) is (action not in (Action.IMAGINE, Action.UPSCALE))
+    assert (opening(what.encode()) == what) is (action not in WITHOUT)
 
 
 async def test_a_window_makes_one_job(world: World) -> None:
@@ -163,3 +173,10 @@ async def test_buttons_work_after_the_database_is_gone(world: World, label: str)
     assert made.reference is not None and made.reference.message_id == grid.id
     again = await world.services.job(result_of(grid) or "")
     assert again is not None and (again.requester, again.seeds) == (before.requester, before.seeds)
+
+
+async def test_a_window_shows_a_prompt_whole_or_not_at_all(world: World) -> None:
+    """What a field cannot hold would be gone from the prompt that comes back."""
+    grid = await single(world, "apple " * 700 + "--n 1")
+    told = await world.lin.click(grid, label="Custom Zoom")
+    assert told.modal is None and "too long for a window" in told.response.content
