@@ -313,6 +313,7 @@ class LocalEngine:
         while True:
             for message in _messages(worker, wait=not core.busy):
                 if isinstance(message, _Close):
+                    core.settle()
                     return
                 if isinstance(message, _Cancel):
                     core.cancel(message.job_id)
