@@ -347,11 +347,16 @@ class TestMemory:
         assert here.finished("good")
 
     def test_decodes_one_by_one(
-        self, bench: BenchMaker, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+        self,
+        bench: BenchMaker,
+        family: StableDiffusion1,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        decode = family.decode
+        decode, sizes = family.decode, []
 
         def limited(latents: torch.Tensor, tile: bool) -> torch.Tensor:
+            sizes.append(len(latents))
             if len(latents) > 1:
                 raise RuntimeError(
                     "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
@@ -360,8 +365,10 @@ class TestMemory:
 
         monkeypatch.setattr(family, "decode", limited)
         here = bench()
-        here.run(spec())
-        assert len(here.finished("job").images) == 2
+        here.run(spec(seeds=(1, 2, 3)))
+        assert len(here.finished("job").images) == 3
+        assert sizes == [3, 1, 1, 1], "it was tried again"
+        assert caplog.text.count("out of memory") == 1
 
 
 @pytest.mark.parametrize(
