@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from engine import samplers, schedulers
-from engine.api import GenerationSpec, ModelUnavailable
+from engine.api import EngineError, GenerationSpec, ModelUnavailable
 from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
@@ -147,8 +147,17 @@ class LatentFamily(ABC):
         if key not in self._schedulers:
             if len(self._schedulers) >= SCHEDULERS_KEPT:
                 self._schedulers.clear()
-            self._schedulers[key] = self._scheduler(spec)
+            self._schedulers[key] = self._sound(self._scheduler(spec), spec)
         return copy.deepcopy(self._schedulers[key])
+
+    def _sound(self, scheduler: Any, spec: GenerationSpec) -> Any:
+        """Some samplers divide by zero on few steps of some schedules."""
+        if not bool(scheduler.timesteps.isfinite().all()):
+            raise EngineError(
+                f"{spec.sampler} cannot do {spec.steps} steps with {self.profile.info.name}; "
+                "choose another sampler or another number of steps."
+            )
+        return scheduler
 
     def _scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration, its timesteps set."""
