@@ -194,8 +194,8 @@ class LocalEngine:
             raise EngineBroken(STOPPED)
         if spec.job_id in self._active:
             raise InvalidSpec(f"Job {spec.job_id} is already in the engine.")
-        self._active[spec.job_id] = False
         self._queue.put(spec)
+        self._active[spec.job_id] = False
         self._tell(_Wake())
 
     def cancel(self, job_id: str) -> None:
