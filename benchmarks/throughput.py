@@ -2,8 +2,9 @@
 
 The same grids on the same engine, both ways in turns, in one run: handed over all together by 16 users, or
 each when the one before is done. A tiny model and a one-step one, where launches cost more than arithmetic,
-and one of Stable Diffusion's shape at 128 px. Random weights, nothing is downloaded; processor seconds stand
-beside the clock, since they hold on a machine that does other work too.
+and one of Stable Diffusion's shape: at 64 px, which leaves a processor some room, and at 128 px, which does
+not. Random weights, nothing is downloaded; processor seconds stand beside the clock, since they hold on a
+machine that does other work too. Takes a minute or two.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from engine.runtime import LocalEngine
 from tests import pipelines
 
 USERS, IMAGES, ROWS = 16, 4, 16
-SHAPES = {"tiny": (32, 10, 1.8), "tiny, 1 step": (32, 1, 1.8), "sd": (128, 4, 1.2)}
+SHAPES = {
+    "tiny": (32, 10, 1.8),
+    "tiny, 1 step": (32, 1, 1.8),
+    "sd, some room": (64, 4, 1.2),
+    "sd, saturated": (128, 4, 1.0),
+}
 """Side in pixels, steps, goal."""
 
 

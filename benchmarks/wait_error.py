@@ -1,4 +1,4 @@
-"""How far off the wait is that users are told: ``python -m benchmarks.wait_error [--runs 20]``.
+"""How far off the wait is that users are told: ``python -m benchmarks.wait_error [--runs 12]``.
 
 In virtual time, so it is the same on any machine: users order grids and single pictures at random for a
 while, to the engine's scheduler on a device of which the engine knows nothing at first. Costs are learned
@@ -19,7 +19,7 @@ from benchmarks.virtual import Device
 from benchmarks.wire import percentile
 from bot.services.backlog import Backlog
 
-GOAL, ORDERS, FIRST = 0.20, 120, 20
+GOAL, ORDERS, FIRST = 0.20, 400, 20
 SHAPES = ((4, 20), (4, 20), (4, 30), (1, 20), (2, 50))
 """Rows and steps of what is ordered."""
 
@@ -75,7 +75,7 @@ def _order(
 def main() -> float:
     """Print the median and the spread at each load; the median over all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.wait_error")
-    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=12)
     runs = parser.parse_args().runs
     found: list[float] = []
     for load in (0.5, 0.8, 0.95):

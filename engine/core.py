@@ -31,17 +31,14 @@ from engine.api import (
     Started,
 )
 from engine.estimates import Estimates
+from engine.finishing import TURN_S, Finisher, Finishing, eased, enlargements
 from engine.images import columns_for, grid, jpeg
-from engine.masks import put_back
-from engine.memory import in_less_memory, is_fatal, is_out_of_memory
+from engine.memory import free, in_less_memory, is_fatal, is_out_of_memory
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.registry import Registry
-from engine.models.tiling import in_tiles
 from engine.queue import JobQueue, Key, group_of, shared_out
-from engine.safety import Gate
 from engine.sentence import say
 from engine.stages import BrokenFrame, Rows
-from engine.upscale import Upscaler
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -59,7 +56,21 @@ class _Part:
     safely: bool = False
     """In float32, since the pictures were none in the engine's own numbers."""
     rows: Rows | OwnCourse | None = None
+    finishing: Finishing | None = None
+    """What comes after the last step, once it has begun."""
+    pieces: tuple[int, int] = (0, 0)
+    """That were enlarged, of those there are."""
     images: list[Image.Image] | None = field(default=None, repr=False)
+
+    @property
+    def told(self) -> tuple[int, int]:
+        """Steps and pieces that are done, and all there are."""
+        (step, steps), (piece, pieces) = self.rows.told if self.rows else (0, 0), self.pieces
+        return step + piece, steps + pieces
+
+    def enlarged(self) -> None:
+        """Another piece."""
+        self.pieces = (self.pieces[0] + 1, self.pieces[1])
 
 
 @dataclass(slots=True)
@@ -110,8 +121,7 @@ class Core:
         self._batcher = stages.Batcher(sizes)
         self._jobs: dict[str, _Job] = {}
         self._parts: dict[Hashable, _Part] = {}
-        self._upscalers: dict[str, Upscaler] = {}
-        self._gate = Gate()
+        self._finisher = Finisher(device, self._ease, clock)
         self._most: dict[Hashable, int] = {}
         self._departures = 0
         self._now: frozenset[str] = frozenset()
@@ -157,12 +167,12 @@ class Core:
             self._adopt(spec)
         planned = [part for ticket in tickets if (part := self._parts.get(ticket.key)) is not None]
         self._now = frozenset(part.job.spec.model for part in planned)
-        ready = [part for part in planned if self._alive(part) and self._prepared(part)]
+        ready = self._prepared(planned)
         running = [part for part in ready if part.rows and not part.rows.done and self._alive(part)]
         if running:
             self._step(running)
-        for job in {id(part.job): part.job for part in ready}.values():
-            self._report(job)
+        for part in ready:
+            self._report(part)
 
     def _adopt(self, spec: GenerationSpec) -> None:
         """A job is this device's from now on."""
@@ -175,7 +185,19 @@ class Core:
     def _alive(self, part: _Part) -> bool:
         return self._jobs.get(part.job.spec.job_id) is part.job
 
-    def _prepared(self, part: _Part) -> bool:
+    def _prepared(self, planned: Sequence[_Part]) -> list[_Part]:
+        """Those that can step. What there is no time for is prepared in the next tick: encoders may be slow,
+        and a cancel and those who step already wait for one of them, not for a crowd.
+        """
+        ready: list[_Part] = []
+        began = self._clock()
+        for part in planned:
+            late = ready and self._clock() - began > TURN_S
+            if self._alive(part) and not (part.rows is None and late) and self._prepare(part):
+                ready.append(part)
+        return ready
+
+    def _prepare(self, part: _Part) -> bool:
         """Bring a part to its first step; its job fails alone when it cannot be."""
         job = part.job
         if not job.started:
@@ -186,9 +208,9 @@ class Core:
                 family = self.family(job.spec.model, safely=part.safely)
                 self._beat()
                 with self._charged(part):
-                    part.rows = self._eased(
-                        family, lambda: stages.begin(family, job.spec, part.seeds), tile=job.spec.tile
-                    )
+                    begin = partial(stages.begin, family, job.spec, part.seeds)
+                    part.rows = eased(family, begin, self._ease, tile=job.spec.tile)
+                    part.pieces = (0, enlargements(part.rows, job.spec))
         return part.rows is not None
 
     def _step(self, parts: Sequence[_Part]) -> None:
@@ -247,7 +269,7 @@ class Core:
                 self._forget_the_most()
                 return eased
             self._most[shape] = most() // 2
-            self._free_memory()
+            free(self._device)
             return True
 
         return in_less_memory(lambda: self._batcher.predict(rows, most()), less)
@@ -257,23 +279,6 @@ class Core:
         if self._departures != self._registry.departures:
             self._departures = self._registry.departures
             self._most.clear()
-
-    def _eased(self, family: ModelFamily | OwnWay, attempt: Callable[[], T], *, tile: bool) -> T:
-        """The attempt; out of memory, again with the autoencoder at work in tiles, then with other weights
-        put aside. Pictures whose own edges meet are not cut into tiles.
-        """
-        tiled = False
-
-        def less() -> bool:
-            nonlocal tiled
-            before, tiled = tiled, True
-            return (not before and not tile) or self._ease(family)
-
-        def once() -> T:
-            with in_tiles(family, tiled and not tile):
-                return attempt()
-
-        return in_less_memory(once, less)
 
     def _ease(self, family: ModelFamily | OwnWay) -> bool:
         """Put aside what is not needed now: idle models, then parts of the one at work; False at the end."""
@@ -286,70 +291,76 @@ class Core:
 
     def _freed(self, some: bool) -> bool:
         if some:
-            self._free_memory()
+            free(self._device)
         return some
 
     def _begin_again(self, part: _Part) -> None:
         _close(part)
-        part.rows = None
+        part.rows = part.finishing = None
 
-    def _report(self, job: _Job) -> None:
-        """Tell how far a job is, or finish it."""
-        if self._jobs.get(job.spec.job_id) is not job:
+    def _report(self, part: _Part) -> None:
+        """Tell how far its job is; after the last step, take a turn at what comes then."""
+        job = part.job
+        if not self._alive(part):
             return
         with self._own_fault(job):
-            told = [part.rows.told for part in job.parts if part.rows is not None]
-            steps = max((steps for _, steps in told), default=0)
-            step = sum(step for step, _ in told) // len(job.parts)
-            if step > job.told:
-                job.told = step
-                self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
-            for part in job.parts:
-                if part.rows is not None and part.rows.done and part.images is None:
-                    self._finish_part(part)
+            self._tell(job)
+            if part.rows is not None and part.rows.done and part.images is None:
+                self._finish_part(part, part.rows)
+                self._tell(job)
             if all(part.images is not None for part in job.parts):
                 self._finish(job)
 
-    def _finish_part(self, part: _Part) -> None:
-        """Pictures as large as they were asked for, or the second pass that makes them so."""
-        rows = part.rows
-        assert rows is not None
-        with self._charged(part):
-            try:
-                second = self._painted(part, rows)
-            except BrokenFrame:
-                if part.safely or rows.family.dtype == torch.float32:
-                    raise
-                self._paint_safely(part)
-                return
-        if second is None:
-            self._queue.remove(part.key)
-        else:
-            self._go_on(part, second)
+    def _tell(self, job: _Job) -> None:
+        told = [part.told for part in job.parts]
+        step = sum(step for step, _ in told) // len(told)
+        if step > job.told:
+            job.told = step
+            steps = max(steps for _, steps in told)
+            self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
 
-    def _painted(self, part: _Part, rows: Rows | OwnCourse) -> GenerationSpec | None:
-        """The spec of a second pass, begun; None where the pictures are done."""
-        images = self._decoded(rows)
-        second = stages.second_pass(rows.spec, rows.family.profile.info.size_multiple)
-        if second is None or isinstance(rows, OwnCourse):
-            images = self._enlarged(rows, images, part.job.spec)
-            self._gate.check(images, part.job.spec.checks, rows.family.profile.source.path)
-            part.images = images
-            return None
-        grown = [self._to_size(rows, image, (second.width, second.height)) for image in images]
-        done = rows.before + rows.end
-        begin = partial(stages.prepare, rows.family, second, part.seeds, grown, before=done)
-        part.rows = self._eased(rows.family, begin, tile=second.tile)
-        return second
+    def _finish_part(self, part: _Part, rows: Rows | OwnCourse) -> None:
+        """A turn on the way to pictures as large as were asked for, or to a second pass on that way."""
+        turns = part.finishing = part.finishing or self._finishing(part, rows)
+        try:
+            with self._charged(part):
+                next(turns)
+        except StopIteration as end:
+            part.finishing = None
+            self._go_on(part, end.value)
+        except BrokenFrame:
+            if part.safely or rows.family.dtype == torch.float32:
+                raise
+            self._paint_safely(part)
+        else:
+            self._queue.set_apart(part.key)
+
+    def _finishing(self, part: _Part, rows: Rows | OwnCourse) -> Finishing:
+        return self._finisher.turns(
+            rows,
+            part.job.spec,
+            part.seeds,
+            present=lambda: self.family(rows.spec.model, safely=part.safely),
+            enlarged=part.enlarged,
+        )
+
+    def _go_on(self, part: _Part, end: list[Image.Image] | Rows) -> None:
+        """The pictures are there, or the rows of a second pass."""
+        if isinstance(end, Rows):
+            part.rows = end
+            self._queue_anew(part, end.spec)
+        else:
+            part.images = end
+            self._queue.remove(part.key)
 
     def _paint_safely(self, part: _Part) -> None:
         """All over, in numbers that do not overflow."""
         log.warning("job %s painted no picture and is painted again in float32", part.job.spec.job_id)
         self._begin_again(part)
         part.safely = True
-        self._go_on(part, part.job.spec)
+        self._queue_anew(part, part.job.spec)
 
-    def _go_on(self, part: _Part, spec: GenerationSpec) -> None:
+    def _queue_anew(self, part: _Part, spec: GenerationSpec) -> None:
         """The part's next pass, in a group of its own kind."""
         native = self._registry.profiles[spec.model].family.native
         group = (
@@ -358,38 +369,6 @@ class Core:
             else group_of(spec, part.key, native)
         )
         self._queue.replace(self._queue.ticket(spec, part.key, len(part.seeds), group))
-
-    def _decoded(self, rows: Rows | OwnCourse) -> list[Image.Image]:
-        """Decoded pictures; one at a time where memory does not hold them together, then in tiles."""
-        try:
-            return stages.decode(rows, rows.count)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        self._free_memory()
-        return self._eased(rows.family, lambda: stages.decode(rows, 1), tile=rows.spec.tile)
-
-    def _enlarged(
-        self, rows: Rows | OwnCourse, images: list[Image.Image], spec: GenerationSpec
-    ) -> list[Image.Image]:
-        factor = rows.family.profile.info.upscale * (spec.hires.scale if spec.hires else 1)
-        size = (round(spec.width * factor), round(spec.height * factor))
-        large = [self._to_size(rows, image, size) for image in images]
-        if spec.init is None or spec.init.mask is None:
-            return large
-        return [put_back(image, spec.init, spec.width) for image in large]
-
-    def _to_size(self, rows: Rows | OwnCourse, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        if image.size == size:
-            return image
-        name = rows.family.profile.upscaler
-
-        def attempt() -> Image.Image:
-            upscaler = self._upscalers.get(name) or Upscaler(name, self._device)
-            self._upscalers[name] = upscaler
-            return upscaler.to_size(image, size, rows.spec.tile)
-
-        return in_less_memory(attempt, lambda: self._ease(rows.family))
 
     def _finish(self, job: _Job) -> None:
         images = tuple(image for part in job.parts for image in part.images or ())
@@ -455,10 +434,6 @@ class Core:
         """Times are the device's, and a cancel waits for one step only: nothing is queued ahead."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-    def _free_memory(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def _close(part: _Part) -> None:

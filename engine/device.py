@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 HELD = 0.75
 """Share of a GPU's memory that models may fill; the rest is for the pictures."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's rules, from malloc.h."""
+KEPT, MAPPED = 2**29, 2**25
+"""Bytes: free memory that a thread keeps, and the size from which a block is the kernel's (glibc's most)."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -48,6 +53,18 @@ def claim(device: torch.device) -> None:
 
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
+
+
+def keep_memory(device: torch.device) -> None:
+    """On a CPU, what one step frees is there for the next.
+
+    By glibc's own rules the free memory of a thread goes back to the kernel, and comes back from it page by
+    page, filled with zeros: that took 5 to 14 % of a grid. A C library without such rules is left alone.
+    """
+    library = ctypes.CDLL(None)
+    if device.type == "cpu" and hasattr(library, "mallopt"):
+        for rule, size in ((M_TRIM_THRESHOLD, KEPT), (M_MMAP_THRESHOLD, MAPPED)):
+            library.mallopt(rule, size)
 
 
 def room(device: torch.device, devices: int = 1) -> tuple[int, int]:

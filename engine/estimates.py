@@ -15,7 +15,9 @@ from engine.prompting import compositions
 
 log = logging.getLogger(__name__)
 _Key = tuple[str, int, int, int, int]
-"""Model, pixels of all passes, of the picture that is shown, calls of the model, images."""
+"""Model, pixels of a call of the model (0: it is not called, the picture is enlarged as it is) and of the
+picture that is shown, calls, images.
+"""
 PRIOR = 2e-6
 """Device seconds per pixel, image and step before anything ran: of the order of a small model on a CPU."""
 LEARNED = 0.3
@@ -64,9 +66,13 @@ class Estimates:
         with self._lock:
             if (known := self._seconds.get(key)) is not None:
                 return known
-            like = {other: cost for other, cost in self._seconds.items() if other[0] == key[0]}
+            like = {
+                other: cost
+                for other, cost in self._seconds.items()
+                if other[0] == key[0] and bool(other[1]) == bool(key[1])
+            }
         if not like:
-            return PRIOR * key[1] * key[3] * key[4]
+            return PRIOR * _work(key)
         same = {other: cost for other, cost in like.items() if other[1:3] == key[1:3]}
         return _reckoned(key, same or like)
 
@@ -120,7 +126,7 @@ def _reckoned(key: _Key, known: dict[_Key, float]) -> float:
 
 
 def _work(key: _Key) -> int:
-    return key[1] * key[3] * key[4]
+    return (key[1] or key[2]) * key[3] * key[4]
 
 
 def _read(file: Path, about: str) -> dict[_Key, float]:

@@ -42,3 +42,9 @@ def in_less_memory(attempt: Callable[[], T], ease: Callable[[], bool]) -> T:
             failure = error
         if not ease():
             raise failure
+
+
+def free(device: torch.device) -> None:
+    """What torch keeps for itself goes back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -82,6 +82,11 @@ class JobQueue:
         with self._lock:
             self._scheduler.replace(ticket)
 
+    def set_apart(self, key: Key) -> None:
+        """A ticket has no step left to share, though something to do."""
+        with self._lock:
+            self._scheduler.set_apart(key)
+
     def remove(self, key: Key) -> None:
         """Forget a ticket; unknown keys are ignored."""
         with self._lock:

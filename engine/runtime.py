@@ -274,7 +274,7 @@ class LocalEngine:
         import torch
 
         from engine.core import Core
-        from engine.device import claim, describe, pick_devices, pick_dtype, room
+        from engine.device import claim, describe, keep_memory, pick_devices, pick_dtype, room
         from engine.speed import buckets, prepare_cache
 
         if self._threads:
@@ -284,6 +284,7 @@ class LocalEngine:
         device = devices[worker.place]
         worker.described = describe(device)
         claim(device)
+        keep_memory(device)
         dtype = pick_dtype(self._dtype, device)
         if not worker.place:
             self._estimates.concern(f"{worker.described}, {dtype}")

@@ -57,7 +57,8 @@ _DPM, _SINGLE = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
 _BASES = (
     Sampler("ddim", "DDIMScheduler", schedules=("sgm uniform",)),
     Sampler("ddpm", "DDPMScheduler"),
-    Sampler("pndm", "PNDMScheduler", predictions=_NO_SAMPLE),
+    # PLMS; with the Runge-Kutta steps before it, diffusers fails at fewer than four.
+    Sampler("pndm", "PNDMScheduler", {"skip_prk_steps": True}, predictions=_NO_SAMPLE),
     Sampler("euler", "EulerDiscreteScheduler", schedules=_SPACED),
     Sampler("euler a", "EulerAncestralDiscreteScheduler", {}, _NO_SAMPLE, ("sgm uniform",)),
     Sampler("heun", "HeunDiscreteScheduler", {}, _NO_SAMPLE, _SPACED),

@@ -19,6 +19,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
 from engine.api import Lane
@@ -119,6 +120,13 @@ class Scheduler:
         self.add(ticket)
         if place is not None:
             self._begin(self._entries[ticket.key], place)
+
+    def set_apart(self, key: Hashable) -> None:
+        """From now on the ticket shares its passes with no other; its turn stays what it is."""
+        entry = self._entries[key]
+        self._line_off(entry)
+        entry.ticket = replace(entry.ticket, group=("apart", key))
+        self._line_up(entry)
 
     def plan(self, place: int = 0) -> tuple[Ticket, ...]:
         """The rows of a device's next tick, those whose turn it is first; empty when nothing waits for it.

@@ -345,14 +345,18 @@ def _advance(part: Rows, prediction: torch.Tensor, want_clean: bool) -> None:
 
 
 @torch.inference_mode()
-def decode(part: Rows | OwnCourse, most: int) -> list[Image.Image]:
-    """The finished pictures, at most ``most`` decoded at once. EngineError when one is not a picture."""
+def decode(part: Rows | OwnCourse, first: int = 0, most: int | None = None) -> list[Image.Image]:
+    """The finished pictures, of rows at most ``most`` from the one at ``first`` on, all at once. BrokenFrame
+    when one is not a picture.
+    """
     if isinstance(part, OwnCourse):
         return part.pictures()
+    chosen = slice(first, None if most is None else first + most)
+    pictures = part.pictures if len(part.pictures) == 1 else part.pictures[chosen]
     if part.end == 0:
-        return list(part.pictures)
-    pixels = [part.family.decode(chunk, part.spec.tile) for chunk in torch.split(part.latents, most)]
-    return put_back(part.spec, checked_pictures(torch.cat(pixels)), part.pictures)
+        return list(pictures)
+    pixels = part.family.decode(part.latents[chosen], part.spec.tile)
+    return put_back(part.spec, checked_pictures(pixels), pictures)
 
 
 def put_back(

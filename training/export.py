@@ -22,10 +22,10 @@ from training import denoiser, text, vae
 from training.common import load
 from training.paths import EXPORT, RUNS
 from training.scenes import SIDE
-from training.things import ALL, COLOURS, THINGS
+from training.things import ALL, COLOURS, STYLES, THINGS
 
 KEPT = ("README.md", "NOTICE.md")  # written by hand, carried over
-STEPS, GUIDANCE = 10, 3.0
+STEPS, GUIDANCE = 16, 3.0
 
 
 def scaled_vae(scale: float) -> AutoencoderTiny:
@@ -90,6 +90,7 @@ def concepts() -> dict[str, Any]:
             }
             for t in (THINGS[i] for i in ALL)
         ],
+        "styles": [{"key": s.key, "en": list(s.en), "zh": list(s.zh)} for s in STYLES],
         "colours": [{"key": c.key, "rgb": list(c.rgb), "en": list(c.en), "zh": list(c.zh)} for c in COLOURS],
     }
 
@@ -115,8 +116,8 @@ def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) 
         "sampler": "ddim",
         "latent_rgb": latent_rgb(made.vae.float()),
         "trained": figures,
-        "description": "A sketch model to try things out: emoji-like pictures of about "
-        f"{len(ALL)} things in {len(COLOURS)} colours, from English and Chinese prompts.",
+        "description": f"A sketch model to try things out: emoji-like pictures of {len(ALL)} things in "
+        f"{len(COLOURS)} colours and {len(STYLES)} styles, from English and Chinese prompts.",
     }
     for name, table in (("tessera.json", settings), ("concepts.json", concepts())):
         (folder / name).write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -26,6 +26,7 @@ from benchmarks import sketch_grid
 from training import classifier, measure, sheet
 from training.common import prepare
 from training.denoiser import EARLY
+from training.export import STEPS, pipeline
 from training.paths import DOCS, EXPORT
 from training.scenes import SIDE, Scene, as_floats, clash, paint
 from training.things import ALL, COLOURS, NO_COLOUR, PLAIN_SHAPES, STYLES, THINGS, Thing, held_out
@@ -108,7 +109,7 @@ def generate(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int, g
         made.append(
             pipe(
                 list(prompts[start : start + 16]),
-                num_inference_steps=10,
+                num_inference_steps=STEPS,
                 guidance_scale=guidance,
                 height=SIDE,
                 width=SIDE,
@@ -270,13 +271,11 @@ def on_real(judge: classifier.Judge, each: int) -> dict[str, Any]:
 
 def half_trained(judge: classifier.Judge, guidance: float) -> dict[str, float] | None:
     """The shape figures of the early checkpoint, where there is one: the judge must see the difference."""
-    from training.export import pipeline
-
     if not EARLY.exists():
         return None
     pipe, trained = pipeline(EARLY)
     pipe.set_progress_bar_config(disable=True)
-    shapes = shape_scenes(random.Random(30), 2)
+    shapes = shape_scenes(random.Random(30), 1)
     made = measured(pipe, [plain(s, "en").prompt for s in shapes], 40, guidance)
     return {"steps": trained["step"], **shape_scores(judge, made, shapes)}
 

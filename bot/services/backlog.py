@@ -2,13 +2,15 @@
 
 The same reckoning as the engine's: virtual time in each lane, jobs in the order in which their users' turns
 come, users who come from idling a job ahead (``engine/scheduler.py`` says why). So what a user is told is
-what will happen, as far as nobody else comes.
+what will happen as far as nobody else comes; how much those who do come and go first stretch the wait is
+learned, apart for each lane, and for those behind other jobs of their own, whom others pass.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +19,13 @@ from bot.store.jobs import LANES, Waiting
 
 PATIENCE_S = 600.0
 """Seconds in which a slower lane, and a user in it, get nothing, after which a job of theirs goes one up."""
+LEARNED, ENOUGH = 64, 16
+"""Newest waits of a kind that the next are told by, and fewest."""
+ENDED = 0.1
+"""Share left of a job that went to its end, at the last that was heard of it."""
 _Owner = tuple[str, int]
+_Kind = tuple[str, bool]
+"""Lane, and whether other jobs of the same user come first."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +41,9 @@ class _Entry:
     held: bool = False
     left: float = 1.0
     """Share that is still to be done."""
+    kind: _Kind = ("", False)
+    told: float = 0.0
+    """Seconds from ``since`` in which it would be done if nobody else came; 0 where nobody was before it."""
 
     @property
     def turn(self) -> tuple[int, float, int]:
@@ -64,6 +75,8 @@ class Backlog:
         self._numbers = 0
         self._lanes = dict.fromkeys(LANES, clock())
         """When each lane was last served."""
+        self._stretches: dict[_Kind, deque[float]] = {}
+        """Seconds that jobs took to come, for each that was reckoned."""
         for job in waiting:
             self.queued(
                 job.job_id,
@@ -86,11 +99,14 @@ class Backlog:
     ) -> None:
         """A job joined the queue."""
         owner = (lane, user_id)
-        since = self._clock() if since is None else since
         price = seconds / share
         start = self._start(owner, price)
         self._numbers += 1
-        entry = _Entry(owner, seconds, price, start, self._numbers, since)
+        entry = _Entry(owner, seconds, price, start, self._numbers, self._clock() if since is None else since)
+        entry.kind = (lane, owner in self._owned)
+        # What came between those who waited before a restart is not known.
+        before = self._before(entry.turn)[1] if since is None else 0.0
+        entry.told = before and before + seconds
         self._entries[job_id] = entry
         self._owned.setdefault(owner, OrderedDict())[job_id] = entry
         self._finish[owner] = start + price
@@ -113,6 +129,7 @@ class Backlog:
         entry = self._entries.pop(job_id, None)
         if entry is None:
             return
+        self._learn(entry)
         self._moved.add(entry.owner[0])
         owned = self._owned[entry.owner]
         del owned[job_id]
@@ -149,13 +166,15 @@ class Backlog:
     def ahead(self, job_id: str) -> tuple[int, float]:
         """Jobs before this one, and seconds until it can begin; (0, 0) for one that is not here."""
         entry = self._entries.get(job_id)
-        return (0, 0.0) if entry is None else self._before(entry.turn)
+        if entry is None:
+            return 0, 0.0
+        jobs, seconds = self._before(entry.turn)
+        return jobs, self._stretched(seconds, self.left(job_id), self._kind(entry))
 
     def until_done(self, user_id: int) -> float:
         """Seconds until the last of a user's jobs should be finished; 0 where there is none."""
-        owned = [jobs.values() for (_, user), jobs in self._owned.items() if user == user_id]
-        mine = (entry for entries in owned for entry in entries)
-        return max((self._before(entry.turn)[1] + entry.seconds * entry.left for entry in mine), default=0.0)
+        owned = [jobs for (_, user), jobs in self._owned.items() if user == user_id]
+        return max((self.ahead(job)[1] + self.left(job) for jobs in owned for job in jobs), default=0.0)
 
     def left(self, job_id: str) -> float:
         """Device seconds that a job still takes."""
@@ -164,12 +183,28 @@ class Backlog:
 
     def before(self, lane: str, user_id: int, seconds: float) -> float:
         """Seconds until a job that is yet to be queued could begin."""
-        start = self._start((lane, user_id), seconds)
-        return self._before((LANES.index(lane), start, self._numbers + 1))[1]
+        owner = (lane, user_id)
+        turn = (LANES.index(lane), self._start(owner, seconds), self._numbers + 1)
+        return self._stretched(self._before(turn)[1], seconds, (lane, owner in self._owned))
 
     def _before(self, turn: tuple[int, float, int]) -> tuple[int, float]:
         earlier = [entry.seconds * entry.left for entry in self._entries.values() if entry.turn < turn]
         return len(earlier), sum(earlier) / max(1, self._devices())
+
+    def _kind(self, entry: _Entry) -> _Kind:
+        return entry.owner[0], next(iter(self._owned[entry.owner].values())) is not entry
+
+    def _learn(self, entry: _Entry) -> None:
+        """How long a job that went to its end took to come."""
+        if entry.told > 0 and entry.left < ENDED:
+            known = self._stretches.setdefault(entry.kind, deque(maxlen=LEARNED))
+            known.append((self._clock() - entry.since) / entry.told)
+
+    def _stretched(self, before: float, own: float, kind: _Kind) -> float:
+        """Seconds until a job of ``own`` seconds can begin, with those who come and go first."""
+        known = self._stretches.get(kind, ())
+        stretch = max(1.0, statistics.median(known)) if len(known) >= ENOUGH else 1.0
+        return stretch * (before + own) - own if before else 0.0
 
     def _start(self, owner: _Owner, price: float) -> float:
         """Behind the user's other jobs; who has none begins a job's cost ahead of those who wait."""

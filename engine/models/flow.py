@@ -22,8 +22,8 @@ from engine.models.latent import LatentFamily
 class FlowFamily(LatentFamily, ABC):
     """ModelFamily of a transformer that predicts velocities."""
 
-    def scheduler(self, spec: GenerationSpec) -> Any:
-        """Built from the folder's scheduler configuration, shifted for the size; nothing is shared."""
+    def _scheduler(self, spec: GenerationSpec) -> Any:
+        """Built from the folder's scheduler configuration, shifted for the size."""
         config = self.profile.scheduler
         if spec.steps == 1:
             # Steps are stretched between the first and the last, and one is both.

@@ -53,10 +53,10 @@ class StableDiffusion1(UNetFamily):
             prediction[rows] = self.denoise(latents[rows], timesteps[rows], text, tile)
         return prediction
 
-    def scheduler(self, spec: GenerationSpec) -> Any:
+    def _scheduler(self, spec: GenerationSpec) -> Any:
         """As the folder's pipeline sets its steps."""
         if not self._takes_all_steps(spec):
-            return super().scheduler(spec)
+            return super()._scheduler(spec)
         assert spec.init is not None
         scheduler = schedulers.build(spec.sampler, self.profile.scheduler)
         strength = max(spec.init.strength, 1 / scheduler.config.original_inference_steps)

@@ -103,6 +103,31 @@ def test_a_cancel_takes_effect_before_the_next_step(
     assert here.kinds("stays")[-1] == "Finished"
 
 
+def test_slow_encoders_are_not_waited_for_by_a_crowd(
+    bench: BenchMaker, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three jobs at once whose texts take a second each: a tick prepares one, and steps those that are."""
+    clock = {"now": 0.0}
+    condition = family.condition
+
+    def slow(job: GenerationSpec) -> Conditioning:
+        clock["now"] += 1.0
+        return condition(job)
+
+    monkeypatch.setattr(family, "condition", slow)
+    sizes = forward_sizes(family, monkeypatch)
+    here = bench(clock=lambda: clock["now"])
+    for name in ("a", "b", "c"):
+        here.core.submit(spec(name, seeds=(1,), user=name, steps=3))
+    here.core.tick()
+    assert clock["now"] == 1.0 and sizes == [2]
+    here.core.cancel("b")
+    assert here.kinds("b") == ["Cancelled"]
+    here.run()
+    assert sizes == [2, 4, 4, 2]
+    assert here.kinds("a")[-1] == here.kinds("c")[-1] == "Finished"
+
+
 def test_a_waiting_job_is_cancelled_without_having_begun(bench: BenchMaker) -> None:
     here = bench()
     here.core.submit(spec())

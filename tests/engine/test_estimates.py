@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,19 @@ def test_what_steps_do_not_cost_is_told_apart() -> None:
     estimates.learn(spec(steps=20), 22.0)
     assert estimates.expect(spec(steps=50)) == pytest.approx(52.0)
     assert estimates.expect(spec(steps=10)) == pytest.approx(12.0)
+
+
+def test_a_mere_enlargement_is_no_guide_to_anything_else() -> None:
+    """It calls the model for nothing: by its work other jobs cannot be reckoned."""
+    estimates = Estimates()
+    enlarged = spec(init=InitImage(b"", 0.0), hires=Hires(2, 0), seeds=(1,))
+    assert estimates.expect(enlarged) > 0
+    estimates.learn(enlarged, 8.0)
+    assert estimates.expect(replace(enlarged, seeds=(1, 2))) == 16.0
+    unheard_of = Estimates().expect(spec(seeds=(1,)))
+    assert estimates.expect(spec(seeds=(1,))) == unheard_of
+    estimates.learn(spec(steps=100), 100.0)
+    assert estimates.expect(spec(seeds=(1,), steps=1)) == pytest.approx(0.5)
 
 
 def test_models_are_told_apart() -> None:

@@ -54,11 +54,14 @@ def test_two_passes_are_text_to_image_then_image_to_image(
         assert np.abs(array(here.finished("job").images[index]) - array(shown)).max() <= 2
 
 
-def test_progress_counts_both_passes(bench: BenchMaker) -> None:
+def told(bench: Bench) -> list[tuple[int, int]]:
+    return [(event.step, event.steps) for event in bench.events if isinstance(event, Progress)]
+
+
+def test_progress_counts_both_passes_and_what_is_enlarged(bench: BenchMaker) -> None:
     here = bench()
     here.run(spec(hires=Hires(2, 0.5), steps=4))
-    steps = [(event.step, event.steps) for event in here.events if isinstance(event, Progress)]
-    assert steps == [(step, 6) for step in range(1, 7)]
+    assert told(here) == [(turn, 4 + 2 + 2) for turn in range(1, 9)]
     assert here.kinds("job")[-1] == "Finished"
     assert [image.size for image in here.finished("job").images] == [(128, 128)] * 2
 
@@ -68,7 +71,7 @@ def test_a_pure_enlargement_takes_no_step(bench: BenchMaker, scale: float, size:
     given = gradient(5, 64, 64)
     here = bench()
     here.run(spec(init=InitImage(encoded(given), 0.0), hires=Hires(scale, 0.0), seeds=(1,)))
-    assert here.kinds("job") == ["Started", "Finished"]
+    assert here.kinds("job") == ["Started", *["Progress"] * (scale > 1), "Finished"]
     (image,) = here.finished("job").images
     assert image.size == (size, size)
     gap = array(image.resize((64, 64), Image.Resampling.BOX)) - array(given)
@@ -90,8 +93,7 @@ def test_a_creative_enlargement_stays_close_and_differs_by_seed(bench: BenchMake
     here.run(spec(init=InitImage(encoded(given), 0.0), hires=Hires(2, 0.3), steps=10, seeds=(1, 2)))
     one, other = here.finished("job").images
     assert one.size == (128, 128) and one.tobytes() != other.tobytes()
-    steps = [(event.step, event.steps) for event in here.events if isinstance(event, Progress)]
-    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert told(here) == [(turn, 2 + 3) for turn in range(1, 6)]
 
 
 def test_image_i_is_the_spec_with_its_seed_alone(bench: BenchMaker) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory
 from engine.conditioning import Conditioning
@@ -94,7 +93,7 @@ class TestTheLadder:
         monkeypatch.setattr(family, "decode", limited)
         here.run(spec())
         assert here.finished("job").images
-        assert seen == [(2, False), (1, False), (1, True), (1, True)]
+        assert seen == [(2, False), (1, False), (1, True), (1, False), (1, True)]
         assert not family._vae.use_tiling, "the next picture is tried whole again"
 
     def test_a_picture_whose_edges_meet_is_not_cut(
@@ -161,16 +160,18 @@ class TestTheLadder:
         self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         registry.load("sketchy", CPU, torch.float32)
-        to_size = Upscaler.to_size
+        run, refused = Upscaler._run, []
 
-        def limited(upscaler: Upscaler, *given: Any) -> Image.Image:
+        def limited(upscaler: Upscaler, piece: torch.Tensor) -> torch.Tensor:
             if len(registry._loaded) > 1:
+                refused.append(1)
                 raise out_of_memory()
-            return to_size(upscaler, *given)
+            return run(upscaler, piece)
 
-        monkeypatch.setattr(Upscaler, "to_size", limited)
+        monkeypatch.setattr(Upscaler, "_run", limited)
         here.run(spec(hires=Hires(2.0, 0.5)))
         assert here.finished("job").images[0].size == (128, 128)
+        assert refused == [1]
 
     def test_the_model_of_a_job_that_waits_makes_room_and_comes_back(
         self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch

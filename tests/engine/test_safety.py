@@ -46,7 +46,7 @@ def test_a_job_whose_picture_fails_ends_without_it(
 ) -> None:
     monkeypatch.setattr(Brightness, "passes", lambda self, picture: passes)
     here = bench()
-    here.core._gate = Gate({NUDITY: Brightness})
+    here.core._finisher._gate = Gate({NUDITY: Brightness})
     here.run(spec("checked", checks=(NUDITY,)), spec("free", user="bob"))
     assert here.finished("free").images
     if passes:

@@ -92,6 +92,15 @@ def test_what_it_is_in_diffusers(name: str) -> None:
     assert ("sde" in name.split()) == (built.config.get("algorithm_type") == "sde-dpmsolver++")
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_few_steps_are_enough_for_each(name: str, steps: int) -> None:
+    """Whatever the folder says, also of steps that PNDM would take before its own."""
+    built = schedulers.build(name, {**BETAS, "_class_name": "PNDMScheduler", "skip_prk_steps": False})
+    built.set_timesteps(steps)
+    assert len(built.timesteps) >= steps
+
+
 @pytest.mark.parametrize(
     ("config", "name"),
     [

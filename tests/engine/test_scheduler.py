@@ -54,6 +54,17 @@ def test_rows_of_one_group_ride_together() -> None:
     assert keys(scheduler) == ["a", "b"]
 
 
+def test_what_is_set_apart_keeps_its_turn_and_shares_no_pass() -> None:
+    scheduler = Scheduler(8)
+    for item in (ticket("a"), ticket("b", "bob"), ticket("c", "bob")):
+        scheduler.add(item)
+    assert keys(scheduler) == ["a", "b"]
+    scheduler.set_apart("a")
+    assert keys(scheduler) == ["a"]
+    scheduler.remove("a")
+    assert keys(scheduler) == ["b", "c"]
+
+
 def test_groups_are_never_mixed() -> None:
     scheduler = Scheduler(8)
     scheduler.add(ticket("a", rows=1))

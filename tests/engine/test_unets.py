@@ -162,6 +162,26 @@ def test_edges_that_meet(engine: Company) -> None:
     assert gaps[0] <= TOLERANCE < 100 * TOLERANCE < gaps[1]
 
 
+def test_a_scheduler_is_built_once_and_each_job_has_its_own(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its steps depend on tells jobs apart: the sampler, their number, and here the strength too."""
+    family: Any = registry.load("consistent", CPU, torch.float32)
+    jobs = [
+        replace(spec(model="consistent", sampler=sampler, steps=steps), init=init)
+        for sampler, steps in (("lcm", 4), ("lcm", 5), ("euler", 4))
+        for init in (None, InitImage(b"", 0.3), InitImage(b"", 0.9), InitImage(b"", 0.9, b""))
+    ]
+    first = [family.scheduler(job) for job in jobs]
+    built = [family._scheduler(job) for job in jobs]
+    monkeypatch.setattr(family, "_scheduler", lambda _: pytest.fail("it is built again"))
+    second = [family.scheduler(job) for job in jobs]
+    for one, other, plain in zip(first, second, built, strict=True):
+        assert one is not other and one.timesteps is not other.timesteps
+        assert type(one) is type(plain)
+        assert torch.equal(one.timesteps, plain.timesteps) and torch.equal(other.timesteps, plain.timesteps)
+
+
 def test_more_steps_than_a_consistency_schedule_has(engine: Company) -> None:
     (pixels,) = engine.run([spec(model="consistent", sampler="lcm", steps=60, seeds=(1,))])
     assert bool(pixels.isfinite().all())

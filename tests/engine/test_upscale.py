@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from engine.api import ModelUnavailable
 from engine.ncnn import Network
-from engine.upscale import NETWORKS, PLAIN, Upscaler, load
+from engine.upscale import NETWORKS, PLAIN, Upscaler, load, pieces
 
 CPU = torch.device("cpu")
 
@@ -103,3 +103,19 @@ def test_bad_names_and_files(tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(ModelUnavailable, match="cannot be read"):
         Network.read(stem)
+
+
+@pytest.mark.parametrize("size", [(300, 20), (20, 300), (600, 40), (2000, 2000), (20, 20), (17, 30)])
+def test_pieces_are_counted_as_they_run(
+    upscaler: Upscaler, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stop before each, so that progress can be told before the first."""
+    monkeypatch.setattr(
+        upscaler,
+        "_run",
+        lambda piece: torch.zeros((3, 4 * piece.shape[2], 4 * piece.shape[3]), dtype=torch.uint8),
+    )
+    for start in ((300, 20), (20, 20)):
+        stops = sum(1 for _ in upscaler.turns(Image.new("RGB", start), size))
+        assert stops == pieces("animevideov3", start, size)
+    assert pieces(PLAIN, (20, 20), size) == 0

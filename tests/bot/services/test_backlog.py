@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.services.backlog import PATIENCE_S, Backlog
+from bot.services.backlog import ENOUGH, PATIENCE_S, Backlog
 from bot.store.jobs import Waiting
 
 ANN, BOB, CYD = 1, 2, 3
@@ -138,3 +138,62 @@ def test_after_a_restart_the_rows_say_who_waits(clock: Clock) -> None:
     assert backlog.turn("relax", ANN)[0] == 1
     assert backlog.turn("fast", BOB, 1)[1] - backlog.turn("fast", BOB)[1] == 5.0
     assert backlog.ahead("b") == (1, 10.0)
+
+
+def day(backlog: Backlog, clock: Clock, number: int) -> tuple[float, float]:
+    """Ann orders two pictures; others pass the second. What she was told of it, and how long it took."""
+    first, second = f"first{number}", f"second{number}"
+    for job in (first, second):
+        backlog.queued(job, "fast", ANN, 10.0)
+    told = backlog.ahead(second)[1] + backlog.left(second)
+    for job, seconds in ((first, 30.0), (second, 10.0)):
+        clock.now += seconds
+        backlog.handed(job)
+        backlog.progress(job, 0.95)
+        backlog.gone(job)
+    return told, 40.0
+
+
+def test_whom_others_pass_is_told_so_once_that_is_known(clock: Clock) -> None:
+    backlog = Backlog(clock=clock)
+    days = [day(backlog, clock, number) for number in range(ENOUGH + 1)]
+    assert days[ENOUGH - 1] == (20.0, 40.0)
+    assert days[ENOUGH] == (40.0, 40.0)
+    backlog.queued("first", "fast", ANN, 10.0)
+    assert backlog.ahead("first") == (0, 0.0), "nobody waits for nothing"
+    assert backlog.before("fast", ANN, 10.0) == 30.0
+    backlog.queued("second", "fast", ANN, 10.0)
+    assert backlog.ahead("second") == (1, 30.0)
+    assert backlog.until_done(ANN) == 40.0
+    backlog.queued("light", "fast", BOB, 10.0)
+    assert backlog.ahead("light") == (1, 10.0), "of those with no others before them nothing is known"
+    backlog.handed("first")
+    backlog.gone("first")
+    assert backlog.ahead("second")[1] == 10.0, "the first of its user's now"
+
+
+def test_what_was_dropped_or_waited_before_a_restart_teaches_nothing(clock: Clock) -> None:
+    backlog = Backlog(clock=clock)
+    for _ in range(ENOUGH):
+        for job in ("first", "second", "old"):
+            backlog.queued(job, "fast", ANN, 10.0, since=clock.now if job == "old" else None)
+        clock.now += 500.0
+        backlog.progress("old", 1.0)
+        for job in ("old", "second", "first"):
+            backlog.gone(job)
+    backlog.queued("first", "fast", ANN, 10.0)
+    assert backlog.before("fast", ANN, 10.0) == 10.0
+
+
+def test_waits_that_were_shorter_are_not_promised(clock: Clock) -> None:
+    """What a batch saves is told as it comes."""
+    backlog = Backlog(clock=clock)
+    for _ in range(ENOUGH):
+        for job in ("first", "second"):
+            backlog.queued(job, "fast", ANN, 10.0)
+        clock.now += 1.0
+        for job in ("first", "second"):
+            backlog.progress(job, 1.0)
+            backlog.gone(job)
+    backlog.queued("first", "fast", ANN, 10.0)
+    assert backlog.before("fast", ANN, 10.0) == 10.0

@@ -1,0 +1,194 @@
+"""After the last step: one piece of a picture a turn; a cancel and other people's jobs come between."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine.api import Cancelled, Finished, Hires, InitImage, Progress
+from engine.models.registry import Registry
+from engine.models.sd1 import StableDiffusion1
+from engine.upscale import Upscaler
+from tests.engine.conftest import Bench
+from tests.engine.specs import spec
+
+BenchMaker = Callable[..., Bench]
+CPU = torch.device("cpu")
+WIDE = Image.fromarray(np.random.default_rng(3).integers(0, 255, (64, 1024, 3), np.uint8))
+"""Four pieces of the upscaler."""
+
+
+def enlargement(job_id: str = "large", **changes: Any) -> Any:
+    buffer = io.BytesIO()
+    WIDE.save(buffer, "PNG")
+    init = InitImage(buffer.getvalue(), 0.0)
+    return spec(job_id, init=init, hires=Hires(4, 0), seeds=(1,), width=1024, height=64, **changes)
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each piece, which is enlarged in a quick way."""
+    run: list[int] = []
+
+    def quick(upscaler: Upscaler, piece: torch.Tensor) -> torch.Tensor:
+        run.append(1)
+        return (torch.nn.functional.interpolate(piece, scale_factor=4)[0] * 255).round().to(torch.uint8)
+
+    monkeypatch.setattr(Upscaler, "_run", quick)
+    return run
+
+
+@pytest.fixture
+def family(registry: Registry) -> StableDiffusion1:
+    loaded = registry.load("classic", CPU, torch.float32)
+    assert isinstance(loaded, StableDiffusion1)
+    return loaded
+
+
+class Decodings(list[int]):
+    """Pictures of each decoding, which takes so long for each by this clock."""
+
+    seconds, now = 1.0, 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def decoded(family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch) -> Decodings:
+    decodings = Decodings()
+    decode = family.decode
+
+    def slow(latents: torch.Tensor, tile: bool) -> torch.Tensor:
+        decodings.append(len(latents))
+        decodings.now += decodings.seconds * len(latents)
+        return decode(latents, tile)
+
+    monkeypatch.setattr(family, "decode", slow)
+    return decodings
+
+
+def ends(bench: Bench) -> list[str]:
+    return [event.job_id for event in bench.events if isinstance(event, Finished | Cancelled)]
+
+
+def test_a_turn_is_one_piece(bench: BenchMaker, pieces: list[int]) -> None:
+    here, seen = bench(), []
+    here.core.submit(enlargement())
+    while here.core.busy:
+        before = len(pieces)
+        here.core.tick()
+        seen.append(len(pieces) - before)
+    assert max(seen) == 1 and sum(seen) == 4
+    picture = np.asarray(here.finished("large").images[0])
+    assert (picture == np.asarray(WIDE).repeat(4, 0).repeat(4, 1)).all()
+
+
+def test_progress_is_told_piece_by_piece(bench: BenchMaker, pieces: list[int]) -> None:
+    here = bench()
+    here.run(enlargement())
+    told = [(event.step, event.steps) for event in here.events if isinstance(event, Progress)]
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_cancel_waits_for_one_piece(bench: BenchMaker, pieces: list[int]) -> None:
+    here = bench()
+    here.core.submit(enlargement())
+    while not pieces:
+        here.core.tick()
+    here.core.cancel("large")
+    assert isinstance(here.events[-1], Cancelled) and here.events[-1].gpu_seconds > 0
+    assert not here.core.busy
+    here.core.tick()
+    assert len(pieces) == 1
+
+
+@pytest.mark.parametrize("model", ["classic", "velocity"])
+def test_others_come_in_between(bench: BenchMaker, pieces: list[int], model: str, registry: Registry) -> None:
+    """A light user's whole job, begun later, is painted while somebody's enlargement goes on."""
+    registry.load(model, CPU, torch.float32)
+    here = bench()
+    here.core.submit(enlargement())
+    while not pieces:
+        here.core.tick()
+    here.core.submit(spec("light", model, user="bob"))
+    while "Finished" not in here.kinds("light"):
+        here.core.tick()
+    assert len(pieces) < 4 + 2
+    here.run()
+    assert ends(here) == ["light", "large"]
+
+
+def test_what_shared_a_pass_is_enlarged_alone(bench: BenchMaker, pieces: list[int]) -> None:
+    """Two jobs step together to the end; then a turn is a piece of one of them."""
+    here, most = bench(), 0
+    here.core.submit(spec("one", hires=Hires(2, 0)))
+    here.core.submit(spec("two", hires=Hires(2, 0), user="bob"))
+    while here.core.busy:
+        before = len(pieces)
+        here.core.tick()
+        most = max(most, len(pieces) - before)
+    assert (most, len(pieces)) == (1, 4)
+    assert here.finished("one") and here.finished("two")
+
+
+def test_slow_pictures_are_decoded_one_a_turn(bench: BenchMaker, decoded: Decodings) -> None:
+    """Once it is known that they are slow; until then, and where they are quick, all at once."""
+    here = bench(clock=decoded.clock)
+    here.run(spec("first", seeds=(1, 2, 3, 4)))
+    assert decoded == [4]
+    decoded.clear()
+    here.core.submit(spec("second", seeds=(1, 2, 3, 4)))
+    while not decoded:
+        here.core.tick()
+    assert decoded == [1]
+    here.core.submit(spec("light", seeds=(5,), user="bob"))
+    here.run()
+    assert ends(here) == ["first", "light", "second"]
+    assert decoded == [1] * 5
+    for one, other in zip(here.finished("first").images, here.finished("second").images, strict=True):
+        assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
+
+
+def test_quick_pictures_stay_together(bench: BenchMaker, decoded: Decodings) -> None:
+    here = bench(clock=decoded.clock)
+    decoded.seconds = 0.1
+    here.run(spec("first"), spec("second"))
+    assert decoded == [2, 2]
+
+
+def test_a_cancel_waits_for_one_slow_picture(bench: BenchMaker, decoded: Decodings) -> None:
+    here = bench(clock=decoded.clock)
+    here.run(spec("first"))
+    here.core.submit(spec("second"))
+    while len(decoded) < 2:
+        here.core.tick()
+    here.core.cancel("second")
+    here.run()
+    assert ends(here) == ["first", "second"] and decoded == [2, 1]
+
+
+def test_a_model_that_was_put_aside_between_turns_comes_back(
+    bench: BenchMaker, registry: Registry, decoded: Decodings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    load = registry.load
+
+    def counted(name: str, *rest: Any) -> object:
+        loads.append(name)
+        return load(name, *rest)
+
+    here = bench(clock=decoded.clock)
+    here.run(spec("first"))
+    here.core.submit(spec("second"))
+    while len(decoded) < 2:
+        here.core.tick()
+    monkeypatch.setattr(registry, "load", counted)
+    here.core.tick()
+    assert loads == ["classic"] and here.finished("second")
