@@ -21,7 +21,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from engine import schedulers
-from engine.api import Finished, GenerationSpec
+from engine.api import Failed, Finished, GenerationSpec
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
 from tests import pipelines
@@ -44,9 +44,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def stock(folder: Path, device: str) -> StableDiffusionPipeline:
+def stock(folder: Path, device: str, dtype: torch.dtype = torch.float32) -> StableDiffusionPipeline:
     """The bare pipeline with the same sampler."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, low_cpu_mem_usage=False)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, dtype=dtype)
     pipeline.scheduler = schedulers.build(SAMPLER, pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
@@ -62,26 +62,28 @@ def since(began: Times) -> Times:
     return time.perf_counter() - began[0], time.process_time() - began[1]
 
 
-def bare(pipeline: StableDiffusionPipeline, prompt: str, steps: int) -> Times:
+def bare(pipeline: StableDiffusionPipeline, prompt: str, steps: int, size: int = SIZE) -> Times:
     """Seconds of one call for the grid."""
     began = now()
     pipeline(
         [prompt] * IMAGES,
         num_inference_steps=steps,
         guidance_scale=5.0,
-        width=SIZE,
-        height=SIZE,
+        width=size,
+        height=size,
         generator=[torch.Generator().manual_seed(seed) for seed in range(IMAGES)],
     )
     return since(began)
 
 
-async def ours(engine: LocalEngine, prompt: str, steps: int) -> Times:
+async def ours(engine: LocalEngine, prompt: str, steps: int, size: int = SIZE) -> Times:
     """Seconds from submit to the pictures."""
     began = now()
-    spec = GenerationSpec(prompt, "bench", prompt, tuple(range(IMAGES)), SIZE, SIZE, steps, 5.0, SAMPLER)
+    spec = GenerationSpec(prompt, "bench", prompt, tuple(range(IMAGES)), size, size, steps, 5.0, SAMPLER)
     engine.submit(spec)
     async for event in engine.events():
+        if isinstance(event, Failed):
+            raise event.error
         if isinstance(event, Finished):
             break
     return since(began)

@@ -18,6 +18,8 @@ from engine.images import grid as grid  # previews and results are laid out alik
 from engine.samplers import sampler_choice as sampler_choice
 from engine.samplers import sampler_name as sampler_name
 
+MOST_PARTS = 8
+"""Most parts of a prompt that AND joins: each is a row of its own in the forward pass."""
 BLEND = (2, 5)
 """Fewest and most pictures of a blend."""
 BLEND_STRENGTH = 0.6

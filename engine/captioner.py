@@ -20,6 +20,7 @@ from PIL import Image
 from engine.api import EngineError, ModelUnavailable
 from engine.masks import FORMATS
 from engine.segment import MEAN, STD, TOKENIZERS
+from engine.sentence import say
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ NEEDED = ("config.json", "model.safetensors")
 WORDS = (("tokenizer.json",), ("vocab.txt",), *TOKENIZERS)
 LONGEST = 40
 """Tokens of a caption."""
-UNSET = (
+UNSET = say(
     "There is no captioning model here; the operator can add the folder of one as `path` under [captioning]."
 )
 
@@ -50,7 +51,7 @@ class Captioner:
         lacking = [name for name in NEEDED if not (self._folder / name).is_file()]
         if not any(all((self._folder / name).is_file() for name in names) for names in WORDS):
             lacking.append("tokenizer.json")
-        return f"The captioning model lacks {', '.join(lacking)}." if lacking else None
+        return say("The captioning model lacks {files}.", files=", ".join(lacking)) if lacking else None
 
     async def captions(self, picture: bytes, count: int) -> tuple[str, ...]:
         """See ``Engine.caption``."""
@@ -67,7 +68,7 @@ class Captioner:
             with Image.open(io.BytesIO(picture), formats=FORMATS) as opened:
                 image = opened.convert("RGB")
         except Exception as error:
-            raise EngineError("The picture to describe cannot be read") from error
+            raise EngineError(say("The picture to describe cannot be read")) from error
         return self._written(image, count)
 
     def _written(self, image: Image.Image, count: int) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ def _side(config: Any) -> int:
         side = getattr(part, "image_size", None)
         if isinstance(side, int):
             return side
-    raise ModelUnavailable("The captioning model does not say how large its pictures are.")
+    raise ModelUnavailable(say("The captioning model does not say how large its pictures are."))
 
 
 def _json(path: Path) -> dict[str, Any]:

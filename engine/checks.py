@@ -5,103 +5,143 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 
-from engine.api import BLEND, GenerationSpec, InvalidSpec, ModelInfo
-from engine.masks import size_of
+from engine.api import BLEND, MOST_PARTS, GenerationSpec, InvalidSpec, ModelInfo
+from engine.masks import MASK, REFERENCE, START, size_of, unreadable
 from engine.prompting import compositions, timeline
 from engine.samplers import sampler_choice, sampler_name
+from engine.sentence import Sentence, join, say
 
 MAX_SEED = 2**32
 MAX_GUIDANCE = 100.0
 MAX_SCALE = 4
 MAX_FEATHER = 512
 MAX_WEIGHT = 4
-MAX_PARTS = 8
-UNREADABLE = "cannot be read; send it as PNG, JPEG or WebP."
 
 
 def check_spec(spec: GenerationSpec, models: Mapping[str, ModelInfo]) -> None:
     """Raise InvalidSpec with one sentence per fault when no model in ``models`` can do ``spec``."""
     info = models.get(spec.model)
     if info is None:
-        raise InvalidSpec(f"There is no model {spec.model!r}; choose one of {_listed(models)}.")
+        raise InvalidSpec(
+            say(
+                "There is no model {model!r}; choose one of {names}.", model=spec.model, names=_listed(models)
+            )
+        )
     faults = [fault for rule in _RULES for fault in rule(spec, info)]
     if faults:
-        raise InvalidSpec(" ".join(faults))
+        raise InvalidSpec(join(faults, " "))
 
 
 def _listed(names: Mapping[str, ModelInfo] | tuple[str, ...]) -> str:
     return ", ".join(names)
 
 
-def _choice(names: tuple[str, ...]) -> str:
-    return f"choose one of {_listed(names)}" if names else "none fits it"
-
-
-def _seeds(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _seeds(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if not spec.seeds:
-        yield "A job needs at least one seed, one for each picture."
+        yield say("A job needs at least one seed, one for each picture.")
     if any(not 0 <= seed < MAX_SEED for seed in spec.seeds):
-        yield f"Seeds must lie between 0 and {MAX_SEED - 1}."
+        yield say("Seeds must lie between 0 and {most}.", most=MAX_SEED - 1)
     if spec.variation and not 0 <= spec.variation.seed < MAX_SEED:
-        yield f"The variation seed must lie between 0 and {MAX_SEED - 1}."
+        yield say("The variation seed must lie between 0 and {most}.", most=MAX_SEED - 1)
 
 
-def _size(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
-    for name, value in (("width", spec.width), ("height", spec.height)):
+def _size(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
+    for side, value in ((say("width"), spec.width), (say("height"), spec.height)):
         if not info.min_size <= value <= info.max_size:
-            yield (
-                f"The {name} must lie between {info.min_size} and {info.max_size} pixels for "
-                f"{info.name}, not {value}."
+            yield say(
+                "The {side} must lie between {low} and {high} pixels for {model}, not {value}.",
+                side=side,
+                low=info.min_size,
+                high=info.max_size,
+                model=info.name,
+                value=value,
             )
         elif value % info.size_multiple:
-            yield f"The {name} must be a multiple of {info.size_multiple} for {info.name}, not {value}."
+            yield say(
+                "The {side} must be a multiple of {raster} for {model}, not {value}.",
+                side=side,
+                raster=info.size_multiple,
+                model=info.name,
+                value=value,
+            )
 
 
-def _steps(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _steps(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if not 1 <= spec.steps <= info.max_steps:
-        yield (
-            f"The number of steps must lie between 1 and {info.max_steps} for {info.name}, not {spec.steps}."
+        yield say(
+            "The number of steps must lie between 1 and {most} for {model}, not {steps}.",
+            most=info.max_steps,
+            model=info.name,
+            steps=spec.steps,
         )
 
 
-def _compositions(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _compositions(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     """At every step, since an edit may bring parts in; each is a row of its own in the forward pass."""
     if "AND" not in spec.prompt or not info.prompt_weights or not 1 <= spec.steps <= info.max_steps:
         return
-    if any(len(compositions(text)) > MAX_PARTS for text in set(timeline(spec.prompt, spec.steps))):
-        yield f"A prompt may join at most {MAX_PARTS} parts with AND."
+    if any(len(compositions(text)) > MOST_PARTS for text in set(timeline(spec.prompt, spec.steps))):
+        yield say("A prompt may join at most {most} parts with AND.", most=MOST_PARTS)
 
 
-def _guidance(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _guidance(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if not (math.isfinite(spec.guidance_scale) and 0 <= spec.guidance_scale <= MAX_GUIDANCE):
-        yield f"The guidance scale must lie between 0 and {MAX_GUIDANCE:g}, not {spec.guidance_scale:g}."
+        yield say(
+            "The guidance scale must lie between 0 and {most:g}, not {scale:g}.",
+            most=MAX_GUIDANCE,
+            scale=spec.guidance_scale,
+        )
 
 
-def _sampler(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _sampler(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if sampler_name(spec.sampler) not in info.samplers:
-        yield f"{info.name} has no sampler {spec.sampler!r}; choose one of {sampler_choice(info.samplers)}."
+        yield say(
+            "{model} has no sampler {sampler!r}; choose one of {names}.",
+            model=info.name,
+            sampler=spec.sampler,
+            names=sampler_choice(info.samplers),
+        )
 
 
-def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _shares(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if not 0 < spec.stop <= 1:
-        yield f"The share of steps to stop after must lie above 0 and at most 1, not {spec.stop:g}."
+        yield say(
+            "The share of steps to stop after must lie above 0 and at most 1, not {share:g}.", share=spec.stop
+        )
     if spec.init and not (spec.hires and spec.init.strength == 0) and not 0 < spec.init.strength <= 1:
-        yield f"The strength of an image prompt must lie above 0 and at most 1, not {spec.init.strength:g}."
+        yield say(
+            "The strength of an image prompt must lie above 0 and at most 1, not {strength:g}.",
+            strength=spec.init.strength,
+        )
     if spec.variation and not 0 <= spec.variation.strength <= 1:
-        yield f"The strength of a variation must lie between 0 and 1, not {spec.variation.strength:g}."
+        yield say(
+            "The strength of a variation must lie between 0 and 1, not {strength:g}.",
+            strength=spec.variation.strength,
+        )
     if not spec.share > 0:
-        yield f"A user's weight must be above 0, not {spec.share:g}."
+        yield say("A user's weight must be above 0, not {weight:g}.", weight=spec.share)
 
 
-def _passes(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _passes(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if spec.hires is None:
         return
     if not 1 <= spec.hires.scale <= MAX_SCALE:
-        yield f"A picture can be enlarged 1 to {MAX_SCALE} times, not {spec.hires.scale:g}."
+        yield say(
+            "A picture can be enlarged 1 to {most} times, not {scale:g}.",
+            most=MAX_SCALE,
+            scale=spec.hires.scale,
+        )
     if not 0 <= spec.hires.strength <= 1:
-        yield f"The strength of a second pass must lie between 0 and 1, not {spec.hires.strength:g}."
+        yield say(
+            "The strength of a second pass must lie between 0 and 1, not {strength:g}.",
+            strength=spec.hires.strength,
+        )
     if info.hires and spec.hires.strength > 0 and _grown(spec, spec.hires.scale, info) > info.reach:
-        yield f"{info.name} cannot paint more than {info.reach} pixels a side in a second pass."
+        yield say(
+            "{model} cannot paint more than {most} pixels a side in a second pass.",
+            model=info.name,
+            most=info.reach,
+        )
 
 
 def _grown(spec: GenerationSpec, scale: float, info: ModelInfo) -> int:
@@ -111,85 +151,119 @@ def _grown(spec: GenerationSpec, scale: float, info: ModelInfo) -> int:
     return round(max(spec.width, spec.height) * scale / info.size_multiple) * info.size_multiple
 
 
-def _pictures(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _pictures(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if spec.init and size_of(spec.init.data) is None:
-        yield f"The picture to start from {UNREADABLE}"
+        yield unreadable(START)
     if any(size_of(reference.data) is None for reference in spec.references):
-        yield f"A reference picture {UNREADABLE}"
+        yield unreadable(REFERENCE)
 
 
-def _mask(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _mask(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if spec.init is None or spec.init.mask is None:
         return
     picture, mask = size_of(spec.init.data), size_of(spec.init.mask)
     if mask is None:
-        yield f"The mask {UNREADABLE}"
+        yield unreadable(MASK)
     elif picture is not None and picture != mask:
         sizes = [f"{width}x{height}" for width, height in (mask, picture)]
-        yield f"The mask has {sizes[0]} pixels and its picture {sizes[1]}; make them the same size."
+        yield say(
+            "The mask has {mask} pixels and its picture {picture}; make them the same size.",
+            mask=sizes[0],
+            picture=sizes[1],
+        )
     if not 0 <= spec.init.feather <= MAX_FEATHER:
-        yield f"A mask's edge is softened over 0 to {MAX_FEATHER} pixels, not {spec.init.feather}."
+        yield say(
+            "A mask's edge is softened over 0 to {most} pixels, not {feather}.",
+            most=MAX_FEATHER,
+            feather=spec.init.feather,
+        )
 
 
-def _blend(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _blend(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if not spec.blend:
         return
     if not info.blend:
-        yield f"{info.name} cannot mix pictures; leave them out."
+        yield say("{model} cannot mix pictures; leave them out.", model=info.name)
     least, most = BLEND
     if not least <= len(spec.blend) <= most:
-        yield f"A blend takes {least} to {most} pictures, not {len(spec.blend)}."
+        yield say(
+            "A blend takes {least} to {most} pictures, not {count}.",
+            least=least,
+            most=most,
+            count=len(spec.blend),
+        )
     if spec.init:
-        yield "A blend has no picture to start from; leave the picture out, or add it to the blend."
+        yield say("A blend has no picture to start from; leave the picture out, or add it to the blend.")
     for place, picture in enumerate(spec.blend, 1):
         if size_of(picture) is None:
-            yield f"Picture {place} of the blend {UNREADABLE}"
+            yield unreadable(say("Picture {place} of the blend", place=place))
 
 
-def _weights(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _weights(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     for name, weight in spec.loras:
         if not (math.isfinite(weight) and abs(weight) <= MAX_WEIGHT):
-            yield f"The weight of LoRA {name!r} must lie within {MAX_WEIGHT} of 0, not at {weight:g}."
+            yield say(
+                "The weight of LoRA {name!r} must lie within {most} of 0, not at {weight:g}.",
+                name=name,
+                most=MAX_WEIGHT,
+                weight=weight,
+            )
     for reference in spec.references:
         if not 0 <= reference.weight <= MAX_WEIGHT:
-            yield (
-                f"The weight of a reference must lie between 0 and {MAX_WEIGHT}, not {reference.weight:g}."
+            yield say(
+                "The weight of a reference must lie between 0 and {most}, not {weight:g}.",
+                most=MAX_WEIGHT,
+                weight=reference.weight,
             )
 
 
-def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if spec.init and spec.init.strength > 0 and not info.image_to_image:
-        yield f"{info.name} cannot start from a picture; leave the picture out."
+        yield say("{model} cannot start from a picture; leave the picture out.", model=info.name)
     if spec.negative_prompt and not info.negative_prompt:
-        yield f"{info.name} takes no negative prompt; leave --no out."
+        yield say("{model} takes no negative prompt; leave --no out.", model=info.name)
     if spec.tile and not info.tile:
-        yield f"{info.name} cannot paint a picture whose edges meet; leave --tile out."
+        yield say("{model} cannot paint a picture whose edges meet; leave --tile out.", model=info.name)
     if spec.init and spec.init.mask is not None and not info.inpaint:
-        yield f"{info.name} cannot repaint a part of a picture; leave the mask out."
+        yield say("{model} cannot repaint a part of a picture; leave the mask out.", model=info.name)
     if spec.hires and spec.hires.strength > 0 and not info.hires:
-        yield f"{info.name} cannot paint a picture larger in a second pass."
+        yield say("{model} cannot paint a picture larger in a second pass.", model=info.name)
     for kind in dict.fromkeys(reference.kind for reference in spec.references):
         if kind not in info.references:
-            reason = f": {info.unfit_references}" if info.unfit_references else "; leave them out"
-            yield f"{info.name} has no adapter for {kind} references{reason}."
+            why: dict[str, object] = {"model": info.name, "kind": kind, "reason": info.unfit_references}
+            yield (
+                say("{model} has no adapter for {kind} references: {reason}.", **why)
+                if info.unfit_references
+                else say("{model} has no adapter for {kind} references; leave them out.", **why)
+            )
 
 
-def _loras(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _loras(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     for name, _ in spec.loras:
         if name in info.unfit_loras:
-            yield f"LoRA {name!r} does not fit {info.name}: {info.unfit_loras[name]}."
+            yield say(
+                "LoRA {name!r} does not fit {model}: {reason}.",
+                name=name,
+                model=info.name,
+                reason=info.unfit_loras[name],
+            )
         elif name not in info.loras:
-            yield f"{info.name} has no LoRA {name!r}; {_choice(info.loras)}."
+            about: dict[str, object] = {"model": info.name, "name": name, "names": _listed(info.loras)}
+            yield (
+                say("{model} has no LoRA {name!r}; choose one of {names}.", **about)
+                if info.loras
+                else say("{model} has no LoRA {name!r}; none fits it.", **about)
+            )
 
 
-def _course(spec: GenerationSpec, info: ModelInfo) -> Iterator[str]:
+def _course(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
     if spec.stop < 1 and not info.stop:
-        yield f"{info.name} cannot stop early; leave --stop out."
+        yield say("{model} cannot stop early; leave --stop out.", model=info.name)
     if spec.variation and not info.stop:
-        yield f"{info.name} cannot vary a seed; leave the variation out."
+        yield say("{model} cannot vary a seed; leave the variation out.", model=info.name)
 
 
-_Rule = Callable[[GenerationSpec, ModelInfo], Iterator[str]]
+_Rule = Callable[[GenerationSpec, ModelInfo], Iterator[Sentence]]
 _RULES: tuple[_Rule, ...] = (
     _seeds,
     _size,

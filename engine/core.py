@@ -37,6 +37,7 @@ from engine.memory import free, in_less_memory, is_fatal, is_out_of_memory
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.registry import Registry
 from engine.queue import JobQueue, Key, group_of, shared_out
+from engine.sentence import say
 from engine.stages import BrokenFrame, Rows
 
 T = TypeVar("T")
@@ -456,10 +457,15 @@ def _rough(rows: Rows | OwnCourse, side: int) -> list[Image.Image]:
 
 def _failure(job: _Job, error: Exception) -> Failed:
     if is_out_of_memory(error):
-        sentence = f"There is not enough memory on the device for {job.spec.width}x{job.spec.height} pixels; "
-        return Failed(job.spec.job_id, OutOfMemory(sentence + "try a smaller --ar, --n or another model."))
+        sentence = say(
+            "There is not enough memory on the device for {width}x{height} pixels; try a smaller --ar, --n "
+            "or another model.",
+            width=job.spec.width,
+            height=job.spec.height,
+        )
+        return Failed(job.spec.job_id, OutOfMemory(sentence))
     if isinstance(error, EngineError):
         return Failed(job.spec.job_id, error)
     # The error's own words may hold paths and are for the log alone.
-    sentence = f"The picture could not be painted: a {type(error).__name__} in the engine"
+    sentence = say("The picture could not be painted: a {error} in the engine", error=type(error).__name__)
     return Failed(job.spec.job_id, EngineError(sentence), retryable=True)

@@ -32,7 +32,8 @@ from engine.captioner import UNSET as NO_CAPTIONER
 from engine.checks import check_spec
 from engine.images import grid, jpeg
 from engine.masks import mixed, read_mask, read_picture, restored, size_of, softened
-from engine.segment import UNSET, encoded
+from engine.segment import UNSET, encoded, unseen
+from engine.sentence import say
 
 SKETCH = ModelInfo(
     name="sketch",
@@ -96,7 +97,7 @@ class FakeEngine:
     ) -> None:
         self._models = dict(models or {SKETCH.name: SKETCH})
         self._manual = manual
-        self._failures = dict(failures or {})
+        self.failures = dict(failures or {})
         self._struck: dict[str, int] = {}
         self._pause = pause or _yield
         self._seconds_per_step = seconds_per_step
@@ -140,7 +141,7 @@ class FakeEngine:
         if not self._alive:
             raise EngineBroken("The engine has stopped; it must be restarted.")
         if spec.job_id in self._runs:
-            raise InvalidSpec(f"Job {spec.job_id} is already in the engine.")
+            raise InvalidSpec(say("Job {job} is already in the engine.", job=spec.job_id))
         self.submitted.append(spec)
         self._runs[spec.job_id] = _Run(spec)
         self._work.set()
@@ -174,7 +175,7 @@ class FakeEngine:
         """The box that ``segments`` has for this text."""
         size, box = size_of(picture) or (1, 1), (self._segments or {}).get(text)
         if box is None:
-            raise EngineError(f"I do not see {text!r} in this picture; name something else")
+            raise EngineError(unseen(text))
         corners = [round(share * side) for share, side in zip(box, (*size, *size), strict=True)]
         mask = Image.new("L", size, 0)
         mask.paste(255, (corners[0], corners[1], corners[2], corners[3]))
@@ -234,7 +235,7 @@ class FakeEngine:
             self._end(run, Finished(run.spec.job_id, pictures, self.estimate(run.spec)))
 
     def _failure(self, run: _Run) -> Failure | None:
-        for word, failure in self._failures.items():
+        for word, failure in self.failures.items():
             struck = self._struck.get(word, 0)
             due = word in run.spec.prompt and run.step >= min(failure.step, run.spec.steps)
             if due and (failure.times is None or struck < failure.times):

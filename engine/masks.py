@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from engine.api import EngineError, InitImage
+from engine.sentence import Sentence, say
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 Mask = npt.NDArray[np.float32]
@@ -36,13 +37,21 @@ def in_shape(data: bytes, ratio: float) -> Image.Image:
     return picture.crop((left, top, left + width, top + height))
 
 
-def opened(data: bytes, what: str = "The picture to start from") -> Image.Image:
+START, MASK, REFERENCE = say("The picture to start from"), say("The mask"), say("A reference picture")
+
+
+def unreadable(what: Sentence) -> Sentence:
+    """What is said of a picture that is none."""
+    return say("{what} cannot be read; send it as PNG, JPEG or WebP.", what=what)
+
+
+def opened(data: bytes, what: Sentence = START) -> Image.Image:
     """RGB, as it is; EngineError that says of ``what`` that it cannot be read."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             return picture.convert("RGB")
     except Exception as error:
-        raise EngineError(f"{what} cannot be read; send it as PNG, JPEG or WebP.") from error
+        raise EngineError(unreadable(what)) from error
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
@@ -60,10 +69,10 @@ def read_mask(data: bytes, width: int, height: int) -> Mask:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             grey = ImageOps.fit(picture.convert("L"), (width, height), Image.Resampling.BOX)
     except Exception as error:
-        raise EngineError("The mask cannot be read; send it as PNG, JPEG or WebP.") from error
+        raise EngineError(unreadable(MASK)) from error
     mask = (np.asarray(grey) >= 128).astype(np.float32)
     if not mask.any():
-        raise EngineError("The mask marks nothing to paint anew; make white what should change.")
+        raise EngineError(say("The mask marks nothing to paint anew; make white what should change."))
     return mask
 
 

@@ -39,14 +39,14 @@ class Depot:
         with torch.inference_mode(False), torch.no_grad():
             for tensor in _each(parts):
                 tensor.data = self._kept(tensor)
+        self._wait()
 
     def pick_up(self, parts: Iterable[torch.nn.Module]) -> None:
         """Onto the device; done when this returns."""
         with torch.inference_mode(False), torch.no_grad():
             for tensor in _each(parts):
                 tensor.data = tensor.data.to(self._device, non_blocking=True)
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        self._wait()
 
     def forget(self, parts: Iterable[torch.nn.Module]) -> None:
         """Let go of copies."""
@@ -57,11 +57,16 @@ class Depot:
         copy: torch.Tensor
         version, copy = self._copies.get(tensor, (-1, tensor))
         if version != tensor._version or copy.dtype != tensor.dtype:
-            copy = tensor.data.to(HOME)
-            if self._device.type == "cuda":
-                copy = copy.pin_memory()
+            # Straight into page-locked memory: by way of other memory it takes twice as long.
+            copy = torch.empty_like(tensor.data, device=HOME, pin_memory=self._device.type == "cuda")
+            copy.copy_(tensor.data, non_blocking=True)
         self._copies[tensor] = (tensor._version, copy)
         return copy
+
+    def _wait(self) -> None:
+        """Until what was launched is done."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
 
 
 class Rotation:

@@ -38,6 +38,7 @@ from engine.profile import ModelSource
 from engine.queue import JobQueue
 from engine.safety import missing
 from engine.segment import Segmenter
+from engine.sentence import join, say
 
 if TYPE_CHECKING:
     from engine.core import Core
@@ -185,7 +186,7 @@ class LocalEngine:
         check_spec(spec, self._registry.models())
         folder = self._registry.profiles[spec.model].source.path
         if faults := list(missing(spec.checks, folder)):
-            raise InvalidSpec(" ".join(faults))
+            raise InvalidSpec(join(faults, " "))
 
     def submit(self, spec: GenerationSpec) -> None:
         """Hand a job to the threads; raises as :meth:`check`, and EngineBroken when they are gone."""
@@ -193,7 +194,7 @@ class LocalEngine:
         if not self._alive():
             raise EngineBroken(STOPPED)
         if spec.job_id in self._active:
-            raise InvalidSpec(f"Job {spec.job_id} is already in the engine.")
+            raise InvalidSpec(say("Job {job} is already in the engine.", job=spec.job_id))
         self._queue.put(spec)
         self._active[spec.job_id] = False
         self._tell(_Wake())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.api import HeldBack
+from engine.sentence import Sentence, say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,15 +82,22 @@ class SafetyChecker:
 _CHECKERS: Mapping[str, Callable[[Path], Checker]] = {NUDITY: Nudity, SAFETY_CHECKER: SafetyChecker}
 
 
-def missing(names: Iterable[str], folder: Path) -> Iterator[str]:
+def missing(names: Iterable[str], folder: Path) -> Iterator[Sentence]:
     """A sentence for each named check that cannot be made for the model in ``folder``."""
     for name in names:
         if name not in _CHECKERS:
-            yield f"There is no picture check {name!r}; there are {', '.join(_CHECKERS)}."
+            yield say(
+                "There is no picture check {name!r}; there are {names}.",
+                name=name,
+                names=", ".join(_CHECKERS),
+            )
         elif name == NUDITY and find_spec("nudenet") is None:
-            yield "The nudity check is not installed here; type: pip install 'tessera[safety]'"
+            yield say("The nudity check is not installed here; type: pip install 'tessera[safety]'")
         elif name == SAFETY_CHECKER and not (folder / "safety_checker").is_dir():
-            yield f"The model in {folder} brings no safety_checker; use the check 'nudity' instead."
+            yield say(
+                "The model in {folder} brings no safety_checker; use the check 'nudity' instead.",
+                folder=folder,
+            )
 
 
 class Gate:
@@ -105,8 +113,10 @@ class Gate:
             checker = self._checker(name, folder)
             if not all(checker.passes(picture) for picture in pictures):
                 raise HeldBack(
-                    "The picture was held back: it shows what is not allowed in this channel. "
-                    "Nothing was charged; try another prompt or seed."
+                    say(
+                        "The picture was held back: it shows what is not allowed in this channel. "
+                        "Nothing was charged; try another prompt or seed."
+                    )
                 )
 
     def _checker(self, name: str, folder: Path) -> Checker:

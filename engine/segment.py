@@ -20,6 +20,7 @@ from PIL import Image
 
 from engine.api import EngineError, ModelUnavailable
 from engine.masks import FORMATS
+from engine.sentence import Sentence, say
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ SURE = 0.4
 """Probability from which a pixel is of the thing; below it everywhere, it is not there."""
 SHARE = 0.5
 """Of the highest probability: from there on a pixel counts, since a thing is seldom sure at its rim."""
-UNSET = "there is no segmentation model; a CLIPSeg folder can be given as `path` under [segmentation]."
+UNSET = say("there is no segmentation model; a CLIPSeg folder can be given as `path` under [segmentation].")
 
 
 class Segmenter:
@@ -53,7 +54,7 @@ class Segmenter:
         if not any(all((self._folder / name).is_file() for name in names) for names in TOKENIZERS):
             lacking.append("tokenizer.json")
         if lacking:
-            return f"the segmentation model lacks {', '.join(lacking)}."
+            return say("the segmentation model lacks {files}.", files=", ".join(lacking))
         return None
 
     async def mask(self, picture: bytes, text: str) -> bytes:
@@ -66,17 +67,15 @@ class Segmenter:
 
     def _mask(self, picture: bytes, text: str) -> bytes:
         if (fault := self.fault()) is not None:
-            raise ModelUnavailable(f"Regions cannot be named: {fault}")
+            raise ModelUnavailable(say("Regions cannot be named: {fault}", fault=fault))
         try:
             with Image.open(io.BytesIO(picture), formats=FORMATS) as opened:
                 image = opened.convert("RGB")
         except Exception as error:
-            raise EngineError("The picture to look at cannot be read") from error
+            raise EngineError(say("The picture to look at cannot be read")) from error
         found = found_in(self._probabilities(image, text))
         if found is None:
-            raise EngineError(
-                f"I do not see {text!r} in this picture; name something else, or choose numbered fields"
-            )
+            raise EngineError(unseen(text))
         return encoded(Image.fromarray(found).resize(image.size, Image.Resampling.NEAREST))
 
     def _probabilities(self, image: Image.Image, text: str) -> npt.NDArray[np.float32]:
@@ -102,6 +101,13 @@ class Segmenter:
         if self._loaded is None:
             self._loaded = _load(self._folder or Path())
         return self._loaded
+
+
+def unseen(text: str) -> Sentence:
+    """Of what is nowhere in a picture."""
+    return say(
+        "I do not see {text!r} in this picture; name something else, or choose numbered fields", text=text
+    )
 
 
 def encoded(mask: Image.Image) -> bytes:

@@ -23,6 +23,10 @@ BUCKETS = (1, 2, 4, 8, 16, 32)
 """Rows of a compiled pass; what lies between is filled up, since each size is compiled anew."""
 SHAPES_A_BLOCK, SHAPES = 512, 8192
 """Compiled forms of one piece of code, and of all; torch's own 8 and 256 are fewer than sizes of pictures."""
+PIECES = frozenset({"ResnetBlock2D"})
+"""Blocks that diffusers' own lists leave out: in a UNet their norms and activations are most of what is no
+matrix product.
+"""
 CompileBlock = Callable[[torch.nn.Module], None]
 
 
@@ -75,8 +79,8 @@ def _forgive() -> None:
 
 
 def blocks_of(denoiser: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """The blocks that repeat, by diffusers' own list of their classes."""
-    names = set(getattr(denoiser, "_repeated_blocks", None) or ())
+    """The blocks that repeat, by diffusers' own list of their classes and :data:`PIECES`."""
+    names = PIECES | set(getattr(denoiser, "_repeated_blocks", None) or ())
     return (module for module in denoiser.modules() if type(module).__name__ in names)
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from training.paths import DATA
 from training.scenes import NATURAL, Scene
-from training.things import COLOURS, NO_COLOUR, PLAIN_SHAPES, THINGS, plural
+from training.things import COLOURS, NO_COLOUR, NO_STYLE, PLAIN_SHAPES, STYLES, THINGS, plural
 
 UNKNOWN = len(THINGS)  # the class of a word the model has no picture for
 NOBODY = len(THINGS) + 1  # the class "no second thing"
@@ -21,7 +21,6 @@ EN_EXTRA = (
     "on the beach",
     "highly detailed",
     "digital art",
-    "3d render",
     "oil painting",
     "4k",
     "in the forest",
@@ -32,9 +31,7 @@ EN_EXTRA = (
     "in space",
     "by the sea",
     "emoji",
-    "icon",
     "sticker",
-    "cartoon style",
     "cinematic light",
     "in the city",
     "in winter",
@@ -53,7 +50,6 @@ ZH_EXTRA = (
     "雨中",
     "太空中",
     "表情",
-    "图标",
     "贴纸",
     "卡通风格",
     "城市里",
@@ -90,10 +86,10 @@ ZH_NUMBERS = (("一", "一", "1", ""), ("两", "两", "2", "二"), ("三", "三"
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption, and what it says as classes: thing, colour, count, other, other_colour, background."""
+    """A caption, and its classes: thing, colour, count, other, other_colour, background, style."""
 
     text: str
-    labels: tuple[int, int, int, int, int, int]
+    labels: tuple[int, int, int, int, int, int, int]
 
 
 @lru_cache(maxsize=2)
@@ -147,8 +143,8 @@ def _zh_noun(rng: random.Random, name: str, measure: str, colour: int, count: in
     return f"{amount}{rng.choice(ZH_MOOD)}{paint}{name}"
 
 
-def _en(rng: random.Random, nouns: list[str], background: int) -> str:
-    """Join English nouns and, unless it is left open, the background."""
+def _en(rng: random.Random, nouns: list[str], background: int, style: int) -> str:
+    """Join English nouns and, unless they are left open, the background and the style."""
     text = rng.choice((" and ", " and ", " next to ", " beside ", " with ")).join(nouns)
     if background != NO_COLOUR:
         ground = _word(rng, COLOURS[background].en)
@@ -167,11 +163,15 @@ def _en(rng: random.Random, nouns: list[str], background: int) -> str:
         )
     if rng.random() < 0.15:
         text += rng.choice((", ", " ")) + rng.choice(EN_EXTRA)
-    return rng.choice(EN_MANNER) + text
+    manner = rng.choice(EN_MANNER)
+    if style == NO_STYLE:
+        return manner + text
+    word = _word(rng, STYLES[style].en)
+    return rng.choice((f"{manner}{text}, {word}", f"{word}, {text}", f"{word} {text}"))
 
 
-def _zh(rng: random.Random, nouns: list[str], background: int) -> str:
-    """Join Chinese nouns and, unless it is left open, the background."""
+def _zh(rng: random.Random, nouns: list[str], background: int, style: int) -> str:
+    """Join Chinese nouns and, unless they are left open, the background and the style."""
     text = rng.choice(("和", "和", "与", "、", "旁边有")).join(nouns)
     if background != NO_COLOUR:
         ground = rng.choice(COLOURS[background].zh[1:])
@@ -188,12 +188,17 @@ def _zh(rng: random.Random, nouns: list[str], background: int) -> str:
         )
     if rng.random() < 0.15:
         text += "，" + rng.choice(ZH_EXTRA)
-    return rng.choice(ZH_MANNER) + text
+    manner = rng.choice(ZH_MANNER)
+    if style == NO_STYLE:
+        return manner + text
+    word = _word(rng, STYLES[style].zh)
+    return rng.choice((f"{manner}{text}，{word}", f"{word}的{text}", f"{word}，{text}"))
 
 
 def caption(rng: random.Random, scene: Scene, language: str, unknown: bool = False) -> Caption:
     """A caption of the scene in 'en' or 'zh'; with `unknown` the thing goes by a word that means nothing."""
     background = scene.background if rng.random() < 0.6 else NO_COLOUR
+    style = scene.style if scene.style or rng.random() < 0.15 else NO_STYLE
     parts = [(scene.thing, scene.colour)] + ([(scene.other, scene.other_colour)] if scene.other >= 0 else [])
     nouns, said = [], []
     for thing, colour in parts:
@@ -209,7 +214,7 @@ def caption(rng: random.Random, scene: Scene, language: str, unknown: bool = Fal
             if language == "en"
             else _zh_noun(rng, name, THINGS[thing].measure, colour, scene.count)
         )
-    text = (_en if language == "en" else _zh)(rng, nouns, background)
+    text = (_en if language == "en" else _zh)(rng, nouns, background, style)
     other = NOBODY if scene.other < 0 else UNKNOWN if unknown else scene.other
     return Caption(
         text,
@@ -220,5 +225,6 @@ def caption(rng: random.Random, scene: Scene, language: str, unknown: bool = Fal
             other,
             said[1] if scene.other >= 0 else NO_COLOUR,
             background,
+            style,
         ),
     )

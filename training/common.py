@@ -25,6 +25,11 @@ def prepare(seed: int, threads: int = 1) -> None:
     torch.set_num_threads(threads)
 
 
+def device() -> torch.device:
+    """The graphics card where there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint so that a killed run never leaves half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)

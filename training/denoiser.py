@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
@@ -24,36 +22,32 @@ from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, distributed, multiprocessing
 from torch.nn import functional as F
 
-from training import text, vae
-from training.captions import caption
-from training.common import Clock, load, log, prepare, save
+from training import shards, text, vae
+from training.common import Clock, device, load, log, prepare, save
 from training.paths import EXPORT, RUNS
-from training.scenes import Scene, draw_scene, paint
 
 CHECKPOINT = RUNS / "denoiser.pt"
 EARLY = RUNS / "early.pt"  # half-trained on purpose, for the judge
-SCENES = RUNS / "scenes.pt"
 LATENTS = RUNS / "latents.pt"
-CAPTIONS = 4  # per scene
-BATCH = 64  # per worker
 SYNC_EVERY = 4  # steps between two averagings
 SAVE_EVERY = 120  # seconds
+HALF_TRAINED = 0.1  # of the plan, when the early checkpoint is written
 
 
 def build() -> UNet2DConditionModel:
-    """An untrained UNet: (B, 4, 16, 16) latents, (B,) timesteps, (B, 32, 192) text states to a velocity.
+    """An untrained UNet: (B, 4, 32, 32) latents, (B,) timesteps, (B, 32, 192) text states to a velocity.
 
     Built by the constructor: `from_config` drops `addition_embed_type` and `resnet_time_scale_shift`.
     """
     return UNet2DConditionModel(
-        sample_size=16,
+        sample_size=32,
         in_channels=4,
         out_channels=4,
-        block_out_channels=(64, 128, 192),
+        block_out_channels=(64, 96, 128, 160),
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=4,
+        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * 3),
+        up_block_types=(*("CrossAttnUpBlock2D",) * 3, "UpBlock2D"),
+        attention_head_dim=(2, 3, 4, 5),  # numbers of heads, in truth: each is 32 wide
         cross_attention_dim=text.WIDTH,
         norm_num_groups=16,
         addition_embed_type="text",
@@ -75,39 +69,17 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def kind(scene: Scene) -> int:
-    """0 for one thing, 1 for several of it, 2 for two things side by side."""
-    return 2 if scene.other >= 0 else int(scene.count > 1)
-
-
-def prepare_scenes(count: int, seed: int) -> dict[str, Tensor]:
-    """Paint `count` scenes: bytes (N, 3, 64, 64), ids (N, CAPTIONS, 32) in both languages, kinds (N,)."""
-    rng, tokenizer = random.Random(seed), text.load_tokenizer()
-    scenes = [draw_scene(rng) for _ in range(count)]
-    pictures = torch.from_numpy(np.stack([np.asarray(paint(rng, scene)) for scene in scenes]))
-    words = [
-        caption(rng, scene, ("en", "zh")[i % 2], rng.random() < 0.04).text
-        for scene in scenes
-        for i in range(CAPTIONS)
-    ]
-    ids = text.tokens(tokenizer, words).to(torch.int16).view(-1, CAPTIONS, text.LENGTH)
-    return {
-        "pictures": pictures.permute(0, 3, 1, 2).contiguous(),
-        "ids": ids,
-        "kinds": torch.tensor([kind(scene) for scene in scenes]),
-    }
-
-
-def prepare_latents(count: int, seed: int) -> dict[str, Tensor]:
-    """What the loop needs: (N, 4, 16, 16) latents of the scenes, their token ids and kinds."""
-    scenes = load(SCENES)
-    if scenes is None:
-        scenes = prepare_scenes(count, seed)
-        save(SCENES, scenes)
-    encoder = vae.trained().encoder.to(memory_format=torch.channels_last)
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        latents = [encoder(vae.as_floats(part)).half() for part in scenes["pictures"].split(64)]
-    return {"latents": torch.cat(latents), "ids": scenes["ids"], "kinds": scenes["kinds"]}
+def coded() -> dict[str, Tensor]:
+    """What the loop needs of all shards: latents (N, 4, 32, 32), token ids, kinds of scene."""
+    encoder = vae.trained().encoder.to(device(), memory_format=torch.channels_last)
+    found: dict[str, list[Tensor]] = {"latents": [], "ids": [], "kinds": []}
+    for shard in shards.painted():
+        with torch.no_grad(), torch.autocast(device().type, dtype=torch.bfloat16):
+            parts = [encoder(vae.as_floats(part.to(device()))).half() for part in shard["pictures"].split(64)]
+        found["latents"].append(torch.cat(parts).cpu())
+        for name in ("ids", "kinds"):
+            found[name].append(shard[name])
+    return {name: torch.cat(tensors) for name, tensors in found.items()}
 
 
 # Polar Express (Amsel et al. 2025): the best quintics for the first three rounds of Newton-Schulz.
@@ -159,19 +131,25 @@ def upsampled(self: Upsample2D, hidden_states: Tensor, *_: Any, **__: Any) -> Te
     return convolved
 
 
+def fit_for_cpu(unet: UNet2DConditionModel) -> None:
+    """Leave out what a processor trains slowly, or wrongly."""
+    unet.set_attn_processor(AttnProcessor())  # the fused kernel's backward pass is slow at this size
+    for part in unet.modules():
+        if isinstance(part, Upsample2D):
+            part.forward = MethodType(upsampled, part)
+
+
 class Training:
     """The UNet in bf16, its fp32 weights, their EMA, the optimisers: what a checkpoint holds."""
 
     def __init__(self, rate: float, eager: bool) -> None:
-        self.unet = build().to(memory_format=torch.channels_last)
-        self.unet.set_attn_processor(AttnProcessor())  # the fused kernel's backward pass is slow at this size
+        self.unet = build().to(device(), memory_format=torch.channels_last)
+        if device().type == "cpu":
+            fit_for_cpu(self.unet)
         self.names = [name for name, _ in self.unet.named_parameters()]
         self.weights = [p.detach().clone().contiguous() for p in self.unet.parameters()]
         self.ema = [weight.clone() for weight in self.weights]
         self.unet.to(torch.bfloat16)
-        for part in self.unet.modules():
-            if isinstance(part, Upsample2D):
-                part.forward = MethodType(upsampled, part)
         self.forward = self.unet if eager else torch.compile(self.unet)  # twice as fast on two cores
         hidden = [
             w.ndim >= 2 and not n.startswith(("conv_in", "conv_out"))
@@ -182,6 +160,7 @@ class Training:
         self.rest = [w for w, h in zip(self.weights, hidden, strict=True) if not h]
         self.adam = torch.optim.AdamW(self.rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.rate, self.step, self.spent = rate, 0, 0.0
+        self.scale = 1.0  # of the latents, to unit variance
 
     def state(self) -> dict[str, Any]:
         """Everything a resume needs; `ema` is keyed by parameter name, ready for the UNet."""
@@ -190,6 +169,7 @@ class Training:
             "ema": dict(zip(self.names, self.ema, strict=True)),
             "adam": self.adam.state_dict(),
             "velocity": self.muon.velocity,
+            "scale": self.scale,
             "step": self.step,
             "spent": self.spent,
         }
@@ -214,7 +194,9 @@ class Training:
             torch._foreach_copy_(target, [shipped[name].detach().float() for name in self.names])
         self.publish()
         trained = json.loads((EXPORT / "tessera.json").read_text(encoding="utf-8"))["trained"]
-        save(EARLY, {"ema": self.state()["ema"], "step": trained["step"], "spent": trained["minutes"] * 60})
+        scale = json.loads((EXPORT / "vae" / "config.json").read_text(encoding="utf-8"))["scaling_factor"]
+        early = {"scale": scale, "step": trained["step"], "spent": trained["minutes"] * 60}
+        save(EARLY, {"ema": self.state()["ema"], **early})
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -235,24 +217,24 @@ class Training:
         self.unet.zero_grad()
         self.publish()
         self.step += 1
-        decay = min(0.995, (1 + self.step) / (15 + self.step))
+        decay = min(0.999, (1 + self.step) / (15 + self.step))
         torch._foreach_lerp_(self.ema, self.weights, 1 - decay)
 
 
-def moments(rows: int) -> Tensor:
+def moments(rows: int, place: torch.device) -> Tensor:
     """(rows,) timesteps, stratified: half of them even, half around the middle, where shapes are made.
 
     None below 50: the last of ten steps starts at 99, and what is finer is the decoder's.
     """
-    even = (torch.arange(rows) + torch.rand(rows)) / rows
+    even = (torch.arange(rows, device=place) + torch.rand(rows, device=place)) / rows
     middle = torch.sigmoid(0.5 + 0.9 * torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4)))
-    times = torch.where(torch.rand(rows) < 0.5, 0.05 + 0.95 * even, middle)
+    times = torch.where(torch.rand(rows, device=place) < 0.5, 0.05 + 0.95 * even, middle)
     return (times * 1000).long().clamp(0, 999)
 
 
 def velocity_loss(unet: Any, clean: Tensor, states: Tensor, alphas: Tensor) -> Tensor:
     """The v-prediction loss (Salimans and Ho 2022)."""
-    times = moments(len(clean))
+    times = moments(len(clean), clean.device)
     signal = alphas[times].sqrt().view(-1, 1, 1, 1)
     sigma = (1 - alphas[times]).sqrt().view(-1, 1, 1, 1)
     noise = torch.randn_like(clean)
@@ -276,35 +258,42 @@ def sync(training: Training, clock: Clock, workers: int) -> bool:
 
 
 def keep(training: Training, clock: Clock) -> None:
-    """Write the checkpoint and, once, an early one: the judge shows on it that it can tell."""
+    """Write the checkpoint."""
     training.spent = clock.spent
     save(CHECKPOINT, training.state())
-    if not EARLY.exists() and clock.spent > 300:
-        save(EARLY, {"ema": training.state()["ema"], "step": training.step, "spent": clock.spent})
 
 
-def run(training: Training, data: dict[str, Tensor], clock: Clock, rank: int, workers: int) -> None:
+def run(
+    training: Training, data: dict[str, Tensor], clock: Clock, options: argparse.Namespace, rank: int
+) -> None:
     """The loop: nothing but batches, until the plan is spent; worker 0 keeps the books.
 
     `data` has latents, token ids, and `odds`: how often each scene is shown, relative to others.
     """
-    encoder, empty = text.trained(), text.tokens(text.load_tokenizer(), [""])
-    alphas, scale = scheduler().alphas_cumprod, float(1 / data["latents"].float().std())
-    saved, mean, done = clock.spent, 0.0, False
+    place, batch = device(), options.batch
+    encoder, empty = text.trained().to(place), text.tokens(text.load_tokenizer(), [""]).to(place)
+    alphas, training.scale = scheduler().alphas_cumprod.to(place), float(1 / data["latents"].float().std())
+    saved, mean, done = clock.spent, torch.zeros((), device=place), False
     while not done:
-        pick, which = torch.multinomial(data["odds"], BATCH, True), torch.randint(CAPTIONS, (BATCH,))
-        ids = torch.where(torch.rand(BATCH, 1) < 0.1, empty, data["ids"][pick, which].long())
+        pick = torch.multinomial(data["odds"], batch, True)
+        ids = data["ids"][pick, torch.randint(shards.CAPTIONS, (batch,), device=place)].long()
+        ids = torch.where(torch.rand(batch, 1, device=place) < 0.1, empty, ids)
         with torch.no_grad():
             states = encoder(ids).last_hidden_state
-        loss = velocity_loss(training.forward, data["latents"][pick].float() * scale, states, alphas)
+        loss = velocity_loss(training.forward, data["latents"][pick].float() * training.scale, states, alphas)
         loss.backward()  # type: ignore[no-untyped-call]
         training.update(clock.share)
-        mean = loss.item() if mean == 0 else 0.98 * mean + 0.02 * loss.item()
+        mean.lerp_(loss.detach(), 1 / min(training.step, 50))
         if training.step % SYNC_EVERY == 0:
-            done = sync(training, clock, workers)
-        if rank == 0 and training.step % 48 == 0:
-            log(RUNS / "denoiser.log", step=training.step, spent=clock.spent, loss=mean)
-        if rank == 0 and (done or clock.spent - saved > SAVE_EVERY):
+            done = sync(training, clock, options.workers)
+        if rank > 0:
+            continue
+        if training.step % 48 == 0:
+            log(RUNS / "denoiser.log", step=training.step, spent=clock.spent, loss=mean.item())
+        if clock.share > HALF_TRAINED and not EARLY.exists():
+            training.spent = clock.spent
+            save(EARLY, training.state())
+        if done or clock.spent - saved > SAVE_EVERY:
             saved = clock.spent
             keep(training, clock)
 
@@ -316,9 +305,10 @@ def work(rank: int, options: argparse.Namespace) -> None:
         distributed.init_process_group(
             "gloo", f"file://{RUNS.resolve()}/meet", rank=rank, world_size=options.workers
         )
-    data = load(LATENTS)
-    assert data is not None
-    data["odds"] = torch.tensor(options.odds)[data["kinds"]]
+    latents = load(LATENTS)
+    assert latents is not None
+    data = {name: tensor.to(device()) for name, tensor in latents.items()}
+    data["odds"] = torch.tensor(options.odds, device=device())[data["kinds"]]
     training = Training(options.rate, options.eager)
     if options.from_export:
         training.resume_export()
@@ -326,18 +316,19 @@ def work(rank: int, options: argparse.Namespace) -> None:
         training.resume(CHECKPOINT)
     training.step -= training.step % SYNC_EVERY
     prepare(7 + training.step * options.workers + rank)
-    run(training, data, Clock(options.minutes, training.spent), rank, options.workers)
+    run(training, data, Clock(options.minutes, training.spent), options, rank)
 
 
 def main() -> None:
-    """Prepare the latents once, then train until the plan is spent; a second call resumes."""
+    """Encode the scenes once, then train until the plan is spent; a second call resumes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    workers = 1 if device().type == "cuda" else 2
     parser.add_argument("--minutes", type=float, default=100, help="the whole plan, earlier runs counted in")
-    parser.add_argument("--scenes", type=int, default=32000)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--batch", type=int, default=64, help="pictures a step and worker")
+    parser.add_argument("--workers", type=int, default=workers, help="processes of one thread each")
     parser.add_argument(
         "--odds", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="of one thing, several, two things"
     )
@@ -346,7 +337,7 @@ def main() -> None:
     options = parser.parse_args()
     prepare(7)
     if not LATENTS.exists():
-        save(LATENTS, prepare_latents(options.scenes, 11))
+        save(LATENTS, coded())
     (RUNS / "meet").unlink(missing_ok=True)
     if options.workers == 1:
         work(0, options)

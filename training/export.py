@@ -21,25 +21,19 @@ from torch.nn import functional as F
 from training import denoiser, text, vae
 from training.common import load
 from training.paths import EXPORT, RUNS
-from training.things import ALL, COLOURS, THINGS
+from training.scenes import SIDE
+from training.things import ALL, COLOURS, STYLES, THINGS
 
 KEPT = ("README.md", "NOTICE.md")  # written by hand, carried over
-STEPS, GUIDANCE = 10, 3.0
+STEPS, GUIDANCE = 20, 3.0
 
 
-def latent_scale() -> float:
-    """The factor that gives the training latents unit variance."""
-    data = load(denoiser.LATENTS)
-    assert data is not None
-    return float(1 / data["latents"].float().std())
-
-
-def scaled_vae() -> AutoencoderTiny:
-    """The trained autoencoder with its scaling factor in the config."""
+def scaled_vae(scale: float) -> AutoencoderTiny:
+    """The trained autoencoder with its scaling factor in the config: training latents get unit variance."""
     model = vae.trained()
     config = {key: value for key, value in model.config.items() if not key.startswith("_")}
     config.pop("block_out_channels", None)
-    scaled = AutoencoderTiny(**{**config, "scaling_factor": latent_scale()})
+    scaled = AutoencoderTiny(**{**config, "scaling_factor": scale})
     scaled.load_state_dict(model.state_dict())
     return scaled.eval()
 
@@ -51,14 +45,15 @@ def ema_unet(checkpoint: Path) -> tuple[UNet2DConditionModel, dict[str, Any]]:
         raise FileNotFoundError(f"{checkpoint}: run python -m training.denoiser first")
     unet = denoiser.build()
     unet.load_state_dict(state["ema"])
-    return unet.eval(), {"step": state["step"], "minutes": round(state["spent"] / 60, 1)}
+    figures = {name: state[name] for name in ("scale", "step")}
+    return unet.eval(), {**figures, "minutes": round(state["spent"] / 60, 1)}
 
 
 def pipeline(checkpoint: Path = denoiser.CHECKPOINT) -> tuple[StableDiffusionPipeline, dict[str, Any]]:
     """The stock pipeline around the trained parts."""
     unet, figures = ema_unet(checkpoint)
     made = StableDiffusionPipeline(
-        vae=scaled_vae(),
+        vae=scaled_vae(figures.pop("scale")),
         text_encoder=text.trained(),
         tokenizer=text.load_tokenizer(),
         unet=unet,
@@ -95,6 +90,7 @@ def concepts() -> dict[str, Any]:
             }
             for t in (THINGS[i] for i in ALL)
         ],
+        "styles": [{"key": s.key, "en": list(s.en), "zh": list(s.zh)} for s in STYLES],
         "colours": [{"key": c.key, "rgb": list(c.rgb), "en": list(c.en), "zh": list(c.zh)} for c in COLOURS],
     }
 
@@ -113,15 +109,15 @@ def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) 
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
     settings = {
-        "native_size": 64,
+        "native_size": SIDE,
         "shown_size": 256,
         "steps": STEPS,
         "guidance_scale": GUIDANCE,
         "sampler": "ddim",
-        "latent_rgb": latent_rgb(scaled_vae()),
+        "latent_rgb": latent_rgb(made.vae.float()),
         "trained": figures,
-        "description": "A sketch model to try things out: emoji-like pictures of about "
-        f"{len(ALL)} things in {len(COLOURS)} colours, from English and Chinese prompts.",
+        "description": f"A sketch model to try things out: emoji-like pictures of {len(ALL)} things in "
+        f"{len(COLOURS)} colours and {len(STYLES)} styles, from English and Chinese prompts.",
     }
     for name, table in (("tessera.json", settings), ("concepts.json", concepts())):
         (folder / name).write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

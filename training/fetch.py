@@ -2,7 +2,8 @@
 
     python -m training.fetch
 
-Trains on Fluent 3D alone; the other vendors' drawings serve the judge. Needs npm and the `train` extra.
+Fluent 3D and flat are learned from; the other vendors' drawings serve the judge alone. Needs npm and the
+`train` extra.
 """
 
 from __future__ import annotations
@@ -11,24 +12,26 @@ import io
 import json
 import subprocess
 import tarfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import resvg_py
 from PIL import Image
 
 from training.paths import DATA, SPRITES
-from training.things import THINGS, Thing
+from training.things import STYLES, THINGS, Thing
 
 PACKAGES = {
     "fluent3d": "@lobehub/fluent-emoji-3d@1.1.0",  # MIT
-    "noto": "@iconify-json/noto@1.2.9",  # Apache-2.0
     "flat": "@iconify-json/fluent-emoji-flat@1.2.6",  # MIT
+    "noto": "@iconify-json/noto@1.2.9",  # Apache-2.0, judging only
     "twemoji": "@iconify-json/twemoji@1.2.5",  # CC-BY-4.0, judging only
     "openmoji": "@iconify-json/openmoji@1.2.29",  # CC-BY-SA-4.0, judging only
     "emojione": "@iconify-json/emojione@1.2.3",  # CC-BY-4.0, judging only
     "emojibase": "emojibase-data@17.0.0",  # MIT: words for things the model does not know
 }
-JUDGING = ("noto", "flat", "twemoji", "openmoji", "emojione")
+JUDGING = ("noto", "twemoji", "openmoji", "emojione")
 SIZE = 160
 
 LIGHTHOUSE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160"><defs>
@@ -48,6 +51,11 @@ fill="url(#y)"/><path d="M64 22v26M80 22v26M96 22v26" stroke="#5b4a66" stroke-wi
 fill="#5b4a66"/></svg>"""
 
 
+FLATTENED = {"g": "#e22a30", "w": "#f1eef6", "r": "#e22a38", "k": "#566270", "y": "#ffdf70"}
+"""The colours that stand for the gradients of what is drawn here."""
+
+
+@cache
 def unpack(name: str) -> Path:
     """Download one npm package into training/data, once, and return its folder."""
     folder = DATA / name
@@ -78,13 +86,17 @@ def rasterise(svg: str) -> Image.Image:
     return Image.open(io.BytesIO(bytes(picture))).convert("RGBA")
 
 
+@cache
+def table(vendor: str, name: str) -> dict[str, Any]:
+    """One of the tables of an Iconify set."""
+    found: dict[str, Any] = json.loads((unpack(vendor) / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
 def iconify(vendor: str, thing: Thing) -> Image.Image | None:
     """A thing's picture from an Iconify set, or None where the set has none."""
-    folder = unpack(vendor)
-    chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
-    if not chars:  # EmojiOne's table is empty; its icons go by the same names as Noto's
-        chars = json.loads((unpack("noto") / "chars.json").read_text(encoding="utf-8"))
-    icons = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
+    icons = table(vendor, "icons")
+    chars = table(vendor, "chars") or table("noto", "chars")  # EmojiOne names its icons as Noto does
     name = chars.get(thing.code) or chars.get(f"{thing.code}-fe0f")
     if name is None or name not in icons["icons"]:
         return None
@@ -95,14 +107,14 @@ def iconify(vendor: str, thing: Thing) -> Image.Image | None:
     )
 
 
-def shape(key: str) -> Image.Image:
-    """A plain shape with a soft highlight, drawn here."""
+def shape(key: str) -> str:
+    """A plain shape with a soft highlight, as SVG, drawn here."""
     body = {
         "circle": '<circle cx="80" cy="80" r="74"',
         "square": '<rect x="12" y="12" width="136" height="136" rx="10"',
         "triangle": '<path d="M80 10L152 144H8z" stroke-linejoin="round"',
     }[key]
-    return rasterise(
+    return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160"><defs><radialGradient id="g" '
         'cx=".35" cy=".3" r=".8"><stop offset="0" stop-color="#ff7a70"/><stop offset=".5" '
         'stop-color="#e22a30"/><stop offset="1" stop-color="#a81a2c"/></radialGradient></defs>'
@@ -123,27 +135,34 @@ def squared(picture: Image.Image) -> Image.Image:
     return canvas
 
 
-def drawn_here(thing: Thing) -> Image.Image:
-    """The things no emoji set has."""
-    return rasterise(LIGHTHOUSE) if thing.key == "lighthouse" else shape(thing.key)
+def drawn_here(thing: Thing, vendor: str) -> Image.Image | None:
+    """The things no emoji set has: shaded, or each part in one colour for the flat style."""
+    svg = LIGHTHOUSE if thing.key == "lighthouse" else shape(thing.key)
+    if vendor == "flat":
+        for gradient, colour in FLATTENED.items():
+            svg = svg.replace(f"url(#{gradient})", colour)
+    return rasterise(svg) if vendor in ("fluent3d", "flat") else None
+
+
+def picture_of(vendor: str, thing: Thing) -> Image.Image | None:
+    """A thing's picture in a vendor's set, or None where the set has none."""
+    if not thing.code:
+        return drawn_here(thing, vendor)
+    return fluent(thing) if vendor == "fluent3d" else iconify(vendor, thing)
 
 
 def main() -> None:
     """Write training/data/sprites/<vendor>/<thing>.png."""
     unpack("emojibase")
-    for vendor in ("fluent3d", *JUDGING):
+    for vendor in (*(style.vendor for style in STYLES), *JUDGING):
         folder = SPRITES / vendor
         folder.mkdir(parents=True, exist_ok=True)
-        count = 0
-        for thing in THINGS:
-            if thing.code:
-                picture = fluent(thing) if vendor == "fluent3d" else iconify(vendor, thing)
-            else:
-                picture = drawn_here(thing) if vendor == "fluent3d" else None
+        pictures = {thing.key: picture_of(vendor, thing) for thing in THINGS}
+        for key, picture in pictures.items():
             if picture is not None:
-                squared(picture).save(folder / f"{thing.key}.png")
-                count += 1
-        print(f"{vendor}: {count} of {len(THINGS)} things")
+                squared(picture).save(folder / f"{key}.png")
+        missing = [key for key, picture in pictures.items() if picture is None]
+        print(f"{vendor}: {len(THINGS) - len(missing)} of {len(THINGS)} things; not {', '.join(missing)}")
 
 
 if __name__ == "__main__":

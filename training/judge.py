@@ -26,9 +26,10 @@ from benchmarks import sketch_grid
 from training import classifier, measure, sheet
 from training.common import prepare
 from training.denoiser import EARLY
+from training.export import STEPS, pipeline
 from training.paths import DOCS, EXPORT
-from training.scenes import Scene, as_floats, clash, paint
-from training.things import ALL, COLOURS, NO_COLOUR, PLAIN_SHAPES, THINGS, Thing, held_out
+from training.scenes import SIDE, Scene, as_floats, clash, paint
+from training.things import ALL, COLOURS, NO_COLOUR, PLAIN_SHAPES, STYLES, THINGS, Thing, held_out
 
 Floats = measure.Floats
 
@@ -59,7 +60,8 @@ def english(thing: Thing, scene: Scene, ground: str) -> str:
     words = f"{colour}{name}"
     number = ("an" if words[0] in "aeio" else "a", "two", "three")[scene.count - 1]
     article = "an" if ground[0] in "aeio" else "a"
-    return f"{number} {words} on {article} {ground} background"
+    style = f", {STYLES[scene.style].en[0]} style" if scene.style else ""
+    return f"{number} {words} on {article} {ground} background{style}"
 
 
 def chinese(thing: Thing, scene: Scene, ground: str) -> str:
@@ -101,16 +103,16 @@ def count_scenes(rng: random.Random, each: int) -> list[Scene]:
 
 
 def generate(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int, guidance: float) -> Floats:
-    """(N, 64, 64, 3) pictures in 0..1 by the stock pipeline."""
+    """(N, side, side, 3) pictures in 0..1 by the stock pipeline, as large as it paints."""
     generator, made = torch.Generator().manual_seed(seed), []
     for start in range(0, len(prompts), 16):
         made.append(
             pipe(
                 list(prompts[start : start + 16]),
-                num_inference_steps=10,
+                num_inference_steps=STEPS,
                 guidance_scale=guidance,
-                height=64,
-                width=64,
+                height=SIDE,
+                width=SIDE,
                 output_type="np",
                 generator=generator,
             ).images
@@ -118,10 +120,20 @@ def generate(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int, g
     return np.concatenate(made).astype(np.float32)
 
 
-def real(scenes: Sequence[Scene], seed: int) -> Floats:
-    """The same scenes, composed from the real drawings."""
+def measured(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int, guidance: float) -> Floats:
+    """The same, averaged down to the size that is measured."""
+    return measure.reduced(generate(pipe, prompts, seed, guidance))
+
+
+def drawn(scenes: Sequence[Scene], seed: int) -> Floats:
+    """(N, side, side, 3) scenes composed from the real drawings."""
     rng = random.Random(seed)
     return np.stack([as_floats(paint(rng, scene)) for scene in scenes])
+
+
+def real(scenes: Sequence[Scene], seed: int) -> Floats:
+    """Such scenes composed from the real drawings, averaged down to the size that is measured."""
+    return measure.reduced(drawn(scenes, seed))
 
 
 def shape_scores(judge: classifier.Judge, pictures: Floats, scenes: Sequence[Scene]) -> dict[str, float]:
@@ -145,6 +157,28 @@ def colour_scores(pictures: Floats, scenes: Sequence[Scene]) -> dict[str, float]
 def count_score(pictures: Floats, scenes: Sequence[Scene]) -> float:
     """The share of pictures with as many parts as things were asked for."""
     return float(np.mean([measure.count(p) == s.count for p, s in zip(pictures, scenes, strict=True)]))
+
+
+def style_scenes(rng: random.Random, number: int) -> list[Scene]:
+    """Things in their natural colours, each of them in every style."""
+    shown = [(t, grounds(rng, t, NO_COLOUR)) for t in rng.sample(ALL, number)]
+    return [
+        Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, ground, style)
+        for t, ground in shown
+        for style in range(len(STYLES))
+    ]
+
+
+def style_score(pictures: Floats, scenes: Sequence[Scene]) -> float:
+    """The share whose colours are nearer to the drawing in the style asked for than to the other's."""
+    found = [measure.palette(picture) for picture in pictures]
+    known = [measure.palette(picture) for picture in drawn(scenes, 55)]
+    right = 0
+    for index, scene in enumerate(scenes):
+        first = index - index % len(STYLES)
+        far = [float(np.abs(found[index] - other).sum()) for other in known[first : first + len(STYLES)]]
+        right += int(np.argmin(far)) == scene.style
+    return right / len(scenes)
 
 
 def pair_scenes(rng: random.Random, number: int) -> list[Scene]:
@@ -186,7 +220,7 @@ def diversity(pipe: StableDiffusionPipeline, guidance: float) -> dict[str, float
     rng = random.Random(34)
     things = [t for t in rng.sample(ALL, 10) for _ in range(4)]
     scenes = [Scene(t, NO_COLOUR, 1, -1, NO_COLOUR, grounds(rng, t, NO_COLOUR)) for t in things]
-    made = spread(generate(pipe, [f"a {THINGS[t].en[0]}" for t in things], 35, guidance))
+    made = spread(measured(pipe, [f"a {THINGS[t].en[0]}" for t in things], 35, guidance))
     return {"generated": made, "real": spread(real(scenes, 36)), "ratio": made / spread(real(scenes, 36))}
 
 
@@ -197,15 +231,17 @@ def judged(
     shapes, colours = shape_scenes(random.Random(30), each), colour_scenes(random.Random(31), 48, False)
     unseen, counts = colour_scenes(random.Random(32), 24, True), count_scenes(random.Random(33), 12)
     made = {
-        language: generate(pipe, [plain(s, language).prompt for s in shapes], 40, guidance)
+        language: measured(pipe, [plain(s, language).prompt for s in shapes], 40, guidance)
         for language in ("en", "zh")
     }
     painted, fresh, counted = (
-        generate(pipe, [plain(s, "en").prompt for s in scenes], seed, guidance)
+        measured(pipe, [plain(s, "en").prompt for s in scenes], seed, guidance)
         for scenes, seed in ((colours, 41), (unseen, 42), (counts, 43))
     )
+    styles = style_scenes(random.Random(38), 24)
+    styled = generate(pipe, [plain(s, "en").prompt for s in styles], 45, guidance)
     pairs = pair_scenes(random.Random(37), 24)
-    sides = generate(pipe, [pair_prompt(s) for s in pairs], 44, guidance)
+    sides = measured(pipe, [pair_prompt(s) for s in pairs], 44, guidance)
     return {
         "shape_en": shape_scores(judge, made["en"], shapes),
         "shape_zh": shape_scores(judge, made["zh"], shapes),
@@ -213,6 +249,7 @@ def judged(
         "unseen_shape": shape_scores(judge, fresh, unseen),
         "unseen_colours": colour_scores(fresh, unseen),
         "count": count_score(counted, counts),
+        "style": style_score(styled, styles),
         "pairs": pair_scores(judge, sides, pairs),
         "diversity": diversity(pipe, guidance),
     }
@@ -222,24 +259,24 @@ def on_real(judge: classifier.Judge, each: int) -> dict[str, Any]:
     """The same measures on real scenes: what a perfect model would score."""
     shapes, colours = shape_scenes(random.Random(30), each), colour_scenes(random.Random(31), 48, False)
     counts, pairs = count_scenes(random.Random(33), 12), pair_scenes(random.Random(37), 24)
+    styles = style_scenes(random.Random(38), 24)
     return {
         "shape": shape_scores(judge, real(shapes, 50), shapes),
         "colours": colour_scores(real(colours, 51), colours),
         "count": count_score(real(counts, 52), counts),
+        "style": style_score(drawn(styles, 54), styles),
         "pairs": pair_scores(judge, real(pairs, 53), pairs),
     }
 
 
 def half_trained(judge: classifier.Judge, guidance: float) -> dict[str, float] | None:
     """The shape figures of the early checkpoint, where there is one: the judge must see the difference."""
-    from training.export import pipeline
-
     if not EARLY.exists():
         return None
     pipe, trained = pipeline(EARLY)
     pipe.set_progress_bar_config(disable=True)
-    shapes = shape_scenes(random.Random(30), 2)
-    made = generate(pipe, [plain(s, "en").prompt for s in shapes], 40, guidance)
+    shapes = shape_scenes(random.Random(30), 1)[::3]
+    made = measured(pipe, [plain(s, "en").prompt for s in shapes], 40, guidance)
     return {"steps": trained["step"], **shape_scores(judge, made, shapes)}
 
 
@@ -275,6 +312,7 @@ def table(figures: dict[str, Any]) -> str:
     ]
     unseen, pairs = model["unseen_shape"], model["pairs"]
     rows += [
+        ("style right, 3D or flat (real scenes)", f"{model['style']:.2f} ({truth['style']:.2f})"),
         ("count right, 1 to 3 (real scenes)", f"{model['count']:.2f} ({truth['count']:.2f})"),
         (
             "two things side by side, each by the classifier, top-1 / top-5 (real scenes)",
@@ -312,7 +350,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--each", type=int, default=3, help="pictures per thing and language")
+    parser.add_argument("--each", type=int, default=1, help="pictures per thing and language")
     parser.add_argument("--sheet-only", type=Path, help="only write the contact sheet, to this file")
     options = parser.parse_args()
     prepare(60)

@@ -9,7 +9,16 @@ from training.things import COLOURS
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+SIDE = 64
+"""Pixels a side of the pictures that are measured; the model's own are averaged down to it."""
 PALETTE: Floats = (np.array([colour.rgb for colour in COLOURS]) / 255).astype(np.float32)
+
+
+def reduced(pictures: Floats) -> Floats:
+    """(N, H, W, 3) pictures averaged down to (N, 64, 64, 3)."""
+    number, height, width, channels = pictures.shape
+    cells = pictures.reshape(number, SIDE, height // SIDE, SIDE, width // SIDE, channels)
+    return np.asarray(cells.mean((2, 4)), np.float32)
 
 
 def lab(rgb: Floats) -> Floats:
@@ -112,6 +121,13 @@ def has_colours(rgb: Floats, thing: int, ground: int) -> tuple[bool, bool]:
         return False, right_ground
     share = float((nearest_colour(rgb[found]) == thing).mean())
     return share >= 0.2, right_ground
+
+
+def palette(rgb: Floats, levels: int = 6) -> Floats:
+    """(levels ** 3,): the shares of the thing's pixels in each cell of RGB."""
+    cells = (rgb[mask(rgb)] * 0.999 * levels).astype(int) @ np.array([levels**2, levels, 1])
+    counts = np.bincount(cells, minlength=levels**3)
+    return np.asarray(counts / max(1, counts.sum()), np.float32)
 
 
 def silhouette(rgb: Floats, side: int = 24) -> Floats:

@@ -7,21 +7,30 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from training.paths import RUNS, SPRITES
-from training.recolour import recolour
-from training.things import ALL, COLOURS, FIXED_COLOUR, NO_COLOUR, PLAIN_SHAPES, THINGS, held_out
+from training.paths import RUNS
+from training.sprites import sprite
+from training.things import (
+    ALL,
+    COLOURS,
+    FIXED_COLOUR,
+    NO_COLOUR,
+    PLAIN_SHAPES,
+    THINGS,
+    held_out,
+)
 
-SIDE = 64
+SIDE = 128
+UNIT = SIDE / 64  # places and sizes are told in sixty-fourths of the picture
 ALIKE = {
     frozenset(pair) for pair in ((2, 1), (2, 10), (10, 11), (5, 6), (4, 5), (8, 9), (0, 7), (8, 1), (0, 1))
 }
 EFFORT = [0.4 if thing.key in PLAIN_SHAPES else 1.0 for thing in THINGS]  # what is easy is shown less
+FLAT = 0.25  # the share of scenes in the second style
 MIRRORED = frozenset({"banana", "moon"})  # things with a side, simple enough to learn from both
 NATURAL = {colour.key: index for index, colour in enumerate(COLOURS)}
 
@@ -30,7 +39,7 @@ NATURAL = {colour.key: index for index, colour in enumerate(COLOURS)}
 class Scene:
     """What a scene shows: indices into THINGS and COLOURS; `other` is -1 where there is one kind of thing.
 
-    `colour` and `other_colour` are NO_COLOUR for a thing in its natural colours.
+    `colour` and `other_colour` are NO_COLOUR for a thing in its natural colours; `style` indexes STYLES.
     """
 
     thing: int
@@ -39,6 +48,7 @@ class Scene:
     other: int
     other_colour: int
     background: int
+    style: int = 0
 
 
 def clash(thing: int, colour: int, background: int) -> bool:
@@ -71,22 +81,13 @@ def draw_scene(rng: random.Random, pairs: float = 0.1) -> Scene:
         for b in range(len(COLOURS))
         if not clash(thing, colour, b) and (other < 0 or not clash(other, other_colour, b))
     ]
-    return Scene(thing, colour, count, other, other_colour, rng.choice(grounds or [10]))
+    style = int(rng.random() < FLAT)
+    return Scene(thing, colour, count, other, other_colour, rng.choice(grounds or [10]), style)
 
 
 def as_floats(picture: Image.Image) -> NDArray[np.float32]:
     """(H, W, channels) in 0..1."""
     return np.asarray(np.asarray(picture, np.float32) / 255, np.float32)
-
-
-@lru_cache(maxsize=2000)
-def sprite(thing: int, colour: int) -> Image.Image:
-    """The (recoloured) sprite of a thing at 160 px, RGBA."""
-    picture = Image.open(SPRITES / "fluent3d" / f"{THINGS[thing].key}.png").convert("RGBA")
-    if colour == NO_COLOUR:
-        return picture
-    painted = recolour(as_floats(picture), COLOURS[colour].rgb)
-    return Image.fromarray((painted * 255).round().clip(0, 255).astype(np.uint8), "RGBA")
 
 
 def ground(rng: random.Random, background: int) -> Image.Image:
@@ -99,7 +100,7 @@ def ground(rng: random.Random, background: int) -> Image.Image:
 
 
 def places(rng: random.Random, scene: Scene) -> list[tuple[float, float, float]]:
-    """Centre x, y and size in pixels of each thing in the scene, left to right."""
+    """Centre x, y and size in UNITs of each thing in the scene, left to right."""
 
     def near(x: float, y: float, size: float) -> tuple[float, float, float]:
         return x + rng.uniform(-1, 1), y + rng.uniform(-1.5, 1.5), size
@@ -118,13 +119,13 @@ def places(rng: random.Random, scene: Scene) -> list[tuple[float, float, float]]
 
 
 def put(canvas: Image.Image, picture: Image.Image, x: float, y: float, size: float, tilt: float) -> None:
-    """Paint a sprite of `size` pixels, turned by `tilt` degrees, with a soft shadow under it."""
-    turned = picture.rotate(tilt, Image.Resampling.BICUBIC, expand=True)
-    side = max(1, round(size * turned.width / picture.width))
-    small = turned.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    corner = round(x - side / 2), round(y - side / 2)
-    shadow = small.getchannel("A").filter(ImageFilter.GaussianBlur(1.6)).point(lambda a: int(a * 0.22))
-    canvas.paste((0, 0, 0), (corner[0], corner[1] + 2), shadow)
+    """Paint a sprite of `size` UNITs, turned by `tilt` degrees, with a soft shadow under it."""
+    side = round(size * UNIT)
+    upright = picture.resize((side, side), Image.Resampling.LANCZOS)
+    small = upright.rotate(tilt, Image.Resampling.BICUBIC, expand=True)
+    corner = round(x * UNIT - small.width / 2), round(y * UNIT - small.height / 2)
+    shadow = small.getchannel("A").filter(ImageFilter.GaussianBlur(1.6 * UNIT)).point(lambda a: int(a * 0.22))
+    canvas.paste((0, 0, 0), (corner[0], corner[1] + round(2 * UNIT)), shadow)
     canvas.paste(small, corner, small)
 
 
@@ -134,7 +135,7 @@ def paint(rng: random.Random, scene: Scene) -> Image.Image:
     for index, (x, y, size) in enumerate(places(rng, scene)):
         second = index == 1 and scene.other >= 0
         thing, colour = (scene.other, scene.other_colour) if second else (scene.thing, scene.colour)
-        picture = sprite(thing, colour)
+        picture = sprite(thing, colour, scene.style)
         if THINGS[thing].key in MIRRORED and rng.random() < 0.25:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         put(canvas, picture, x, y, size, rng.gauss(0, 2.5))
@@ -143,14 +144,13 @@ def paint(rng: random.Random, scene: Scene) -> Image.Image:
 
 def main() -> None:
     """Write sheets of scenes and of every thing in some colours, to look at before training."""
-    rng = random.Random(0)
+    rng, columns, gap = random.Random(0), 16, SIDE + 2
     RUNS.mkdir(parents=True, exist_ok=True)
-    sheet = Image.new("RGB", (16 * 66, 13 * 66))
-    for index in range(16 * 8):
-        sheet.paste(paint(rng, draw_scene(rng)), (index % 16 * 66, index // 16 * 66))
-    for index in range(16 * 5):
-        scene = Scene(index % len(THINGS), (index * 5) % 13, 1, -1, NO_COLOUR, 10 if index % 2 else 4)
-        sheet.paste(paint(rng, scene), (index % 16 * 66, (8 + index // 16) * 66))
+    scenes = [draw_scene(rng) for _ in range(columns * 8)]
+    scenes += [Scene(t, (t * 5) % 13, 1, -1, NO_COLOUR, 10 if t % 2 else 4, t % 2) for t in ALL]
+    sheet = Image.new("RGB", (columns * gap, -(-len(scenes) // columns) * gap))
+    for index, scene in enumerate(scenes):
+        sheet.paste(paint(rng, scene), (index % columns * gap, index // columns * gap))
     sheet.save(RUNS / "scenes.png")
 
 

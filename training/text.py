@@ -1,4 +1,4 @@
-"""Trains the tokenizer and the text encoder, on text alone: to tell things, colours, count and background.
+"""Trains the tokenizer and the text encoder, on text alone: to tell things, colours, count, ground and style.
 
     python -m training.text --minutes 3
 
@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from training.captions import NOBODY, Caption, caption, foreign_words
-from training.common import Clock, load, log, prepare, save
+from training.common import Clock, device, load, log, prepare, save
 from training.paths import EXPORT, RUNS
 from training.scenes import draw_scene
-from training.things import COLOURS, THINGS
+from training.things import COLOURS, NO_STYLE, THINGS
 
 CHECKPOINT = RUNS / "text.pt"
 TOKENIZER = RUNS / "tokenizer"
@@ -31,8 +31,9 @@ SPECIAL = (
     "[CLS]",
     "[SEP]",
 )  # the end must not have id 2: transformers reads that as legacy
-CLASSES = (len(THINGS) + 1, len(COLOURS) + 1, 3, NOBODY + 1, len(COLOURS) + 1, len(COLOURS) + 1)
-BATCH = 96
+PAINTED = len(COLOURS) + 1
+CLASSES = (len(THINGS) + 1, PAINTED, 3, NOBODY + 1, PAINTED, PAINTED, NO_STYLE + 1)
+BATCH = 256
 
 
 def captions(rng: random.Random, count: int) -> list[Caption]:
@@ -137,25 +138,28 @@ def score(encoder: CLIPTextModel, reader: Reader, ids: Tensor, labels: Tensor) -
 
 
 def encoded(tokenizer: PreTrainedTokenizerFast, seed: int, count: int) -> tuple[Tensor, Tensor]:
-    """Ids (count, 32) and labels (count, 6) of random captions."""
+    """Ids (count, 32) and labels (count, 7) of random captions."""
     many = captions(random.Random(seed), count)
     return tokens(tokenizer, [one.text for one in many]), torch.tensor([one.labels for one in many])
 
 
 def train(encoder: CLIPTextModel, reader: Reader, tokenizer: PreTrainedTokenizerFast, clock: Clock) -> None:
     """Train encoder and reader until the clock has run out."""
-    ids, labels = encoded(tokenizer, 4, 40000)
-    test_ids, test_labels = encoded(tokenizer, 5, 1000)
+    place = device()
+    encoder.to(place), reader.to(place)
+    ids, labels = (part.to(place) for part in encoded(tokenizer, 4, 100000))
+    test_ids, test_labels = (part.to(place) for part in encoded(tokenizer, 5, 1000))
     optimiser = torch.optim.AdamW([*encoder.parameters(), *reader.parameters()], lr=1e-3, weight_decay=0.01)
     step = 0
     while clock.share < 1:
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - clock.share)
-        pick = torch.randint(len(ids), (BATCH,))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        pick = torch.randint(len(ids), (BATCH,), device=place)
+        with torch.autocast(place.type, dtype=torch.bfloat16):
             answers = reader(encoder(ids[pick]).last_hidden_state)
         loss = sum(
-            (F.cross_entropy(a.float(), labels[pick, i]) for i, a in enumerate(answers)), torch.zeros(())
+            (F.cross_entropy(a.float(), labels[pick, i]) for i, a in enumerate(answers)),
+            torch.zeros((), device=place),
         )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
 """Trains the autoencoder: AutoencoderTiny, factor 4, 4 latent channels of about unit variance.
 
-    python -m training.vae --minutes 8
+    python -m training.vae --minutes 8                # goes on from the checkpoint, or from what ships
     python -m training.vae --minutes 30 --decoder     # later, beside the denoiser: sharper, same latents
 
 Four channels, because the stock inpainting pipeline takes a plain UNet only with four.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 import torch
@@ -17,17 +19,17 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.common import Clock, load, log, prepare, save
+from training import shards
+from training.common import Clock, device, load, log, prepare, save
 from training.paths import EXPORT, RUNS
 from training.scenes import draw_scene, paint
 
 CHECKPOINT = RUNS / "vae.pt"
-SHARPENED = RUNS / "decoder.pt"
-BATCH = 16
+RATE, SHARDS = 2e-3, 16
 
 
 def build() -> AutoencoderTiny:
-    """An untrained autoencoder: (B, 3, 64, 64) in -1..1 to (B, 4, 16, 16) and back."""
+    """An untrained autoencoder: (B, 3, 128, 128) in -1..1 to (B, 4, 32, 32) and back."""
     return AutoencoderTiny(
         encoder_block_out_channels=(48, 48, 48),
         decoder_block_out_channels=(48, 48, 48),
@@ -41,7 +43,7 @@ def build() -> AutoencoderTiny:
 
 def trained() -> AutoencoderTiny:
     """The autoencoder of the last checkpoint, or the shipped one, in evaluation mode."""
-    state = load(SHARPENED) or load(CHECKPOINT)
+    state = load(CHECKPOINT)
     vae = build()
     if state is None:
         vae.load_state_dict(
@@ -53,10 +55,15 @@ def trained() -> AutoencoderTiny:
 
 
 def pictures(count: int, seed: int) -> Tensor:
-    """(count, 3, 64, 64) scenes as bytes."""
+    """(count, 3, side, side) scenes as bytes."""
     rng = random.Random(seed)
     stack = np.stack([np.asarray(paint(rng, draw_scene(rng))) for _ in range(count)])
     return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
+
+
+def painted(number: int) -> Tensor:
+    """The pictures of the first so many shards, where the training happens."""
+    return torch.cat([one["pictures"] for one in islice(shards.painted(), number)]).to(device())
 
 
 def as_floats(batch: Tensor) -> Tensor:
@@ -65,17 +72,29 @@ def as_floats(batch: Tensor) -> Tensor:
     return floats
 
 
+def edges(y: Tensor, x: Tensor) -> Tensor:
+    """The absolute difference of neighbouring pixels' differences."""
+    return F.l1_loss(y.diff(dim=2), x.diff(dim=2)) + F.l1_loss(y.diff(dim=3), x.diff(dim=3))
+
+
 def loss_of(vae: AutoencoderTiny, x: Tensor) -> Tensor:
     """Colour, edges and latent statistics: each channel is pulled to mean 0 and variance 1."""
     z = vae.encoder(x)
     y = vae.decoder(z + 0.04 * torch.randn_like(z)).float()
     z = z.float()
-    edges = sum((F.l1_loss(y.diff(dim=dim), x.diff(dim=dim)) for dim in (2, 3)), torch.zeros(()))
     spread = z.var(dim=(0, 2, 3)).clamp_min(1e-4)
     moments = z.mean(dim=(0, 2, 3)).square().mean() + spread.log().square().mean()
     reach = (z.abs() - 2.7).clamp_min(0).square().mean()  # the decoder squashes latents at 3
-    loss: Tensor = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.5 + edges + 0.02 * moments + reach
+    loss: Tensor = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.5 + edges(y, x) + 0.02 * moments + reach
     return loss
+
+
+def decoder_loss(vae: AutoencoderTiny, x: Tensor) -> Tensor:
+    """Sharpness first: absolute differences of colours and of edges, on slightly noisy latents."""
+    with torch.no_grad():
+        z = vae.encoder(x)
+    y = vae.decoder(z + 0.05 * torch.randn_like(z)).float()
+    return F.l1_loss(y, x) + 1.5 * edges(y, x)
 
 
 def psnr(vae: AutoencoderTiny, bytes_: Tensor) -> float:
@@ -86,77 +105,41 @@ def psnr(vae: AutoencoderTiny, bytes_: Tensor) -> float:
         return float(10 * torch.log10(4 / F.mse_loss(y, x)))
 
 
-def train(minutes: float) -> None:
-    """Train encoder and decoder together."""
-    train, test = pictures(10000, 1), pictures(64, 2)
-    vae = build().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=0.0, fused=True)
-    state = load(CHECKPOINT)
-    if state:
-        vae.load_state_dict(state["vae"])
-        optimiser.load_state_dict(state["optimiser"])
-    clock, step = Clock(minutes, state["spent"] if state else 0.0), 0
+def train(options: argparse.Namespace, loss_of: Callable[[AutoencoderTiny, Tensor], Tensor]) -> None:
+    """Train what the loss reaches, until the planned minutes are spent."""
+    pictures_, test = painted(SHARDS), pictures(64, 2).to(device())
+    vae = trained().requires_grad_(True).to(device(), memory_format=torch.channels_last)
+    vae.encoder.requires_grad_(not options.decoder)
+    learned = [weight for weight in vae.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(learned, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    clock, step = Clock(options.minutes), 0
     while clock.share < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 50) * max(0.02, 1 - clock.share)
-        x = as_floats(train[torch.randint(len(train), (BATCH,))]).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        optimiser.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 50) * max(0.02, 1 - clock.share)
+        pick = torch.randint(len(pictures_), (options.batch,), device=device())
+        x = as_floats(pictures_[pick]).to(memory_format=torch.channels_last)
+        with torch.autocast(device().type, dtype=torch.bfloat16):
             loss = loss_of(vae, x)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimiser.step()
         optimiser.zero_grad()
         step += 1
         if step % 100 == 0 or clock.share >= 1:
             log(RUNS / "vae.log", step=step, spent=clock.spent, loss=loss.item(), psnr=psnr(vae, test))
-            save(
-                CHECKPOINT,
-                {"vae": vae.state_dict(), "optimiser": optimiser.state_dict(), "spent": clock.spent},
-            )
-
-
-def decoder_loss(vae: AutoencoderTiny, latents: Tensor, x: Tensor) -> Tensor:
-    """Sharpness first: absolute differences of colours and of edges, on slightly noisy latents."""
-    y = vae.decoder(latents + 0.05 * torch.randn_like(latents)).float()
-    edges = sum((F.l1_loss(y.diff(dim=dim), x.diff(dim=dim)) for dim in (2, 3)), torch.zeros(()))
-    return F.l1_loss(y, x) + 1.5 * edges
-
-
-def train_decoder(vae: AutoencoderTiny, minutes: float) -> None:
-    """Sharpen the decoder alone, on the denoiser's scenes; latents and denoiser stay as they are."""
-    scenes, coded, test = load(RUNS / "scenes.pt"), load(RUNS / "latents.pt"), pictures(64, 2)
-    assert scenes is not None and coded is not None
-    optimiser = torch.optim.AdamW(vae.decoder.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
-    clock, step = Clock(minutes), 0
-    while clock.share < 1:
-        optimiser.param_groups[0]["lr"] = 1e-3 * min(1, (step + 1) / 50) * max(0.03, 1 - clock.share)
-        pick = torch.randint(len(scenes["pictures"]), (BATCH // 2,))
-        x = as_floats(scenes["pictures"][pick]).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = decoder_loss(vae, coded["latents"][pick].float(), x)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(vae.decoder.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        step += 1
-        if step % 100 == 0 or clock.share >= 1:
-            log(RUNS / "vae.log", decoder=step, spent=clock.spent, loss=loss.item(), psnr=psnr(vae, test))
-            save(SHARPENED, {"vae": vae.state_dict(), "spent": clock.spent})
+    save(CHECKPOINT, {"vae": vae.cpu().state_dict()})
 
 
 def main() -> None:
-    """Train until the planned minutes are spent; a second call resumes."""
+    """Train for the planned minutes; a second call goes on from what the first one reached."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--decoder", action="store_true", help="the second stage; the encoder is frozen")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--decoder", action="store_true", help="the decoder alone; latents stay as they are")
     options = parser.parse_args()
     prepare(1)
-    if options.decoder:
-        train_decoder(trained().requires_grad_(True).to(memory_format=torch.channels_last), options.minutes)
-    else:
-        train(options.minutes)
+    train(options, decoder_loss if options.decoder else loss_of)
 
 
 if __name__ == "__main__":

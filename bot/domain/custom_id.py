@@ -8,6 +8,8 @@ from dataclasses import dataclass
 MAX_LENGTH = 100
 """Discord's limit for a custom id, in characters."""
 PREFIX = "tessera"
+NO_JOB = "0" * 32
+"""In place of a job: the button is about the prompt that its message carries."""
 _ACTION = re.compile(r"[a-z][a-z_]{0,31}")
 _REST = r":(?P<job>[0-9a-f]{32})(?::(?P<index>[0-9]{1,2}))?"
 

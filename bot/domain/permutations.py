@@ -1,7 +1,7 @@
 r"""Sets of alternatives: ``a {red, blue} bird --ar {3:2, 1:1}`` is four prompts.
 
 Sets multiply and stand inside each other. ``\,`` is a comma inside an alternative, ``\{`` a bracket; braces
-without a comma are plain text.
+without a comma are plain text. Those of Chinese keyboards count as well: ``｛红，蓝、绿｝``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ MOST = 40
 DEEPEST = 8
 """Sets inside sets; more is a slip, and a way to exhaust the stack."""
 _AFTER_FLAG = re.compile(r"(?:--|－－|[—–]{1,2})[A-Za-z][\w-]{0,20}[ =]*$")
-_COMMA = re.compile(r"(?<!\\)[,，]")
+_COMMA = re.compile(r"(?<!\\)[,，、]")
+_OPENING, _CLOSING = "{｛", "}｝"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ def _pairs(text: str) -> dict[int, int]:
     opened: list[int] = []
     pairs: dict[int, int] = {}
     for place, char in enumerate(text):
-        if char not in "{}" or text[place - 1 : place] == "\\":
+        if char not in _OPENING + _CLOSING or text[place - 1 : place] == "\\":
             continue
-        if char == "{":
+        if char in _OPENING:
             opened.append(place)
         elif opened:
             pairs[opened.pop()] = place
@@ -116,7 +117,7 @@ class _Reader:
     def _braces(self, start: int, end: int) -> _Sequence:
         commas = list(self._commas(start, end))
         if not commas:
-            return ("{", *self.sequence(start, end), "}")
+            return (self.text[start - 1], *self.sequence(start, end), self.text[end])
         edges = zip([start, *(comma + 1 for comma in commas)], [*commas, end], strict=True)
         return (_Set(tuple(self.sequence(*edge) for edge in edges)),)
 
@@ -142,4 +143,4 @@ def _written(sequence: _Sequence) -> Iterator[str]:
 def _options(item: _Set) -> Iterator[str]:
     for option in item.options:
         for text in _written(option):
-            yield re.sub(r"\\([,，])", r"\1", text).strip()
+            yield re.sub(r"\\([,，、])", r"\1", text).strip()

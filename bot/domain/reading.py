@@ -220,13 +220,13 @@ class Reading:
         elif value is None or _hides_flag(flag, value):
             self.faults.append(bad_value(flag, f"--{name} {typed}", high))
         elif flag.kind is Kind.NAME:
-            self._take_name(flag, str(value))
+            self._take_name(flag, name, str(value))
         elif flag.kind is Kind.LINKS and isinstance(value, tuple):
             self._take_links(flag, tuple(str(link) for link in value))
         else:
             self._keep(flag, value)
 
-    def _take_name(self, flag: Flag, typed: str) -> None:
+    def _take_name(self, flag: Flag, spelling: str, typed: str) -> None:
         """Names of models and styles, where those are known; the style ``raw`` is the flag of that name."""
         if flag.name == "style" and typed.lower() == "raw":
             self.values["raw"] = True
@@ -237,7 +237,7 @@ class Reading:
         if names and value not in names:
             lower = {name.lower(): name for name in names}
             if value.lower() not in lower:
-                self._blame(unknown_name(flag.name, value, names))
+                self._blame(unknown_name(flag.name, typed, names, spelling))
                 self.unsettled |= flag.name == "model"
                 return
             value = lower[value.lower()]
@@ -320,20 +320,16 @@ def nearest(word: str, known: tuple[str, ...]) -> str | None:
     return found[0] if found else None
 
 
-def unknown_name(kind: str, typed: str, names: tuple[str, ...]) -> Sentence:
-    """The sentence for a model or style (``kind``) that this server does not have."""
-    listed = ", ".join(names)
+def unknown_name(kind: str, typed: str, names: tuple[str, ...], spelling: str = "") -> Sentence:
+    """The sentence for a model or style (``kind``) that this server does not have, by the flag as typed."""
+    told: dict[str, object] = {
+        "flag": spelling or kind,
+        "typed": quoted(typed),
+        "names": ", ".join(names),
+    }
     if kind == "model":
-        return say(
-            "`--model` {typed}: there is no such model here; choose one of {names}.",
-            typed=quoted(typed),
-            names=listed,
-        )
-    return say(
-        "`--style` {typed}: there is no such style here; choose one of {names}.",
-        typed=quoted(typed),
-        names=listed,
-    )
+        return say("`--{flag}` {typed}: there is no such model here; choose one of {names}.", **told)
+    return say("`--{flag}` {typed}: there is no such style here; choose one of {names}.", **told)
 
 
 def bad_value(flag: Flag, typed: str, high: float | None = None) -> Sentence:

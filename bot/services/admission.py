@@ -19,7 +19,7 @@ from bot.domain.job import ENLARGING, PAINTS_FROM, UNFINISHED, Action, Job, JobS
 from bot.domain.policy import Unit
 from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt, quoted
-from bot.domain.sentence import say
+from bot.domain.sentence import say, sentence_of
 from bot.errors import TooManyJobs, UserError
 from bot.services import derived, encoding, specs
 from bot.services.backlog import Backlog
@@ -387,7 +387,7 @@ class Admission:
             self._engine.check(spec)
             return self._engine.estimate(spec)
         except EngineError as error:
-            raise UserError(str(error)) from error
+            raise UserError(sentence_of(error)) from error
 
     def _refuse_long_waits(self, requester: Requester, lane: str, seconds: float) -> None:
         wait = self._backlog.before(lane, requester.user_id, seconds) + seconds

@@ -10,7 +10,7 @@ from bot.config import Settings
 from bot.domain import essence
 from bot.domain.flags import BY_NAME, write
 from bot.domain.prompt import Prompt, parse, printable, render
-from bot.domain.sentence import Sentence, say
+from bot.domain.sentence import Sentence, say, sentence_of
 from bot.errors import PromptError
 from bot.services import metadata, specs
 from bot.services.looks import Looks, looks
@@ -73,7 +73,7 @@ class Describer:
                     say(
                         "The captioner failed ({reason}), so these are guesses from colours, light and shape "
                         "alone.",
-                        reason=str(error),
+                        reason=sentence_of(error),
                     ),
                 )
         return Description(

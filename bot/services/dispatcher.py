@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from bot.config import Settings
 from bot.domain.change import Layout
 from bot.domain.job import Job, JobStatus
+from bot.domain.sentence import say, sentence_of
 from bot.errors import StoreError, UserError
 from bot.services import specs
 from bot.services.backlog import Backlog
@@ -54,14 +55,14 @@ class PictureLost(EngineError):
     """A picture that a job starts from is gone and cannot be made again."""
 
     def __init__(self) -> None:
-        super().__init__("The picture it starts from was deleted")
+        super().__init__(say("The picture it starts from was deleted"))
 
 
 class PictureUnreadable(EngineError):
     """A picture that a job starts from is there and cannot be read, or cannot be written again."""
 
     def __init__(self) -> None:
-        super().__init__("The picture it starts from cannot be read; attach or link another one")
+        super().__init__(say("The picture it starts from cannot be read; attach or link another one"))
 
 
 @dataclass(slots=True)
@@ -273,7 +274,7 @@ class Dispatcher:
     async def _spec(self, job: Job, intake: Intake) -> GenerationSpec:
         model = self._engine.models().get(job.model)
         if model is None:
-            raise EngineError(f"The model {job.model} is no longer installed here")
+            raise EngineError(say("The model {model} is no longer installed here", model=job.model))
         files = [await self._input(name) for name in intake.inputs]
         init = None
         starts = len(files) - len(specs.reference_links(job.prompt))
@@ -302,7 +303,7 @@ class Dispatcher:
         try:
             laid = await self._files.laid_out(picture, change)
         except UserError as error:
-            raise EngineError(str(error).rstrip(".")) from error
+            raise EngineError(sentence_of(error)) from error
         return InitImage(laid.png, strength, laid.mask, feather(size))
 
     async def _input(self, name: str) -> str:

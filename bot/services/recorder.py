@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from bot.config import Settings
 from bot.domain.job import JobStatus
-from bot.domain.sentence import Sentence, dumped, say
+from bot.domain.sentence import Sentence, dumped, say, sentence_of
 from bot.errors import StoreError
 from bot.services.library import Library
 from bot.services.steps import Step, reached
@@ -65,7 +65,7 @@ class Recorder:
 
     async def failed(self, job_id: str, error: EngineError, *, retryable: bool) -> bool:
         """Back into the queue (True) while attempts are left, else fail with its sentence and refund."""
-        sentence = say("{error}. It cost you nothing.", error=str(error).rstrip("."))
+        sentence = say("{error} It cost you nothing.", error=_whole(sentence_of(error)))
 
         async def settle() -> bool:
             if retryable and await self._try_again(job_id):
@@ -181,6 +181,11 @@ def _end(connection: Connection, job_id: str, status: JobStatus, sentence: str |
     if moved:
         accounts.refund(connection, job_id)
     return moved
+
+
+def _whole(said: str) -> str:
+    """With a full stop at its end."""
+    return said if said.endswith(".") else say("{sentence}.", sentence=said)
 
 
 def _gave_up(count: int) -> Sentence:

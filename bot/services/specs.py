@@ -36,6 +36,7 @@ from bot.domain.styles import ANIME, BUILT_IN, Style
 from bot.errors import PromptError
 from engine.api import (
     BLEND,
+    MOST_PARTS,
     GenerationSpec,
     Hires,
     InitImage,
@@ -518,8 +519,22 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
     for lora, _ in weights.loras(prompt.text)[1]:
         if lora not in model.loras:
             yield _no_lora(lora, model)
+    yield from _many_parts(prompt, model)
     yield from _unknown_preset(prompt, model, settings)
     yield from _bad_blend(prompt, model)
+
+
+def _many_parts(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
+    """Of a multi-prompt; for a model that does not weigh they are a list of any length."""
+    count = sum(part.weight > 0 for part in weights.parts(prompt.text))
+    if model.prompt_weights and count > MOST_PARTS:
+        yield say(
+            "`::` divides the prompt into {count} parts, and the model {model} weighs at most {most} in one "
+            "picture; join some with commas, or leave some out.",
+            count=count,
+            model=quoted(model.name),
+            most=MOST_PARTS,
+        )
 
 
 def _bad_blend(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:

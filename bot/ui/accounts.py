@@ -24,7 +24,7 @@ def info_text(info: Info, ready_s: float = 0.0) -> Sentence:
             ready=ready,
         )
     life = say(
-        "**So far** {jobs} jobs, {images}, {seconds}",
+        "**So far** jobs: {jobs}, {images}, {seconds}",
         jobs=info.jobs,
         images=amount(info.images, Unit.IMAGES),
         seconds=amount(info.gpu_seconds, Unit.GPU_SECONDS),

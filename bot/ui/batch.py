@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import discord
 from discord import ui
 
+from bot.domain.custom_id import NO_JOB, CustomId
 from bot.domain.policy import amount
 from bot.domain.prompt import Prompt, render
 from bot.domain.sentence import Sentence, say
 from bot.services.batches import Quote
 from bot.ui.carry import carried, pictures_of, text_of
+from bot.ui.components import ExplainButton
 from bot.ui.echo import CONTENT_LIMIT, escape, units
-from bot.ui.explainer import ExplainButton
 from bot.ui.funnel import language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel, view_of
@@ -33,6 +34,7 @@ class PaintButton(PanelButton, template=panel("batch")):
     key = "batch"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.response.defer()
         message = interaction.message
         assert message is not None
         text = await text_of(message)
@@ -41,7 +43,7 @@ class PaintButton(PanelButton, template=panel("batch")):
         prompts = await read_all(interaction, text, len(pictures))
         # The question stays until it is done: a refusal may be mended, and its pictures are read from there.
         count = await interaction.client.desk.imagine_all(interaction, prompts, pictures)
-        done = translated(say("Ordered: {count} jobs.", count=count), language(interaction))
+        done = translated(say("Jobs ordered: {count}.", count=count), language(interaction))
         await interaction.edit_original_response(content=done, view=None, attachments=[])
 
 
@@ -97,7 +99,7 @@ def question_view(jobs: int, locale: str) -> ui.View:
         [
             [
                 PaintButton("", yes, style=discord.ButtonStyle.success),
-                ExplainButton("", translated(say("Explain"), locale), emoji="ℹ️"),
+                ExplainButton(CustomId("explain", NO_JOB), locale=locale),
                 DropButton("", translated(say("Drop"), locale)),
             ]
         ]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import discord
 from discord import ui
 
 from bot.domain.custom_id import CustomId, encode, from_match, template
 from bot.domain.sentence import Sentence
-from bot.ui.funnel import answer_error
+from bot.ui.funnel import Caught
 from bot.ui.locales import translated
-
-if TYPE_CHECKING:
-    from bot.ui.client import TesseraClient
 
 USED, REMIXED = discord.ButtonStyle.primary, discord.ButtonStyle.success
 """What a button becomes that was pressed: as it was, or with another prompt. It stays usable."""
@@ -25,7 +22,7 @@ Used = Mapping[str, discord.ButtonStyle]
 FRESH: Used = MappingProxyType({})
 
 
-class JobButton(ui.DynamicItem[ui.Button[ui.View]], template=template("none")):
+class JobButton(Caught, ui.DynamicItem[ui.Button[ui.View]], template=template("none")):
     """A button that carries a :class:`CustomId`; subclasses say how it looks and what a press does."""
 
     action: ClassVar[str]
@@ -66,17 +63,6 @@ class JobButton(ui.DynamicItem[ui.Button[ui.View]], template=template("none")):
         """Made anew for every click."""
         return cls(from_match(match))
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """discord.py only logs what a dynamic item raises; here it ends in a sentence to the user."""
-        try:
-            await self.pressed(interaction)
-        except Exception as error:
-            await answer_error(interaction, error)
-
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        """What the button does."""
-        raise NotImplementedError
-
 
 def used_buttons(message: discord.Message) -> dict[str, discord.ButtonStyle]:
     """The buttons of a message that were pressed before, as they look."""
@@ -87,13 +73,3 @@ def used_buttons(message: discord.Message) -> dict[str, discord.ButtonStyle]:
         for child in row.children
         if isinstance(child, discord.Button) and child.style in (USED, REMIXED) and child.custom_id
     }
-
-
-def rows_view(rows: Sequence[Sequence[JobButton]]) -> ui.View:
-    """A view without an end, row by row."""
-    view = ui.View(timeout=None)
-    for number, row in enumerate(rows):
-        for button in row:
-            button.row = number
-            view.add_item(button)
-    return view

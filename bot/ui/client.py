@@ -14,11 +14,13 @@ import aiohttp
 import discord
 
 from bot.config import Settings
-from bot.errors import DiscordLoginError
+from bot.domain.sentence import say
+from bot.errors import DiscordLoginError, UserError
 from bot.services import blackbox
 from bot.services.app import Services, open_services
 from bot.ui.components import BUTTONS
 from bot.ui.desk import Desk
+from bot.ui.funnel import answer_error
 from bot.ui.logins import Logins
 from bot.ui.pace import Pace
 from bot.ui.panels import PANELS
@@ -49,6 +51,9 @@ TOO_MANY_LOGINS = (
 )
 TOKEN_GONE = 4004
 """The gateway's code for a token that was valid at login and has been reset since."""
+
+
+UNKNOWN = say("I no longer have what this button was for: it is of another version of me.")
 
 
 Beside = Callable[[Services, Callable[[], str | None]], contextlib.AbstractAsyncContextManager[object]]
@@ -133,9 +138,11 @@ class TesseraClient(discord.Client):
             log.error("Discord did not take the commands: %s", error)
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
-        """Windows that buttons opened; discord.py itself forgets them at a restart."""
+        """What discord.py itself has nobody for: windows from before a restart, buttons of other versions."""
         if interaction.type is discord.InteractionType.modal_submit and self._studio is not None:
             await self._studio.submitted(interaction)
+        elif interaction.type is discord.InteractionType.component and not _is_known(interaction):
+            await answer_error(interaction, UserError(UNKNOWN))
 
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
         """Envelopes and crosses under one's own pictures."""
@@ -148,6 +155,12 @@ def nothing_beside(
 ) -> contextlib.AbstractAsyncContextManager[object]:
     """Serve Discord alone."""
     return contextlib.nullcontext()
+
+
+def _is_known(interaction: discord.Interaction[Any]) -> bool:
+    data: Any = interaction.data or {}
+    custom_id = str(data.get("custom_id"))
+    return any(item.__discord_ui_compiled_template__.fullmatch(custom_id) for item in (*BUTTONS, *PANELS))
 
 
 async def run_bot(settings: Settings, engine: Engine, beside: Beside = nothing_beside) -> None:

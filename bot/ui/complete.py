@@ -67,7 +67,7 @@ def _understood(
     model = specs.model_of(prompt, models, settings.engine.default_model, settings)
     found = explain(prompt, model, settings)
     price = say(
-        "Price: {price} by {model}, {count} jobs", price=cost(found), model=model.name, count=len(prompts)
+        "Price: {price} by {model}, jobs: {count}", price=cost(found), model=model.name, count=len(prompts)
     )
     lines = [summary(prompt), translated(price, locale)]
     for note in found.ignored:

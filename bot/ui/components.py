@@ -16,7 +16,8 @@ from bot.domain.custom_id import CustomId, template
 from bot.domain.job import ENLARGING, Action, Job
 from bot.domain.sentence import say
 from bot.services.derived import seen_shape
-from bot.ui.buttons import FRESH, JobButton, Used, rows_view
+from bot.ui.buttons import FRESH, JobButton, Used
+from bot.ui.panel import view_of
 from bot.ui.region import REGION_BUTTONS
 
 if TYPE_CHECKING:
@@ -26,27 +27,25 @@ ROW = 5
 """Discord's limit of buttons in a row; five rows make a message."""
 
 
-class UpscaleButton(JobButton, template=template("u")):
-    """U1-U9: one picture of the grid at full size."""
-
-    action = "u"
-
-    @classmethod
-    def label_for(cls, custom_id: CustomId) -> str:
-        return f"U{(custom_id.index or 0) + 1}"
-
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.client.desk.derive(interaction, self.carried, Action.UPSCALE)
-
-
 class DerivingButton(JobButton, template=template("none_derived")):
-    """A job made from the picture; with remix switched on, its prompt is asked for first."""
+    """A job made from the picture; with remix on, one that can have another prompt is asked for it."""
 
     makes: ClassVar[Action]
     change: ClassVar[Change | None] = None
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
         await interaction.client.studio.press(interaction, self.carried, self.makes, self.change)
+
+
+class UpscaleButton(DerivingButton, template=template("u")):
+    """U1-U9: one picture of the grid at full size."""
+
+    action = "u"
+    makes = Action.UPSCALE
+
+    @classmethod
+    def label_for(cls, custom_id: CustomId) -> str:
+        return f"U{(custom_id.index or 0) + 1}"
 
 
 class VariationButton(DerivingButton, template=template("v")):
@@ -92,26 +91,22 @@ class RegionButton(JobButton, template=template("region")):
         await interaction.client.studio.choose_region(interaction, self.carried)
 
 
-class UpscaleSubtleButton(JobButton, template=template("upscale_subtle")):
+class UpscaleSubtleButton(DerivingButton, template=template("upscale_subtle")):
     """Twice the size, nothing changed."""
 
     action = "upscale_subtle"
+    makes = Action.UPSCALE_SUBTLE
     emoji = "⏫"
     label = say("Upscale (Subtle)")
 
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.client.desk.derive(interaction, self.carried, Action.UPSCALE_SUBTLE)
 
-
-class UpscaleCreativeButton(JobButton, template=template("upscale_creative")):
+class UpscaleCreativeButton(DerivingButton, template=template("upscale_creative")):
     """Twice the size, with new details."""
 
     action = "upscale_creative"
+    makes = Action.UPSCALE_CREATIVE
     emoji = "⏫"
     label = say("Upscale (Creative)")
-
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.client.desk.derive(interaction, self.carried, Action.UPSCALE_CREATIVE)
 
 
 class ZoomOutButton(DerivingButton, template=template("zoom_two")):
@@ -145,15 +140,13 @@ class CustomZoomButton(JobButton, template=template("zoom_custom")):
         await interaction.client.studio.ask_zoom(interaction, self.carried)
 
 
-class SquareButton(JobButton, template=template("square")):
+class SquareButton(DerivingButton, template=template("square")):
     """New ground on the shorter sides; only under pictures that are not square."""
 
     action = "square"
+    makes = Action.MAKE_SQUARE
     emoji = "↔️"
     label = say("Make Square")
-
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.client.desk.derive(interaction, self.carried, Action.MAKE_SQUARE)
 
 
 class PanLeftButton(DerivingButton, template=template("pan_left")):
@@ -278,7 +271,7 @@ BUTTONS: tuple[type[JobButton], ...] = (
 def waiting_view(job_id: str, locale: str = "") -> ui.View:
     """Cancel, and what was understood of the prompt."""
     shown = (CancelButton, ExplainButton)
-    return rows_view([[button(CustomId(button.action, job_id), locale=locale) for button in shown]])
+    return view_of([[button(CustomId(button.action, job_id), locale=locale) for button in shown]])
 
 
 def result_view(job: Job, used: Used = FRESH, locale: str = "") -> ui.View:
@@ -290,7 +283,7 @@ def result_view(job: Job, used: Used = FRESH, locale: str = "") -> ui.View:
         rows = _only_rows(job)
     else:
         rows = _grid_rows(job)
-    return rows_view([[_dressed(button, used, locale) for button in row] for row in rows])
+    return view_of([[_dressed(button, used, locale) for button in row] for row in rows])
 
 
 def _dressed(button: JobButton, used: Used, locale: str) -> JobButton:

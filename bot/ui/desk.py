@@ -26,7 +26,7 @@ from bot.services.app import Services
 from bot.ui import batch, caller, wording
 from bot.ui.buttons import REMIXED, USED, used_buttons
 from bot.ui.components import result_view, waiting_view
-from bot.ui.funnel import answer_error, language, mark_answered, tell
+from bot.ui.funnel import answer_error, language, mark_answered, tell, think
 from bot.ui.history import result_of
 from bot.ui.locales import translated
 from bot.ui.park import park
@@ -112,13 +112,12 @@ class Desk:
         """Several jobs at once: their price first, and a question to the asker alone."""
         caller.require_delivery(interaction)
         self._refuse_large(pictures, interaction.filesize_limit)
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await think(interaction)
         orders = batches.orders_of(self._order(interaction, Action.IMAGINE), prompts)
         quote = await park(self._services.batches.quote(orders), "price an order")
         locale = language(interaction)
         content, file = batch.question(text, prompts, quote, locale)
         files = [*([file] if file else []), *[await picture.to_file() for picture in pictures]]
-        mark_answered(interaction)
         await interaction.edit_original_response(
             content=content,
             attachments=files,

@@ -8,41 +8,26 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.domain import policy
-from bot.domain.prompt import Prompt, quoted
+from bot.domain.prompt import quoted
 from bot.domain.sentence import Sentence, say
 from bot.services import specs
 from bot.services.explain import Explanation, Note, explain
 from bot.ui.carry import pictures_of, text_of
 from bot.ui.echo import CONTENT_LIMIT, escape, units
-from bot.ui.funnel import language, tell
 from bot.ui.locales import translated
-from bot.ui.panel import PanelButton, panel
 from bot.ui.reading import read_all
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
 
 
-class ExplainButton(PanelButton, template=panel("explain")):
-    """Explains the prompt that the message carries; answered to the presser alone."""
-
-    key = "explain"
-
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        client, message = interaction.client, interaction.message
-        assert message is not None
-        prompt = (await read_all(interaction, await text_of(message), len(pictures_of(message))))[0]
-        default = client.settings.engine.default_model
-        await tell(interaction, text(explained(client, prompt, default), language(interaction)))
-
-
-ITEMS = (ExplainButton,)
-
-
-def explained(client: TesseraClient, prompt: Prompt, default: str) -> Explanation:
-    """By the model that paints it: the prompt's, else the ``default``."""
+async def read(interaction: discord.Interaction[TesseraClient]) -> Explanation:
+    """Of the prompt that a message carries, by the model that would paint it."""
+    client, message = interaction.client, interaction.message
+    assert message is not None
+    prompt = (await read_all(interaction, await text_of(message), len(pictures_of(message))))[0]
     models = client.services.engine.models()
-    model = specs.model_of(prompt, models, default, client.settings)
+    model = specs.model_of(prompt, models, client.settings.engine.default_model, client.settings)
     return explain(prompt, model, client.settings)
 
 

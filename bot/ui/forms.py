@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,9 @@ import discord
 from discord import ui
 
 from bot.domain.custom_id import CustomId, decode, encode
-from bot.domain.job import PAINTS_FROM, Action
+from bot.domain.job import ENLARGING, PAINTS_FROM, Action
 from bot.domain.sentence import Sentence, say
+from bot.errors import UserError
 from bot.ui.locales import translated
 
 PROMPT, REGION = "prompt", "region"
@@ -26,7 +28,11 @@ MOST = 4000
 """Characters that Discord takes in a field."""
 LIFE_S = 3600.0
 """How long discord.py remembers a window that is never sent off."""
-_OPENS = PAINTS_FROM | {Action.REROLL}
+_RUN = secrets.token_hex(4)
+"""Stands in the ids of windows that only the process knows which opened them."""
+OPENS = PAINTS_FROM - ENLARGING - {Action.MAKE_SQUARE} | {Action.REROLL}
+"""What may be made with another prompt; anything else would be a prompt of one's own for free."""
+_PASSING = re.compile(r"window/(?P<run>[0-9a-f]{8})/(?P<until>[0-9]{1,12})/[0-9a-f]{8}")
 _OPENED = re.compile(r"form/(?P<pressed>[a-z0-9:_]{1,64})/(?P<action>[a-z_]{1,16})/(?P<cells>[0-9]{0,9})/\w+")
 
 
@@ -54,8 +60,32 @@ def opening(custom_id: str) -> Opening | None:
         what = Opening(decode(found["pressed"]), Action(found["action"]), cells)
     except ValueError:
         return None
-    # An id may be forged: a window for U would be a prompt of one's own for free.
-    return what if what.action in _OPENS else None
+    # An id may be forged.
+    return what if what.action in OPENS else None
+
+
+def passing_id() -> str:
+    """Of a window that discord.py keeps for us; another one every time."""
+    return f"window/{_RUN}/{time.time() + LIFE_S:.0f}/{secrets.token_hex(4)}"
+
+
+def is_kept(custom_id: str) -> bool:
+    """Whether discord.py still has the window of this id: this process opened it, not too long ago."""
+    found = _PASSING.fullmatch(custom_id)
+    return found is not None and found["run"] == _RUN and time.time() < int(found["until"])
+
+
+def fitting(prompt: str) -> str:
+    """The prompt itself; UserError where a window would show only a part, which is all that came back."""
+    if len(prompt) > MOST:
+        raise UserError(
+            say(
+                "This prompt is too long for a window, which holds {most} characters; use /imagine to change "
+                "it.",
+                most=MOST,
+            )
+        )
+    return prompt
 
 
 class Form(ui.Modal):

@@ -6,16 +6,19 @@ import errno
 import io
 import logging
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import discord
 from discord import app_commands, ui
 
-from bot.domain.sentence import Sentence, say
+from bot.domain.sentence import Sentence, say, sentence_of
 from bot.errors import PromptError, StoreError, UserError
 from bot.ui.echo import CONTENT_LIMIT, quoted_block, units
 from bot.ui.locales import translated
+
+if TYPE_CHECKING:
+    from bot.ui.client import TesseraClient
 
 log = logging.getLogger(__name__)
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -52,6 +55,12 @@ def remember_prompt(interaction: discord.Interaction[Any], prompt: str) -> None:
     interaction.extras["prompt"] = prompt
 
 
+async def think(interaction: discord.Interaction[Any]) -> None:
+    """Answer at once, for the asker's eyes: what is told next takes the place of "thinking"."""
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    mark_answered(interaction)
+
+
 def mark_answered(interaction: discord.Interaction[Any]) -> None:
     """The "thinking" answer has become a message that must stay when something fails later."""
     interaction.extras["answered"] = True
@@ -83,9 +92,19 @@ async def answer_error(interaction: discord.Interaction[Any], error: Exception) 
         log.warning("could not tell the user of an error: %s", failure)
 
 
-def sentence_of(error: UserError) -> str:
-    """What a user error says, still to be said in another language: ``str(error)`` is English for good."""
-    return error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+class Caught:
+    """A button or menu whose errors end here: discord.py only logs what a dynamic item raises."""
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """discord.py's name for it."""
+        try:
+            await self.pressed(interaction)
+        except Exception as error:
+            await answer_error(interaction, error)
+
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        """What it does."""
+        raise NotImplementedError
 
 
 def _words_for(
@@ -106,7 +125,9 @@ def _words_for(
         )
     if isinstance(error, app_commands.CheckFailure):
         return (say("You may not use this command here."),)
-    return _with_prompt(mine(_apology(interaction, error)), typed, language(interaction))
+    name = interaction.command.qualified_name if interaction.command else "button"
+    said = mine(apology(f"{name} of interaction {interaction.id}", error))
+    return _with_prompt(said, typed, language(interaction))
 
 
 def _with_prompt(said: str, prompt: str, locale: str) -> tuple[str] | tuple[str, discord.File]:
@@ -121,10 +142,10 @@ def _with_prompt(said: str, prompt: str, locale: str) -> tuple[str] | tuple[str,
     return (f"{said}\n{translated(say('Your prompt is attached.'), locale)}", file)
 
 
-def _apology(interaction: discord.Interaction[Any], error: Exception) -> Sentence:
+def apology(where: str, error: Exception) -> Sentence:
+    """For what nobody expected: the log has all of it, the user a reference to it."""
     reference = secrets.token_hex(4)
-    name = interaction.command.qualified_name if interaction.command else "button"
-    log.error("error %s in %s of interaction %s", reference, name, interaction.id, exc_info=error)
+    log.error("error %s in %s", reference, where, exc_info=error)
     if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in NO_ROOM):
         return say(
             "My disk is full or cannot be written, so I could not take this down: nothing was taken. "

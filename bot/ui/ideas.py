@@ -16,7 +16,7 @@ from bot.errors import UserError
 from bot.services import specs
 from bot.ui.carry import text_of, texts_of
 from bot.ui.desk import upload_of
-from bot.ui.forms import LIFE_S
+from bot.ui.forms import LIFE_S, MOST, fitting, passing_id
 from bot.ui.funnel import answer_error, language, remember_prompt
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel
@@ -31,10 +31,13 @@ async def paint(
     interaction: discord.Interaction[TesseraClient],
     text: str,
     pictures: Sequence[discord.Attachment] = (),
+    *,
+    typed: bool = True,
 ) -> None:
-    """What /imagine does with a text, and pictures in front of it."""
+    """What /imagine does with a text, and pictures before it; one that nobody typed is not given back."""
     desk = interaction.client.desk
-    remember_prompt(interaction, text)
+    if typed:
+        remember_prompt(interaction, text)
     prompts = await read_all(interaction, text, len(pictures))
     if len(prompts) == 1:
         await desk.imagine(interaction, prompts[0], tuple(map(upload_of, pictures)))
@@ -96,14 +99,14 @@ class PromptWindow(ui.Modal):
     """A window with a prompt; what is sent off is painted, with ``pictures`` in front."""
 
     def __init__(self, text: str, pictures: Sequence[discord.Attachment], locale: str) -> None:
-        super().__init__(title=translated(say("Paint this"), locale), timeout=LIFE_S)
+        super().__init__(title=translated(say("Paint this"), locale), custom_id=passing_id(), timeout=LIFE_S)
         self.pictures = pictures
         self.prompt: ui.TextInput[PromptWindow] = ui.TextInput(
             label=translated(say("Prompt"), locale),
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
-            default=text[:4000],
-            max_length=4000,
+            default=fitting(text),
+            max_length=MOST,
             required=not pictures,
         )
         self.add_item(self.prompt)

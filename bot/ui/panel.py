@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import discord
 from discord import ui
 
-from bot.ui.funnel import answer_error
+from bot.ui.funnel import Caught
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -34,7 +34,7 @@ def custom_id(key: str, argument: str) -> str:
     return text
 
 
-class PanelButton(ui.DynamicItem[ui.Button[ui.View]], template=panel("none")):
+class PanelButton(Caught, ui.DynamicItem[ui.Button[ui.View]], template=panel("none")):
     """A button with an argument; subclasses say what a press does."""
 
     key: ClassVar[str]
@@ -68,19 +68,8 @@ class PanelButton(ui.DynamicItem[ui.Button[ui.View]], template=panel("none")):
         """Made anew for every click."""
         return cls(match["argument"], "-")
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """discord.py only logs what a dynamic item raises."""
-        try:
-            await self.pressed(interaction)
-        except Exception as error:
-            await answer_error(interaction, error)
 
-    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        """What the button does."""
-        raise NotImplementedError
-
-
-class PanelSelect(ui.DynamicItem[ui.Select[ui.View]], template=panel("no-menu")):
+class PanelSelect(Caught, ui.DynamicItem[ui.Select[ui.View]], template=panel("no-menu")):
     """A menu of which one entry is chosen; subclasses say what that does."""
 
     key: ClassVar[str]
@@ -110,13 +99,9 @@ class PanelSelect(ui.DynamicItem[ui.Select[ui.View]], template=panel("no-menu"))
         """Made anew for every choice."""
         return cls(match["argument"])
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """As :class:`PanelButton` has it."""
-        try:
-            data: Any = interaction.data or {}
-            await self.chosen(interaction, str(next(iter(data.get("values", [])), "")))
-        except Exception as error:
-            await answer_error(interaction, error)
+    async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        data: Any = interaction.data or {}
+        await self.chosen(interaction, str(next(iter(data.get("values", [])), "")))
 
     async def chosen(self, interaction: discord.Interaction[TesseraClient], value: str) -> None:
         """What a choice does."""

@@ -8,14 +8,12 @@ from bot.ui.commands.history import ITEMS as HISTORY
 from bot.ui.commands.privacy import ITEMS as PRIVACY
 from bot.ui.commands.remix import ITEMS as REMIX
 from bot.ui.commands.settings import ITEMS as SETTINGS
-from bot.ui.explainer import ITEMS as EXPLAINER
 from bot.ui.ideas import ITEMS as IDEAS
 from bot.ui.panel import PanelButton, PanelSelect
 
 PANELS: tuple[type[PanelButton] | type[PanelSelect], ...] = (
     *BATCH,
     *DESCRIBE,
-    *EXPLAINER,
     *HISTORY,
     *IDEAS,
     *PRIVACY,

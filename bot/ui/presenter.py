@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from bot.domain.job import Job
-from bot.domain.sentence import say
+from bot.domain.sentence import say, sentence_of
 from bot.errors import MailClosed
 from bot.services.library import Attachment
 from bot.services.sink import Picture, SinkGone, SinkRefused
 from bot.ui import wording
 from bot.ui.components import result_view, waiting_view
-from bot.ui.funnel import sentence_of
 from bot.ui.history import find_message, result_of, waiting_of
 from bot.ui.locales import translated
 from bot.ui.mail import mail

@@ -9,8 +9,9 @@ import aiohttp
 import discord
 
 from bot.domain.job import UNFINISHED, Job, Requester
+from bot.domain.sentence import sentence_of
 from bot.errors import UserError
-from bot.ui.funnel import sentence_of
+from bot.ui.funnel import apology
 from bot.ui.history import result_of, waiting_of
 from bot.ui.locales import translated
 from bot.ui.mail import mail
@@ -56,8 +57,11 @@ async def _obey(client: TesseraClient, event: discord.RawReactionActionEvent, em
             await mail(client, event.user_id, job, locale)
         else:
             await _cross_out(client, event, job)
-    except UserError as error:
-        said = translated(sentence_of(error), locale)
+    except discord.NotFound:
+        log.info("the message of a reaction is gone already")
+    except Exception as error:
+        words = sentence_of(error) if isinstance(error, UserError) else apology("a reaction", error)
+        said = translated(words, locale)
         await _channel(client, event).send(
             f"{mention(event.user_id)} {said}",
             allowed_mentions=discord.AllowedMentions(

@@ -12,7 +12,8 @@ from discord import ui
 from bot.domain.change import FIELDS, SIDE
 from bot.domain.custom_id import CustomId, decode, template
 from bot.domain.sentence import say
-from bot.ui.buttons import USED, JobButton, rows_view, used_buttons
+from bot.ui.buttons import USED, JobButton, used_buttons
+from bot.ui.panel import view_of
 
 if TYPE_CHECKING:
     from bot.ui.client import TesseraClient
@@ -80,7 +81,7 @@ def panel_view(job_id: str, cells: Iterable[int], locale: str) -> ui.View:
     ]
     rows = [fields[first : first + SIDE] for first in range(0, FIELDS, SIDE)]
     ends = [button(CustomId(button.action, job_id), locale=locale) for button in (PaintButton, NameButton)]
-    return rows_view([*rows, ends])
+    return view_of([*rows, ends])
 
 
 def overlay(png: bytes) -> discord.File:

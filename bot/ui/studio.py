@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from bot.domain.change import Change, Layout
-from bot.domain.custom_id import CustomId
+from bot.domain.custom_id import NO_JOB, CustomId
 from bot.domain.job import CHANGES, Action, Job
 from bot.domain.preferences import Preferences, Variability
 from bot.domain.prompt import Prompt, render
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 
 MOST_ZOOM = 2.0
 _ZOOM = re.compile(r"\s*(?:--|[—–]{1,2})zoom(?:[ =]+(?P<value>[^\s-]\S*))?(?=\s|$)")
+_WORDS = re.compile(r"[^\W_](?:[^\W_]|['’-](?=[^\W_]))*")
+"""Of a region's name. It comes back in sentences, so nothing else of it is taken: no link, no mention."""
 _LOST = say("The picture's file is gone; press re-roll to have new ones painted.")
+_FORGOTTEN = say(
+    "This window was open for too long, or I was started anew meanwhile: I no longer know what it was for. "
+    "Please open it again."
+)
 _ONE = say("A window makes one job: leave `{a, b}` and `--repeat` out, or use /imagine for several.")
 _NOTHING_CHOSEN = say("Choose one or more of the numbered fields first, then press Paint.")
 _UNNAMED = say("Name what should be painted anew, for example: the sky.")
@@ -60,7 +66,7 @@ class Studio:
         change: Change | None = None,
     ) -> None:
         """A job made from the picture; with remix on, a window with its prompt comes first."""
-        if (await self._wishes(interaction)).remix:
+        if action in forms.OPENS and (await self._wishes(interaction)).remix:
             job = await self._desk.parent(interaction, pressed)
             shown = _shown(job, change)
             if len(shown) <= forms.MOST:
@@ -77,7 +83,7 @@ class Studio:
         """Custom Zoom: the prompt with its shape and ``--zoom``, as Midjourney has it."""
         job = await self._desk.parent(interaction, pressed)
         shown = _shown(job, CHANGES[Action.ZOOM_OUT])
-        await self._open(interaction, Opening(pressed, Action.ZOOM_OUT), shown[-forms.MOST :])
+        await self._open(interaction, Opening(pressed, Action.ZOOM_OUT), shown)
 
     async def choose_region(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
         """The picture under numbered fields, for the presser alone."""
@@ -112,22 +118,26 @@ class Studio:
         cells = tuple(sorted(region.chosen(interaction.message)))
         if not cells:
             raise UserError(_NOTHING_CHOSEN)
-        await self._open(interaction, Opening(pressed, Action.VARY_REGION, cells), _shown(job)[: forms.MOST])
+        await self._open(interaction, Opening(pressed, Action.VARY_REGION, cells), _shown(job))
 
     async def ask_name(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
         """What to look for, and what to paint there; said at once where nothing can look."""
         job = await self._desk.job(interaction, pressed)
         if reason := self._services.engine.segmentation():
             raise UserError(derived.no_naming(reason))
-        await self._open(interaction, Opening(pressed, Action.VARY_REGION), _shown(job)[: forms.MOST])
+        await self._open(interaction, Opening(pressed, Action.VARY_REGION), _shown(job))
 
     async def submitted(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        """A window was sent off; those of others are left alone. Never raises."""
+        """A window was sent off; those that discord.py still has are left to it. Never raises."""
         data: Any = interaction.data or {}
-        what = forms.opening(str(data.get("custom_id")))
-        if what is None:
+        custom_id = str(data.get("custom_id"))
+        if forms.is_kept(custom_id):
             return
+        what = forms.opening(custom_id)
         try:
+            if what is None:
+                remember_prompt(interaction, "\n".join(forms.typed(interaction).values()))
+                raise UserError(_FORGOTTEN)
             await self._submit(interaction, what)
         except Exception as error:
             await answer_error(interaction, error)
@@ -153,11 +163,14 @@ class Studio:
         )
 
     async def explain(self, interaction: discord.Interaction[TesseraClient], pressed: CustomId) -> None:
-        """What was understood of the prompt, by the model that painted it."""
+        """What was understood of a job's prompt, by the model that painted it, or of one not ordered yet."""
         await interaction.response.defer()
-        job = await self._desk.job(interaction, pressed)
-        refuse_hidden(interaction, job)
-        found = explain(job.prompt, self._model(job), self._services.settings)
+        if pressed.job_id == NO_JOB:
+            found = await explainer.read(interaction)
+        else:
+            job = await self._desk.job(interaction, pressed)
+            refuse_hidden(interaction, job)
+            found = explain(job.prompt, self._model(job), self._services.settings)
         await tell(interaction, explainer.text(found, language(interaction)))
 
     async def _submit(self, interaction: discord.Interaction[TesseraClient], what: Opening) -> None:
@@ -194,7 +207,7 @@ class Studio:
     async def _open(self, interaction: discord.Interaction[Any], what: Opening, prompt: str) -> None:
         title = _TITLES.get(what.action, say("Remix"))
         names = what.action is Action.VARY_REGION and not what.cells
-        form = Form(what, title, prompt, language(interaction), names_region=names)
+        form = Form(what, title, forms.fitting(prompt), language(interaction), names_region=names)
         await interaction.response.send_modal(form)
 
     async def _wishes(self, interaction: discord.Interaction[Any]) -> Preferences:
@@ -257,7 +270,7 @@ def _asked(what: Opening, values: Any, text: str) -> tuple[Change | None, str]:
         return CHANGES.get(what.action), text
     if what.cells:
         return Change(Layout.CELLS, cells=what.cells), text
-    name = " ".join(str(values.get(forms.REGION, "")).split())
+    name = " ".join(_WORDS.findall(str(values.get(forms.REGION, ""))))
     if not name:
         raise UserError(_UNNAMED)
     return Change(Layout.NAMED, region=name[:200]), text

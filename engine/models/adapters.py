@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from engine.api import EngineError
 from engine.lora import EMBEDDING_KEYS, embedding_misfit
+from engine.sentence import say
 
 log = logging.getLogger(__name__)
 Worn = tuple[tuple[str, float], ...]
@@ -84,7 +85,10 @@ class Adapters:
             # What came in before the fault stays, switched off, under a name that is not used again.
             self._names[f"\0{key}"] = key
             raise EngineError(
-                f"The LoRA {name!r} cannot be used with this model; leave it out, or choose another."
+                say(
+                    "The LoRA {name!r} cannot be used with this model; leave it out, or choose another.",
+                    name=name,
+                )
             ) from error
         self._names[name] = key
 

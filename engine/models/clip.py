@@ -14,6 +14,9 @@ import torch
 
 from engine.prompting import Chunk, chunked, weighed
 
+NOTHING = 1e-3
+"""Share of the usual size of numbers up to which their mean may be mere rounding, in bfloat16 too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
@@ -29,9 +32,12 @@ class Tokens:
         if bool((self.weights == 1).all()):
             return hidden
         weighted = hidden * self.weights.unsqueeze(-1).to(hidden)
-        share = hidden.mean() / weighted.mean()
-        # A mean of nothing can be brought back by nothing.
-        return weighted * share if bool(share.isfinite()) else weighted
+        means = torch.stack([hidden.mean(), weighted.mean()])
+        # Where a norm has no bias there is no mean: the share of two roundings is any number, and another on
+        # each device.
+        if bool((means.abs() <= NOTHING * hidden.abs().mean()).any()):
+            return weighted
+        return weighted * (means[0] / means[1])
 
 
 def tokens(tokenizer: Any, text: str, device: torch.device) -> Iterator[Tokens]:

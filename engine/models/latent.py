@@ -26,6 +26,7 @@ from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
+from engine.sentence import say
 
 log = logging.getLogger(__name__)
 TEXTS_KEPT, SCHEDULERS_KEPT = 256, 64
@@ -154,8 +155,13 @@ class LatentFamily(ABC):
         """Some samplers divide by zero on few steps of some schedules."""
         if not bool(scheduler.timesteps.isfinite().all()):
             raise EngineError(
-                f"{spec.sampler} cannot do {spec.steps} steps with {self.profile.info.name}; "
-                "choose another sampler or another number of steps."
+                say(
+                    "{sampler} cannot do {steps} steps with {model}; choose another sampler or another "
+                    "number of steps.",
+                    sampler=spec.sampler,
+                    steps=spec.steps,
+                    model=self.profile.info.name,
+                )
             )
         return scheduler
 

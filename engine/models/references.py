@@ -23,7 +23,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from engine.api import EngineError, GenerationSpec, ReferenceKind
 from engine.conditioning import Conditioning
 from engine.ip_adapter import AdapterFiles
-from engine.masks import opened
+from engine.masks import REFERENCE, opened
+from engine.sentence import say
 
 log = logging.getLogger(__name__)
 TOKENS, WEIGHTS = "references", "reference weights"
@@ -97,7 +98,7 @@ class References:
         return self._seen[key]
 
     def _encoded(self, pictures: Sequence[bytes]) -> _Seen:
-        images = [opened(data, "A reference picture") for data in pictures]
+        images = [opened(data, REFERENCE) for data in pictures]
         pixels = self._processor(images, return_tensors="pt").pixel_values.to(**self._place)
         if isinstance(self._projection, ImageProjection):
             seen = self._encoder(pixels).image_embeds.mean(0, keepdim=True)
@@ -116,8 +117,10 @@ class References:
         except Exception as error:
             log.warning("%s cannot be loaded: %s", self._files.weights, error)
             raise EngineError(
-                "The adapter for reference pictures cannot be used with this model; leave them out, or "
-                "choose another model."
+                say(
+                    "The adapter for reference pictures cannot be used with this model; leave them out, or "
+                    "choose another model."
+                )
             ) from error
 
     def _read(self) -> None:

@@ -47,10 +47,7 @@ window.seen = [];
 new MutationObserver(() => window.seen.push(list.innerText)).observe(
     list, {childList: true, subtree: true, characterData: true});
 window.previews = 0;
-setInterval(() => {
-    const loaded = [...list.querySelectorAll('img[alt="preview.jpg"]')].some(image => image.naturalWidth > 0);
-    window.previews += loaded;
-}, 20);
+list.addEventListener('load', event => { window.previews += event.target.alt === 'preview.jpg'; }, true);
 """
 """Progress may be quicker than a look at the page every tenth of a second."""
 
@@ -152,7 +149,7 @@ class Page:
         return list(self.browser.execute_script("return window.seen"))
 
     def previews(self) -> int:
-        """For how many looks at the page an unfinished picture was there to see."""
+        """How many unfinished pictures the page has shown."""
         return int(self.browser.execute_script("return window.previews"))
 
     def text(self) -> str:

@@ -19,14 +19,15 @@ from engine.profile import ModelSource
 from engine.runtime import LocalEngine
 from tests.engine.stock import Stock
 
+SIDE = 128
 PROMPTS = ("a red apple", "two blue fish, night")
 
 
 def job(prompt: str, **changes: object) -> GenerationSpec:
     values: dict[str, object] = {
         "seeds": (1,),
-        "width": 64,
-        "height": 64,
+        "width": SIDE,
+        "height": SIDE,
         "steps": 3,
         "guidance_scale": 3.0,
         "sampler": "ddim",
@@ -55,7 +56,7 @@ def registry(sketch: Path) -> Registry:
 def test_it_says_how_it_wants_to_be_used(registry: Registry) -> None:
     info = registry.models()["sketch"]
     assert registry.faults == {}
-    assert (info.native_size, info.upscale) == (64, 4)
+    assert (info.native_size, info.upscale) == (SIDE, 2)
     assert info.description
     assert info.sampler in info.samplers
 
@@ -68,7 +69,7 @@ def test_its_pictures_are_the_stock_pipelines(sketch: Path, registry: Registry, 
     rows = [stages.prepare(family, one, one.seeds) for one in jobs]
     batcher = stages.Batcher()
     while not rows[0].done:
-        for part, prediction in zip(rows, batcher.predict(rows, 64), strict=True):
+        for part, prediction in zip(rows, batcher.predict(rows, SIDE), strict=True):
             stages.advance(part, prediction, want_clean=False)
     for one, part in zip(jobs, rows, strict=True):
         gap = (family.decode(part.latents, False) - stock.images(one)).abs().max()
@@ -103,27 +104,27 @@ def encoded(picture: Image.Image) -> bytes:
 
 def drawn() -> Image.Image:
     """A white disc on purple: nothing the prompts below ask for."""
-    picture = Image.new("RGB", (64, 64), (134, 66, 196))
-    ImageDraw.Draw(picture).ellipse((16, 16, 48, 48), fill="white")
+    picture = Image.new("RGB", (SIDE, SIDE), (134, 66, 196))
+    ImageDraw.Draw(picture).ellipse((32, 32, 96, 96), fill="white")
     return picture
 
 
 def painted(registry: Registry, one: GenerationSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """The picture (64, 64, 3) in 0..1 before it is enlarged."""
+    """The picture (128, 128, 3) in 0..1 before it is enlarged."""
     family = registry.load("sketch", torch.device("cpu"), torch.float32)
     row, batcher = stages.prepare(family, one, one.seeds), stages.Batcher()
     while not row.done:
-        stages.advance(row, batcher.predict([row], 64)[0], want_clean=False)
+        stages.advance(row, batcher.predict([row], SIDE)[0], want_clean=False)
     return family.decode(row.latents, False)[0].permute(1, 2, 0).numpy()
 
 
 def test_inpainting_keeps_what_is_masked(registry: Registry) -> None:
-    source, mask = drawn(), Image.new("L", (64, 64), 0)
-    ImageDraw.Draw(mask).rectangle((32, 0, 63, 63), fill=255)
+    source, mask = drawn(), Image.new("L", (SIDE, SIDE), 0)
+    ImageDraw.Draw(mask).rectangle((64, 0, 127, 127), fill=255)
     one = job("a tree on a yellow background", steps=6, init=InitImage(encoded(source), 1.0, encoded(mask)))
     change = np.abs(painted(registry, one) - np.asarray(source) / 255).mean(-1)
-    assert change[:, :28].mean() < 0.1
-    assert change[:, 36:].mean() > 0.2
+    assert change[:, :56].mean() < 0.1
+    assert change[:, 72:].mean() > 0.2
 
 
 def test_a_picture_to_start_from_is_kept_by_its_strength(registry: Registry) -> None:

@@ -64,17 +64,18 @@ def family(sketch: Path) -> ModelFamily:
 
 
 def paint(family: ModelFamily) -> list[measure.Floats]:
-    """A picture (64, 64, 3) in 0..1 of every prompt, painted together."""
+    """A picture (64, 64, 3) in 0..1 of every prompt, painted together and averaged down."""
     info = family.profile.info
-    spec = GenerationSpec("", "sketch", "", (7,), 64, 64, info.steps, info.guidance_scale, info.sampler)
+    side = info.native_size
+    spec = GenerationSpec("", "sketch", "", (7,), side, side, info.steps, info.guidance_scale, info.sampler)
     specs = [replace(spec, job_id=prompt, prompt=prompt) for prompt, *_ in PROMPTS]
     rows = [stages.prepare(family, one, one.seeds) for one in specs]
     batcher = stages.Batcher()
     while not rows[0].done:
-        for part, prediction in zip(rows, batcher.predict(rows, 64), strict=True):
+        for part, prediction in zip(rows, batcher.predict(rows, side), strict=True):
             stages.advance(part, prediction, want_clean=False)
     pictures = (family.decode(part.latents, False)[0] for part in rows)
-    return [picture.permute(1, 2, 0).numpy() for picture in pictures]
+    return list(measure.reduced(np.stack([picture.permute(1, 2, 0).numpy() for picture in pictures])))
 
 
 def judge(pictures: Sequence[measure.Floats]) -> Score:

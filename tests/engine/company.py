@@ -41,21 +41,29 @@ def disc(side: int) -> Image.Image:
 class Company:
     """The models of a registry, stepped by hand."""
 
-    def __init__(self, registry: Registry, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, registry: Registry, dtype: torch.dtype = torch.float32, device: torch.device = CPU
+    ) -> None:
         self._registry = registry
         self._dtype = dtype
+        self._device = device
 
     def family(self, model: str) -> Any:
-        return self._registry.load(model, CPU, self._dtype)
+        return self._registry.load(model, self._device, self._dtype)
 
     def prepare(self, spec: GenerationSpec) -> Rows:
         return stages.prepare(self.family(spec.model), spec, spec.seeds)
 
     def run(
-        self, specs: Sequence[GenerationSpec], arrivals: Sequence[int] | None = None
+        self,
+        specs: Sequence[GenerationSpec],
+        arrivals: Sequence[int] | None = None,
+        sizes: tuple[int, ...] = (),
     ) -> list[torch.Tensor]:
-        """Pixels of each spec; spec i joins at tick ``arrivals[i]``. All share the forward passes."""
-        batcher, tick = Batcher(), 0
+        """Pixels of each spec; spec i joins at tick ``arrivals[i]``. All share the forward passes, which are
+        filled up to one of ``sizes``.
+        """
+        batcher, tick = Batcher(sizes), 0
         due = dict(enumerate(arrivals or [0] * len(specs)))
         rows: dict[int, Rows] = {}
         while due or any(not row.done for row in rows.values()):

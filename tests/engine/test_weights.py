@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,17 +10,37 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
 
 from engine import schedulers, stages
 from engine.api import GenerationSpec
 from engine.models import clip
 from engine.models.registry import Registry
+from engine.profile import ModelSource
 from engine.stages import Batcher
 from tests.engine.specs import spec
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
 Parts = Sequence[tuple[float, torch.Tensor]]
+
+
+@pytest.fixture(scope="module")
+def folders(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models whose hidden states have a mean, as those of all that ever learned something."""
+    root = tmp_path_factory.mktemp("biased")
+    copies = {name: shutil.copytree(folders[name], root / name) for name in ("classic", "sketchy")}
+    for copy in copies.values():
+        file = copy / "text_encoder" / "model.safetensors"
+        tensors = load_file(file)
+        (bias,) = [name for name in tensors if name.endswith("final_layer_norm.bias")]
+        save_file({**tensors, bias: tensors[bias] - 0.1}, file, {"format": "pt"})
+    return copies
+
+
+@pytest.fixture(scope="module")
+def registry(folders: dict[str, Path]) -> Registry:
+    return Registry({name: ModelSource(name, path) for name, path in folders.items()}, "classic", keep=2)
 
 
 @pytest.fixture(scope="module", params=["classic", "sketchy"])
@@ -106,6 +127,19 @@ def test_weights_multiply_hidden_states_and_keep_their_mean(parts: Named, regist
     expected = by_hand(pipeline, job_of(model, ""), lambda _: [(1, states)], hidden(pipeline, "bad"))
     assert gap(ours(registry, job_of(model, "(red:1.4) [sea] cat")), expected) <= TOLERANCE
     assert gap(ours(registry, job_of(model, "red sea cat")), expected) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_mean_of_mere_rounding_is_not_brought_back(dtype: torch.dtype) -> None:
+    """A norm without a bias makes every mean nothing; the share of two of them would be any number."""
+    states = torch.randn((1, 77, 32), generator=torch.Generator().manual_seed(1))
+    states = torch.nn.functional.layer_norm(states, (32,)).to(dtype)
+    weights = torch.ones((1, 77))
+    weights[0, 1:4] = torch.tensor([1.3, -0.4, 1.3])
+    chunk = clip.Tokens(torch.zeros((1, 77)), torch.ones((1, 77)), weights)
+    assert torch.equal(chunk.weigh(states), states * weights[..., None].to(dtype))
+    shifted = (states - 0.1).to(dtype)
+    assert float(chunk.weigh(shifted).mean()) == pytest.approx(float(shifted.mean()), rel=0.01)
 
 
 def test_weights_in_the_negative_prompt(parts: Named, registry: Registry) -> None:

@@ -45,4 +45,4 @@ async def blend(
 ) -> None:
     """A grid as any other: re-rolled, varied and upscaled by its buttons."""
     given = [image for image in (image1, image2, image3, image4, image5) if image is not None]
-    await paint(interaction, f"--blend {SHAPES.get(dimensions, '')}".strip(), given)
+    await paint(interaction, f"--blend {SHAPES.get(dimensions, '')}".strip(), given, typed=False)

@@ -22,7 +22,7 @@ from bot.ui.commands.everywhere import everywhere
 from bot.ui.commands.show import own_job, repost
 from bot.ui.echo import CONTENT_LIMIT, escape, prompt_echo, units
 from bot.ui.facts import link_to, parameter_text
-from bot.ui.funnel import language
+from bot.ui.funnel import language, think
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, PanelSelect, panel, view_of
 from bot.ui.park import park
@@ -110,7 +110,7 @@ class ExportButton(PanelButton, template=panel("history-zip")):
     key = "history-zip"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await think(interaction)
         history, user = interaction.client.services.history, interaction.user.id
         query = Query.decode(self.argument)
         wanted = query.filter(await park(history.models(user), "look up models"), interaction.guild_id)
@@ -119,13 +119,13 @@ class ExportButton(PanelButton, template=panel("history-zip")):
             raise UserError(say("There is nothing to pack that fits this place's upload limit."))
         said = (
             say(
-                "{count} jobs, the latest first; {left} more do not fit the upload limit. Narrow the search "
+                "Jobs: {count}, the latest first; {left} more do not fit the upload limit. Narrow the search "
                 "by day to get those.",
                 count=archive.jobs,
                 left=archive.left,
             )
             if archive.left
-            else say("{count} jobs, all that were found.", count=archive.jobs)
+            else say("Jobs: {count}, all that were found.", count=archive.jobs)
         )
         file = discord.File(io.BytesIO(archive.data), "tessera-history.zip")
         await interaction.followup.send(
@@ -142,7 +142,7 @@ class JobMenu(PanelSelect, template=panel("history-job")):
     key = "history-job"
 
     async def chosen(self, interaction: discord.Interaction[TesseraClient], value: str) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await think(interaction)
         client, user = interaction.client, interaction.user.id
         kept = await park(client.services.history.kept(user, interaction.guild_id, value), "look up a job")
         job = kept or await own_job(interaction, value)
@@ -199,7 +199,7 @@ async def history(
         since=read_day(since),
         until=read_day(until),
     )
-    await interaction.response.defer(ephemeral=True)
+    await think(interaction)
     await _show_page(interaction, query)
 
 

@@ -12,7 +12,7 @@ from bot.ui import caller
 from bot.ui.accounts import info_text
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.commands.settings import mode_line
-from bot.ui.funnel import tell
+from bot.ui.funnel import tell, think
 from bot.ui.park import park
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @everywhere
 async def info(interaction: discord.Interaction[TesseraClient]) -> None:
     """For the asking user's eyes only."""
-    await interaction.response.defer(ephemeral=True)
+    await think(interaction)
     client = interaction.client
     who, where = client.desk.requester(interaction), caller.place(interaction)
     info = await park(client.services.quotas.info(who, where), "read quotas")

@@ -16,8 +16,8 @@ from bot.ui.commands.describe import answer
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.echo import CONTENT_LIMIT, escape, prompt_echo
 from bot.ui.facts import parameter_text, refuse_hidden
-from bot.ui.forms import LIFE_S
-from bot.ui.funnel import answer_error, language, tell
+from bot.ui.forms import LIFE_S, passing_id
+from bot.ui.funnel import answer_error, language, tell, think
 from bot.ui.history import result_of, waiting_of
 from bot.ui.ideas import PromptWindow
 from bot.ui.locales import translated
@@ -49,7 +49,7 @@ async def _job(interaction: discord.Interaction[TesseraClient], message: discord
 @everywhere
 async def cancel_job(interaction: discord.Interaction[TesseraClient], message: discord.Message) -> None:
     """Of one's own, waiting or running."""
-    await interaction.response.defer(ephemeral=True)
+    await think(interaction)
     client = interaction.client
     job = await _job(interaction, message)
     await park(client.services.cancel(job.id, client.desk.requester(interaction)), "cancel a job")
@@ -60,7 +60,7 @@ async def cancel_job(interaction: discord.Interaction[TesseraClient], message: d
 @everywhere
 async def dm_results(interaction: discord.Interaction[TesseraClient], message: discord.Message) -> None:
     """To whoever asks; hidden pictures to their owner alone."""
-    await interaction.response.defer(ephemeral=True)
+    await think(interaction)
     job = await _job(interaction, message)
     if job.hidden_from(interaction.user.id):
         raise NotAllowed(say("This picture is hidden (stealth); only its owner may have it sent."))
@@ -79,7 +79,8 @@ class ReportWindow(ui.Modal):
     """Why a picture is reported; the words may be left out."""
 
     def __init__(self, message: discord.Message, locale: str) -> None:
-        super().__init__(title=translated(say("Report this picture"), locale), timeout=LIFE_S)
+        title = translated(say("Report this picture"), locale)
+        super().__init__(title=title, custom_id=passing_id(), timeout=LIFE_S)
         self.message = message
         self.reason: ui.TextInput[ReportWindow] = ui.TextInput(
             label=translated(say("What is wrong with it?"), locale),
@@ -91,7 +92,7 @@ class ReportWindow(ui.Modal):
         self.add_item(self.reason)
 
     async def on_submit(self, interaction: discord.Interaction[TesseraClient]) -> None:  # type: ignore[override]
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await think(interaction)
         job = await _job(interaction, self.message)
         await _report(interaction, job, self.message, self.reason.value)
         await tell(interaction, REPORTED)
@@ -105,8 +106,10 @@ async def _report(
 ) -> None:
     """To the configured channel, and always to the log: a channel may be gone."""
     client = interaction.client
-    reporter = interaction.user.id
-    log.warning("job %s of user %s was reported by user %s", job.id, job.requester.user_id, reporter)
+    reporter, owner = interaction.user.id, job.requester.user_id
+    log.warning(
+        "job %s of user %s was reported by user %s: %r, %s", job.id, owner, reporter, reason, message.jump_url
+    )
     channel_id = client.settings.discord.report_channel_id
     if not channel_id:
         return
@@ -142,7 +145,7 @@ async def describe_and_parameters(
     interaction: discord.Interaction[TesseraClient], message: discord.Message
 ) -> None:
     """What is known of a job, and four prompts for the picture, for the asker's eyes."""
-    await interaction.response.defer(ephemeral=True, thinking=True)
+    await think(interaction)
     client = interaction.client
     carried = result_of(message) if message.author.id == client.bot_id else None
     job = await park(client.services.job(carried), "look up a job") if carried else None

@@ -9,7 +9,7 @@ from discord import app_commands
 
 from bot.domain.sentence import Sentence, say
 from bot.ui.commands.everywhere import everywhere
-from bot.ui.funnel import tell
+from bot.ui.funnel import tell, think
 from bot.ui.park import park
 
 if TYPE_CHECKING:
@@ -32,42 +32,22 @@ STEALTH = say(
 PUBLIC = say("Your pictures are public from now on. A prompt may say otherwise: `--stealth`.")
 
 
-async def _set(interaction: discord.Interaction[TesseraClient], says: Sentence, **values: Any) -> None:
-    book = interaction.client.services.preferences
-    await park(book.change(interaction.user.id, **values), "change a setting")
-    await tell(interaction, says)
+def _mode(name: str, description: str, says: Sentence, **values: str) -> app_commands.Command[Any, ..., Any]:
+    """The command that sets these preferences."""
+
+    @app_commands.command(name=name, description=description)
+    @everywhere
+    async def command(interaction: discord.Interaction[TesseraClient]) -> None:
+        await think(interaction)
+        book = interaction.client.services.preferences
+        await park(book.change(interaction.user.id, **values), "change a setting")
+        await tell(interaction, says)
+
+    return command
 
 
-@app_commands.command(name="fast", description="Paint your jobs fast from now on.")
-@everywhere
-async def fast(interaction: discord.Interaction[TesseraClient]) -> None:
-    """The ordinary lane."""
-    await _set(interaction, FAST, speed="fast")
-
-
-@app_commands.command(name="relax", description="Let your jobs wait behind the others and cost less.")
-@everywhere
-async def relax(interaction: discord.Interaction[TesseraClient]) -> None:
-    """The lane behind."""
-    await _set(interaction, RELAX, speed="relax")
-
-
-@app_commands.command(name="turbo", description="Let your jobs go before the others and cost more.")
-@everywhere
-async def turbo(interaction: discord.Interaction[TesseraClient]) -> None:
-    """The lane in front."""
-    await _set(interaction, TURBO, speed="turbo")
-
-
-@app_commands.command(name="stealth", description="Keep your pictures out of galleries from now on.")
-@everywhere
-async def stealth(interaction: discord.Interaction[TesseraClient]) -> None:
-    """Hidden."""
-    await _set(interaction, STEALTH, visibility="stealth")
-
-
-@app_commands.command(name="public", description="Let galleries show your pictures from now on.")
-@everywhere
-async def public(interaction: discord.Interaction[TesseraClient]) -> None:
-    """Seen."""
-    await _set(interaction, PUBLIC, visibility="public")
+fast = _mode("fast", "Paint your jobs fast from now on.", FAST, speed="fast")
+relax = _mode("relax", "Let your jobs wait behind the others and cost less.", RELAX, speed="relax")
+turbo = _mode("turbo", "Let your jobs go before the others and cost more.", TURBO, speed="turbo")
+stealth = _mode("stealth", "Keep your pictures out of galleries from now on.", STEALTH, visibility="stealth")
+public = _mode("public", "Let galleries show your pictures from now on.", PUBLIC, visibility="public")

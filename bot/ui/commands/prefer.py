@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import app_commands
@@ -12,7 +13,7 @@ from bot.domain.prompt import quoted
 from bot.domain.sentence import Sentence, join, say
 from bot.services.preferences import PreferenceBook
 from bot.ui.echo import CONTENT_LIMIT, escape
-from bot.ui.funnel import remember_prompt, tell
+from bot.ui.funnel import remember_prompt, tell, think
 from bot.ui.park import park
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ async def option_set(
     value: app_commands.Range[str, 1, 2000] | None = None,
 ) -> None:
     """Twenty at most."""
+    await think(interaction)
     remember_prompt(interaction, value or "")
     await park(_book(interaction).set_option(interaction.user.id, name, value or ""), "set an option")
     bare = name.strip().lstrip("-—–－")
@@ -59,6 +61,7 @@ async def option_set(
 @option.command(name="list", description="The options you have set.")
 async def option_list(interaction: discord.Interaction[TesseraClient]) -> None:
     """For the asking user's eyes only."""
+    await think(interaction)
     await tell(interaction, _listed(await _kept(interaction)))
 
 
@@ -77,6 +80,7 @@ async def suffix(
     value: app_commands.Range[str, 1, 1000] | None = None,
 ) -> None:
     """Checked now, so that no prompt breaks for it later."""
+    await think(interaction)
     remember_prompt(interaction, value or "")
     models = interaction.client.services.engine.models()
     setting = _book(interaction).set_suffix(interaction.user.id, value or "", models)
@@ -88,41 +92,44 @@ async def suffix(
         await tell(interaction, say("Nothing is put behind your prompts any more."))
 
 
+async def _toggle(
+    interaction: discord.Interaction[TesseraClient], name: str, says: Mapping[Any, Sentence]
+) -> None:
+    """From one of two values to the other; ``says`` what each means."""
+    await think(interaction)
+    now = getattr(await _kept(interaction), name)
+    wanted = next(value for value in says if value != now)
+    await park(_book(interaction).change(interaction.user.id, **{name: wanted}), "change a setting")
+    await tell(interaction, says[wanted])
+
+
+REMIX = {
+    True: say("Remix is on: V, vary, re-roll, pan and zoom let you change the prompt first."),
+    False: say("Remix is off: buttons paint at once."),
+}
+VARIATION = {
+    Variability.SUBTLE: say("V paints subtle variations from now on: close to the picture."),
+    Variability.STRONG: say("V paints strong variations from now on: details are painted anew."),
+}
+AUTO_DM = {
+    True: say("I send your results by direct message too, from now on. Your direct messages must be open."),
+    False: say("I no longer send your results by direct message."),
+}
+
+
 @prefer.command(name="remix", description="Switch remix on or off: buttons let you change the prompt first.")
 async def remix(interaction: discord.Interaction[TesseraClient]) -> None:
-    """A toggle."""
-    wanted = not (await _kept(interaction)).remix
-    await park(_book(interaction).change(interaction.user.id, remix=wanted), "change a setting")
-    await tell(
-        interaction,
-        say("Remix is on: V, vary, re-roll, pan and zoom let you change the prompt first.")
-        if wanted
-        else say("Remix is off: buttons paint at once."),
-    )
+    """A toggle, as those below."""
+    await _toggle(interaction, "remix", REMIX)
 
 
 @prefer.command(name="variability", description="Switch between strong and subtle variations.")
 async def variability(interaction: discord.Interaction[TesseraClient]) -> None:
-    """A toggle."""
-    strong = (await _kept(interaction)).variation is Variability.STRONG
-    wanted = Variability.SUBTLE if strong else Variability.STRONG
-    await park(_book(interaction).change(interaction.user.id, variation=wanted), "change a setting")
-    await tell(
-        interaction,
-        say("V paints subtle variations from now on: close to the picture.")
-        if strong
-        else say("V paints strong variations from now on: details are painted anew."),
-    )
+    """How far V goes."""
+    await _toggle(interaction, "variation", VARIATION)
 
 
 @prefer.command(name="auto_dm", description="Switch results by direct message on or off.")
 async def auto_dm(interaction: discord.Interaction[TesseraClient]) -> None:
-    """A toggle."""
-    wanted = not (await _kept(interaction)).auto_dm
-    await park(_book(interaction).change(interaction.user.id, auto_dm=wanted), "change a setting")
-    await tell(
-        interaction,
-        say("I send your results by direct message too, from now on. Your direct messages must be open.")
-        if wanted
-        else say("I no longer send your results by direct message."),
-    )
+    """Beside the message in the channel."""
+    await _toggle(interaction, "auto_dm", AUTO_DM)

@@ -14,7 +14,7 @@ from discord import app_commands
 
 from bot.domain.sentence import join, say
 from bot.ui.commands.everywhere import everywhere
-from bot.ui.funnel import language, tell
+from bot.ui.funnel import language, tell, think
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel, view_of
 from bot.ui.park import park
@@ -53,7 +53,7 @@ class ExportDataButton(PanelButton, template=panel("privacy-export")):
     key = "privacy-export"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await think(interaction)
         privacy = interaction.client.services.privacy
         export = await park(privacy.export(interaction.user.id, interaction.filesize_limit), "export data")
         said = (
@@ -89,7 +89,7 @@ class SureButton(PanelButton, template=panel("privacy-sure")):
     key = "privacy-sure"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await think(interaction)
         client = interaction.client
         messages = await park(client.services.privacy.erase(interaction.user.id), "delete data")
         await tell(interaction, say("Deleted: I store nothing of you any more."))

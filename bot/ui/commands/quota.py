@@ -16,7 +16,7 @@ from bot.services.quotas import Quotas
 from bot.store.accounts import Scope, Subject
 from bot.ui import caller
 from bot.ui.accounts import rule_text
-from bot.ui.funnel import tell
+from bot.ui.funnel import tell, think
 from bot.ui.park import park
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def _begin(interaction: discord.Interaction[TesseraClient]) -> tuple[Quota
     """Check, before anything is read: Discord's own defaults can be changed by any server's admin."""
     who = interaction.client.desk.requester(interaction)
     caller.require_admin(who)
-    await interaction.response.defer(ephemeral=True)
+    await think(interaction)
     return interaction.client.services.quotas, who
 
 

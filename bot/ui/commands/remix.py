@@ -14,7 +14,7 @@ from bot.services.describer import Origin
 from bot.ui.carry import carried, pictures_of, text_of
 from bot.ui.commands.everywhere import everywhere
 from bot.ui.echo import CONTENT_LIMIT, escape, units
-from bot.ui.funnel import language, mark_answered
+from bot.ui.funnel import language, think
 from bot.ui.ideas import EditIdeaButton, paint_exactly
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, panel, view_of
@@ -74,7 +74,7 @@ async def remix(
     link: app_commands.Range[str, 1, 2000] | None = None,
 ) -> None:
     """For the asking user's eyes; what is painted then is posted as always."""
-    await interaction.response.defer(thinking=True, ephemeral=True)
+    await think(interaction)
     seen = await source(interaction.client, image, link)
     origin = await park(interaction.client.services.describer.origin(seen.texts), "read parameters")
     if origin is None:
@@ -88,7 +88,6 @@ async def remix(
     head = translated(origin_text(origin), locale)
     picture = await park(seen.file(), "draw a picture")
     block, file = carried(origin.prompt, CONTENT_LIMIT - units(head) - 1)
-    mark_answered(interaction)
     await interaction.followup.send(
         f"{head}\n{block}".strip(),
         files=[entry for entry in (file, picture) if entry is not None],

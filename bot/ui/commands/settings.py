@@ -12,7 +12,7 @@ from bot.domain.prompt import quoted
 from bot.domain.sentence import Sentence, join, say
 from bot.errors import UserError
 from bot.ui.commands.everywhere import everywhere
-from bot.ui.funnel import language
+from bot.ui.funnel import language, tell, think
 from bot.ui.locales import translated
 from bot.ui.panel import PanelButton, PanelSelect, panel, view_of
 from bot.ui.park import park
@@ -41,6 +41,7 @@ class ModelMenu(PanelSelect, template=panel("settings-model")):
     key = "settings-model"
 
     async def chosen(self, interaction: discord.Interaction[TesseraClient], value: str) -> None:
+        await interaction.response.defer()
         client = interaction.client
         name = "" if value == SERVER else value
         models = client.services.engine.models()
@@ -56,6 +57,7 @@ class SettingButton(PanelButton, template=panel("settings")):
     key = "settings"
 
     async def pressed(self, interaction: discord.Interaction[TesseraClient]) -> None:
+        await interaction.response.defer()
         book, user = interaction.client.services.preferences, interaction.user.id
         name, _, value = self.argument.partition("=")
         if name == "reset":
@@ -85,7 +87,7 @@ ITEMS = (ModelMenu, SettingButton)
 async def show_again(interaction: discord.Interaction[TesseraClient], kept: Preferences) -> None:
     """The same message with what holds now."""
     client, locale = interaction.client, language(interaction)
-    await interaction.response.edit_message(
+    await interaction.edit_original_response(
         content=translated(summary(kept, client), locale),
         view=settings_view(kept, client, locale),
         allowed_mentions=discord.AllowedMentions.none(),
@@ -170,11 +172,8 @@ def _model_menu(kept: Preferences, client: TesseraClient, locale: str) -> ModelM
 @everywhere
 async def settings(interaction: discord.Interaction[TesseraClient]) -> None:
     """For the asking user's eyes only."""
-    client, locale = interaction.client, language(interaction)
+    await think(interaction)
+    client = interaction.client
     kept = await park(client.services.preferences.of(interaction.user.id), "read settings")
-    await interaction.response.send_message(
-        translated(summary(kept, client), locale),
-        view=settings_view(kept, client, locale),
-        ephemeral=True,
-        allowed_mentions=discord.AllowedMentions.none(),
-    )
+    view = settings_view(kept, client, language(interaction))
+    await tell(interaction, summary(kept, client), view=view)

@@ -12,10 +12,11 @@ from enum import Enum
 from bot.domain.sentence import Sentence
 from bot.ui.locales.zh_answers import ANSWERS
 from bot.ui.locales.zh_buttons import BUTTONS
+from bot.ui.locales.zh_engine import ENGINE
 from bot.ui.locales.zh_panels import PANELS
 from bot.ui.locales.zh_prompts import PROMPTS
 
-TABLES: Mapping[str, Mapping[str, str]] = {"zh": {**PROMPTS, **ANSWERS, **BUTTONS, **PANELS}}
+TABLES: Mapping[str, Mapping[str, str]] = {"zh": {**PROMPTS, **ANSWERS, **BUTTONS, **PANELS, **ENGINE}}
 """By the language in front of the region: ``zh`` for zh-CN and zh-TW alike."""
 
 

@@ -34,7 +34,7 @@ ANSWERS: dict[str, str] = {
     ),
     "1 job before it; ready about <t:{ready}:R>": "前面还有 1 个任务；约 <t:{ready}:R> 完成",
     "{ahead} jobs before it; ready about <t:{ready}:R>": "前面还有 {ahead} 个任务；约 <t:{ready}:R> 完成",
-    "**So far** {jobs} jobs, {images}, {seconds}": "**累计** {jobs} 个任务，{images}，{seconds}",
+    "**So far** jobs: {jobs}, {images}, {seconds}": "**累计** {jobs} 个任务，{images}，{seconds}",
     "**Granted on top** {amount}": "**额外赠送** {amount}",
     "**Credit** unlimited": "**额度** 不限",
     "**This hour** {left} left of {limit}, full again <t:{refill}:R>": (
@@ -88,7 +88,7 @@ ANSWERS: dict[str, str] = {
     "I was ended {count} times while I painted it, so it is given up. It cost you nothing.": (
         "画它时我被中断了 {count} 次，因此已放弃。没有扣费。"
     ),
-    "{error}. It cost you nothing.": "{error}。没有扣费。",
+    "{error} It cost you nothing.": "{error}没有扣费。",
     # Buttons
     "Only the one who asked for this picture, or an admin, may delete it.": "只有下单的人或管理员能删除它。",
     "Only the one who asked for this picture, or an admin, may cancel it.": "只有下单的人或管理员能取消它。",

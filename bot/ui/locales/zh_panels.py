@@ -24,7 +24,7 @@ PANELS: dict[str, str] = {
         "共 **{jobs} 个任务**、{images} 张图，费用 **{price}**，约 {wait}完成。要画吗？"
     ),
     "Paint {count} jobs": "画这 {count} 个任务",
-    "Ordered: {count} jobs.": "已下单：{count} 个任务。",
+    "Jobs ordered: {count}.": "已下单：{count} 个任务。",
     "Dropped; nothing was ordered.": "已放弃，没有下单。",
     "- and {count} more": "- 还有 {count} 个",
     "Drop": "放弃",
@@ -49,9 +49,9 @@ PANELS: dict[str, str] = {
     "variations": "变体",
     "re-roll": "重画",
     "changed picture": "修改的图",
-    "{count} jobs, the latest first; {left} more do not fit the upload limit. Narrow the search by day "
+    "Jobs: {count}, the latest first; {left} more do not fit the upload limit. Narrow the search by day "
     "to get those.": "{count} 个任务，最新的在前；还有 {left} 个超出上传上限。请用日期缩小范围来取得它们。",
-    "{count} jobs, all that were found.": "{count} 个任务，全部在此。",
+    "Jobs: {count}, all that were found.": "{count} 个任务，全部在此。",
     "Post it here": "发到这里",
     "Nothing of yours fits that; leave a condition out.": "没有符合的作品；请减少条件。",
     "You have no pictures yet; /imagine paints some.": "你还没有作品；用 /imagine 画一些吧。",
@@ -238,7 +238,7 @@ PANELS: dict[str, str] = {
     "nothing": "免费",
     "by chance": "随机",
     "Explain": "说明",
-    "Price: {price} by {model}, {count} jobs": "费用：{price}，模型 {model}，{count} 个任务",
+    "Price: {price} by {model}, jobs: {count}": "费用：{price}，模型 {model}，{count} 个任务",
     # Buttons that change a picture
     "The picture that this one was made from was deleted, so it cannot be painted again; use Vary "
     "instead.": "这张图的来源已删除，无法重画；请改用变体。",

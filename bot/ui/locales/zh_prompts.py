@@ -80,11 +80,11 @@ PROMPTS: dict[str, str] = {
         "{typed}：风格代码只属于 Midjourney 的模型；请给图片链接，或用 `--style` 选本服务器的风格。"
     ),
     # Names
-    "`--model` {typed}: there is no such model here; choose one of {names}.": (
-        "`--model` {typed}：这里没有这个模型；可选 {names}。"
+    "`--{flag}` {typed}: there is no such model here; choose one of {names}.": (
+        "`--{flag}` {typed}：这里没有这个模型；可选 {names}。"
     ),
-    "`--style` {typed}: there is no such style here; choose one of {names}.": (
-        "`--style` {typed}：这里没有这个风格；可选 {names}。"
+    "`--{flag}` {typed}: there is no such style here; choose one of {names}.": (
+        "`--{flag}` {typed}：这里没有这个风格；可选 {names}。"
     ),
     "{typed} cannot be the name of an option; use 1 to 32 lowercase letters, digits and dashes, "
     "for example `mine`.": "{typed} 不能作为选项名；请用 1 到 32 个小写字母、数字和连字符，例如 `mine`。",
@@ -128,6 +128,11 @@ PROMPTS: dict[str, str] = {
     ),
     "This asks for {count} jobs; the command line paints one at a time.": (
         "这要 {count} 个任务；命令行一次只画一个。"
+    ),
+    "`::` divides the prompt into {count} parts, and the model {model} weighs at most {most} in one "
+    "picture; join some with commas, or leave some out.": (
+        "`::` 把提示词分成 {count} 个部分，而模型 {model} 在一张图中最多权衡 {most} 个；"
+        "请用逗号合并一些，或去掉一些。"
     ),
     # The explanation
     "what to paint": "要画的内容",

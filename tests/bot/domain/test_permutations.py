@@ -25,6 +25,8 @@ from bot.errors import PromptError
         ("{ {a, b} }", ["{ a }", "{ b }"]),
         ("a {red bird, b", ["a {red bird, b"]),
         ("一只{红，蓝}鸟", ["一只红鸟", "一只蓝鸟"]),
+        ("一只｛红，蓝、绿｝鸟", ["一只红鸟", "一只蓝鸟", "一只绿鸟"]),
+        ("一只｛红｝鸟", ["一只｛红｝鸟"]),
         ("{, red }bird", ["bird", "redbird"]),
     ],
 )

@@ -257,7 +257,7 @@ def test_sentences_for_what_only_the_model_knows() -> None:
 def test_a_model_that_is_not_here_is_told_beside_all_other_faults() -> None:
     with pytest.raises(PromptError) as caught:
         parse("cat --v 6 --seed x", models=("sketch", "sd15"))
-    assert caught.value.faults[0] == unknown_model("6", ("sketch", "sd15"))
+    assert caught.value.faults[0] == ("`--v` `6`: there is no such model here; choose one of sketch, sd15.")
     assert len(caught.value.faults) == 2
     assert parse("cat --v sd15", models=("sketch", "sd15")).get("model") == "sd15"
 

@@ -9,11 +9,9 @@ import pytest
 
 from bot.config import Limits, Quota
 from bot.domain.job import JobStatus
-from bot.ui import explainer
-from bot.ui.history import result_of
 from bot.ui.presses import TWICE, Presses
 from tests.bot.ui.test_imagine import picture
-from tests.bot.ui.world import World, labels, playing
+from tests.bot.ui.world import World, answers, labels, playing
 
 SETS = "a {red, blue} bird --ar {3:2, 1:1}"
 
@@ -28,7 +26,7 @@ async def test_a_set_is_asked_about_with_its_price_and_painted(world: World) -> 
     assert labels(question.message) == [["Paint 4 jobs", "Explain", "Drop"]]
     assert (await world.services.queue()).queued == 0
     await world.lin.click(question.message, label="Paint 4 jobs")
-    assert question.content == "Ordered: 4 jobs."
+    assert question.content == "Jobs ordered: 4."
     assert len([m for m in world.messages() if "Waiting to start" in m.content]) == 4
     for number in range(1, 5):
         await world.result(number)
@@ -65,36 +63,18 @@ async def test_no_is_no(world: World) -> None:
     """And the explanation changes nothing."""
     asked = await world.imagine(SETS)
     told = await world.lin.click(asked.response.message, label="Explain")
-    assert told.ephemeral and "**What I understood**" in told.response.content
+    assert told.followups[0].ephemeral and "**What I understood**" in told.followups[0].content
     await world.lin.click(asked.response.message, label="Drop")
     assert asked.response.content == "Dropped; nothing was ordered."
     assert labels(asked.response.message) == []
     assert (await world.services.queue()).queued == 0
 
 
-async def test_a_forged_button_explains_no_job_of_others(world: World) -> None:
-    """What it says is read from its message, whatever job its id names."""
-    grid = await world.grid("a secret --stealth")
-    asked = await world.imagine(SETS, world.max)
-    said: list[str] = []
-
-    async def catch(_: object, text: str) -> None:
-        said.append(text)
-
-    class Press:
-        client, user, message, locale = world.client, world.max, asked.response.message, "en-US"
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explainer, "tell", catch)
-        await explainer.ExplainButton(result_of(grid) or "").pressed(Press())  # type: ignore[arg-type]
-    assert "a red bird" in said[0] and "secret" not in said[0]
-
-
 async def test_an_order_beyond_the_credit_is_refused_before_it_is_asked(tmp_path: Path) -> None:
     """With the prompt, so that nothing is lost."""
     async with playing(tmp_path, quota=Quota(day=8)) as world:
-        asked = await world.imagine(SETS)
-        (told,) = asked.followups
+        (told,) = answers(await world.imagine(SETS))
+        assert told.ephemeral
         assert "This job costs 16 images, more than the 8 images" in told.content
         assert SETS in told.content
 
@@ -123,7 +103,7 @@ async def test_an_order_that_is_refused_can_be_given_again(tmp_path: Path) -> No
         assert "you have room for 1" in told.content and "a {red, blue} cat" in told.content
         await world.result()
         await world.lin.click(asked.response.message, label="Paint 2 jobs")
-        assert asked.response.content == "Ordered: 2 jobs."
+        assert asked.response.content == "Jobs ordered: 2."
         await world.until(lambda: len(world.engine.submitted) == 2, "the engine has one")
         assert world.engine.submitted[1].init is not None
 

@@ -38,7 +38,7 @@ async def test_u_posts_one_picture_at_full_size(world: World) -> None:
         assert opened.size == (256, 256)
         assert "Seed: " in opened.info["parameters"]
     facts = await world.lin.slash(world.channel, "info")
-    assert "96 images left of 100" in facts.followups[0].content
+    assert "96 images left of 100" in facts.response.content
 
 
 async def test_u_shows_the_right_quarter(world: World) -> None:
@@ -60,7 +60,7 @@ async def test_v_paints_variations_for_whoever_pressed(world: World) -> None:
     job = await world.job_of(varied)
     assert (job.action, job.index, job.requester.user_id) == (Action.VARIATION, 2, world.max.id)
     facts = await world.max.slash(world.channel, "info")
-    assert "96 images left of 100" in facts.followups[0].content
+    assert "96 images left of 100" in facts.response.content
 
 
 async def test_reroll_paints_the_prompt_again(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,73 +18,15 @@ from bot.ui.commands.help import TOPICS, parts, text
 from bot.ui.commands.menus import MENUS
 from bot.ui.translator import Translator
 from bot.ui.tree import Tree
-from tests.bot.ui.world import World, playing
+from tests.bot.ui.world import World, answers, playing
 
 ADMINS_ONLY = "Only admins may see or change quotas; /info shows your own."
-
-
-def leaves() -> Iterator[app_commands.Command[Any, ..., Any]]:
-    """All commands, subcommands too."""
-    for command in COMMANDS:
-        if isinstance(command, app_commands.Group):
-            yield from (leaf for leaf in command.walk_commands() if isinstance(leaf, app_commands.Command))
-        else:
-            yield command
 
 
 def quota_command(world: World) -> Any:
     """The command as Discord knows it."""
     commands = world.env.backend.visible_commands(user_id=world.ada.id, channel_id=world.channel.id)
     return next(command for command in commands if command["name"] == "quota")
-
-
-@pytest.mark.parametrize("command", list(leaves()), ids=lambda command: command.qualified_name)
-def test_every_command_is_described(command: app_commands.Command[Any, ..., Any]) -> None:
-    """As are its parameters; no command has an error handler of its own beside the funnel."""
-    assert 10 <= len(command.description) <= 100 and command.description[-1] == "."
-    assert command.on_error is None
-    for parameter in command.parameters:
-        assert str(parameter.description) not in ("", "…")
-
-
-LIMITS = {"name": 32, "description": 100}
-
-
-def told_of(payload: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Every name and description that Discord is told, with its translations."""
-    if isinstance(payload, dict):
-        for key in LIMITS:
-            if isinstance(payload.get(key), str) and payload[key]:
-                yield key, payload[key], payload.get(f"{key}_localizations") or {}
-        for value in payload.values():
-            yield from told_of(value)
-    elif isinstance(payload, list):
-        for value in payload:
-            yield from told_of(value)
-
-
-@pytest.mark.parametrize("command", [*COMMANDS, *MENUS], ids=lambda command: command.name)
-async def test_every_command_is_there_in_both_languages(
-    command: app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu,
-) -> None:
-    """Names, descriptions, parameters and choices, within Discord's limits; slash names as Discord wants."""
-    tree = TesseraClient(Settings()).tree
-    payload = await command.get_translated_payload(tree, Translator())
-    found = list(told_of(payload))
-    assert found
-    for key, english, translations in found:
-        chinese = translations.get("zh-CN", "")
-        if english not in VALUES_OF_CHOICES:
-            assert any(char >= "\u3000" for char in chinese), f"{english!r} has no Chinese"
-        assert len(english) <= LIMITS[key] and len(chinese) <= LIMITS[key]
-        if key == "name" and not isinstance(command, app_commands.ContextMenu):
-            assert " " not in chinese or english in COMMANDS_WITH_SPACES, chinese
-
-
-VALUES_OF_CHOICES = {"default", "HOUR", "DAY", "MONTH"}
-"""Choices that discord.py makes of types; it asks no translator for those."""
-COMMANDS_WITH_SPACES = {"portrait 2:3", "landscape 3:2"}
-"""Choices, whose names may have spaces."""
 
 
 async def test_no_two_names_are_one_in_chinese() -> None:
@@ -147,9 +88,9 @@ async def test_info_shows_credit_jobs_and_life(world: World) -> None:
     await world.imagine("a second")
     asked = await world.lin.slash(world.channel, "info")
     assert asked.ephemeral
-    (said,) = asked.followups
+    (said,) = answers(asked)
     assert "**This day** 92 images left of 100, full again <t:" in said.content
-    assert "1 jobs, 4 images" in said.content
+    assert "jobs: 1, 4 images" in said.content
     assert said.ephemeral
 
 
@@ -180,7 +121,7 @@ async def test_admins_set_show_grant_and_reset(world: World) -> None:
     async def say(subcommand: str, **options: Any) -> str:
         asked = await world.ada.slash(world.channel, f"quota {subcommand}", **options)
         assert asked.ephemeral
-        content: str = asked.followups[0].content
+        content: str = asked.response.content
         return content
 
     lin = world.lin.mention
@@ -210,21 +151,21 @@ async def test_quota_of_a_role_and_of_everyone(world: World) -> None:
     assert "more than the 1 image you have for a whole day" in refused.followups[0].content
     assert (await world.imagine("a cat", mia)).response.content.endswith("(Waiting to start)")
     shown = await world.ada.slash(world.channel, "quota show", target=artists)
-    assert "- per day: unlimited (set by an admin)" in shown.followups[0].content
-    assert "- per hour: not set here" in shown.followups[0].content
+    assert "- per day: unlimited (set by an admin)" in shown.response.content
+    assert "- per hour: not set here" in shown.response.content
 
 
 async def test_default_is_the_server_too(world: World) -> None:
     """Beside a target it would be two answers to one question."""
     said = await world.ada.slash(world.channel, "quota set", window="day", scope="default", amount=2)
-    assert said.followups[0].content == "Per day, everyone in this server: 2 images from now on."
+    assert said.response.content == "Per day, everyone in this server: 2 images from now on."
     for subcommand in ("show", "reset"):
         said = await world.ada.slash(world.channel, f"quota {subcommand}", scope="default")
-        assert "everyone in this server" in said.followups[0].content
+        assert "everyone in this server" in said.response.content
     said = await world.ada.slash(world.channel, "quota grant", scope="default", amount=3)
-    assert said.followups[0].content == "Gave 3 images to everyone in this server."
+    assert said.response.content == "Gave 3 images to everyone in this server."
     said = await world.ada.slash(world.channel, "quota show", scope="default", target=world.lin)
-    assert said.followups[0].content == ("Give a user or a role as target, or `default` as scope, not both.")
+    assert said.response.content == ("Give a user or a role as target, or `default` as scope, not both.")
 
 
 async def test_admin_roles_of_the_configuration_count(tmp_path: Path) -> None:
@@ -236,14 +177,14 @@ async def test_admin_roles_of_the_configuration_count(tmp_path: Path) -> None:
         world.client.serve(replace(world.services, settings=settings))
         world.guild.set_command_permissions(int(quota_command(world)["id"]), {mod: True})
         asked = await mod.slash(world.channel, "quota show")
-        assert asked.followups[0].content.startswith("Quota of everyone in this server:")
+        assert asked.response.content.startswith("Quota of everyone in this server:")
 
 
 async def test_unlimited_credit_reads_so(tmp_path: Path) -> None:
     """No window has a limit."""
     async with playing(tmp_path, quota=Quota(day=0)) as world:
         asked = await world.lin.slash(world.channel, "info")
-        assert asked.followups[0].content.startswith("**Credit** unlimited")
+        assert asked.response.content.startswith("**Credit** unlimited")
 
 
 async def test_autocomplete_through_discord(world: World) -> None:

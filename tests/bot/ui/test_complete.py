@@ -78,7 +78,7 @@ def test_it_shows_the_price_and_what_the_model_leaves_aside() -> None:
     typed = "a {cat, dog} --draft --steps 5"
     names = [choice.name for choice in choices(typed, SETTINGS, models, Preferences(stylize=250))]
     assert names[0] == "a cat · stylize 250 · draft · steps 5"
-    assert names[1] == f"Price: 4 images by {next(iter(models))}, 2 jobs"
+    assert names[1] == f"Price: 4 images by {next(iter(models))}, jobs: 2"
     assert names[2] == "✂ --draft left aside, since --steps says it exactly"
     chinese = [choice.name for choice in choices(typed, SETTINGS, models, locale="zh-CN")]
     assert chinese[1].startswith("费用：4 张图") and "不起作用" in chinese[2]

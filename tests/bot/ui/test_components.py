@@ -11,10 +11,10 @@ import pytest
 
 from bot.domain.change import Change, Layout
 from bot.domain.custom_id import CustomId, decode, encode
-from bot.domain.job import ENLARGING, PAINTS_FROM, Action
+from bot.domain.job import ENLARGING, Action
 from bot.ui.buttons import REMIXED, USED, JobButton
 from bot.ui.components import BUTTONS, result_view, waiting_view
-from bot.ui.forms import Opening, opening
+from bot.ui.forms import OPENS, Opening, opening
 from bot.ui.panel import custom_id as panel_id
 from bot.ui.panels import PANELS
 from bot.ui.region import panel_view
@@ -151,8 +151,7 @@ def test_a_window_says_what_it_is_for() -> None:
     for action in Action:
         what = Opening(CustomId(longest, "ab" * 16, 9), action, tuple(range(9)))
         assert len(what.encode()) <= 100
-        opens = action in PAINTS_FROM | {Action.REROLL}
-        assert opening(what.encode()) == (what if opens else None)
+        assert opening(what.encode()) == (what if action in OPENS else None)
         assert what.encode() != what.encode()
     one = Opening(CustomId("v", "ab" * 16, 0), Action.VARIATION).encode()
     for forged in (

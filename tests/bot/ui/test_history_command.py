@@ -151,7 +151,7 @@ async def test_export_is_a_zip_with_pictures_and_prompts(world: World) -> None:
     page = (await history(world, text="apple")).response
     pressed = await world.lin.click(page.message, label="Export as ZIP")
     (told,) = answers(pressed)
-    assert told.ephemeral and told.content == "1 jobs, all that were found."
+    assert told.ephemeral and told.content == "Jobs: 1, all that were found."
     with zipfile.ZipFile(io.BytesIO(await told.attachments[0].read())) as archive:
         names = archive.namelist()
         assert sum(name.endswith(".png") for name in names) == 2

@@ -11,6 +11,7 @@ from PIL import Image
 from bot.domain.prompt import parse, render
 from bot.errors import PictureRefused
 from bot.services import encoding
+from bot.ui import forms
 from bot.ui.commands.describe import _cut
 from bot.ui.presses import TWICE, Presses
 from tests.bot.ui.test_imagine import picture
@@ -179,6 +180,9 @@ async def test_a_blend_takes_two_to_five(world: World) -> None:
     """As a flag too."""
     asked = await world.imagine("a cat --blend", image=("mine.png", picture()))
     assert "`--blend` mixes 2 to 5 pictures in front of the text, and here are 1." in asked.response.content
+    text = {"image1": ("a.png", picture()), "image2": ("b.txt", b"no picture")}
+    (refused,) = answers(await world.lin.slash(world.channel, "blend", **text))
+    assert "`b.txt`" in refused.content and "Your prompt" not in refused.content
 
 
 @pytest.mark.parametrize("label", ["1", "Paint all"])
@@ -219,3 +223,17 @@ def test_a_prompt_is_cut_in_its_words_not_in_its_flags(prompt: str) -> None:
 
 def test_what_is_no_prompt_is_cut_at_a_word() -> None:
     assert _cut("--bogus words " * 30, 100) == ("--bogus words " * 6).rstrip()
+
+
+async def test_a_window_from_before_a_restart_gives_the_words_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was for is known to nobody; the words are not lost."""
+    asked = await world.lin.slash(world.channel, "remix", image=("fox.png", told()))
+    opened = await world.lin.click(answers(asked)[0].message, label="Remix")
+    monkeypatch.setattr(forms, "_RUN", "0" * 8)
+    await world.restart()
+    (answer,) = answers(await world.lin.submit_modal(opened, {"prompt": "a blue fox in a meadow"}))
+    assert (
+        answer.ephemeral and "started anew" in answer.content and "a blue fox in a meadow" in answer.content
+    )

@@ -174,7 +174,7 @@ async def test_cancel_ends_the_job(world: World) -> None:
     assert asked.response.content == f"**a cat** - <@{world.lin.id}>\nCancelled. It cost you nothing."
     assert labels(asked.response.message) == []
     facts = await world.lin.slash(world.channel, "info")
-    assert "100 images left of 100" in facts.followups[0].content
+    assert "100 images left of 100" in facts.response.content
 
 
 async def test_cancel_is_the_owners_or_an_admins(world: World) -> None:

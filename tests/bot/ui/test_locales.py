@@ -12,23 +12,28 @@ import discord
 import pytest
 
 from bot.domain.flags import FLAGS
-from bot.domain.sentence import Sentence, dumped, join, loaded, say
+from bot.domain.sentence import Sentence, dumped, join, loaded, say, sentence_of
 from bot.errors import UserError
-from bot.ui.funnel import sentence_of
+from bot.services.dispatcher import PictureUnreadable
 from bot.ui.locales import TABLES, translated
-from tests.bot.ui.world import World
+from engine.fake import Failure
+from tests.bot.ui.world import World, answers
 
-BOT = Path(__file__).parents[3] / "bot"
+ROOT = Path(__file__).parents[3]
 CHINESE = TABLES["zh"]
-REFUSALS = ("UserError", "NotAllowed", "PictureRefused", "TooManyJobs", "QuotaExceeded")
+REFUSALS = {"UserError", "NotAllowed", "PictureRefused", "TooManyJobs", "QuotaExceeded"} | {
+    "InvalidSpec",
+    "OutOfMemory",
+    "HeldBack",
+}
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
-    """Every call of a plain name in the bot, with its file."""
-    for path in sorted(BOT.rglob("*.py")):
+    """Every call of a plain name in the bot and the engine, with its file."""
+    for path in sorted(path for folder in ("bot", "engine") for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                yield str(path.relative_to(BOT)), node
+                yield str(path.relative_to(ROOT)), node
 
 
 def said() -> set[str]:
@@ -102,6 +107,31 @@ async def test_replies_are_in_the_users_language(world: World) -> None:
     assert "`--ar 99:1`：值必须是两个整数" in asked.response.content
     assert "你的提示词是：" in asked.response.content
     facts = await world.lin.slash(world.channel, "info")
-    assert facts.followups[0].content.startswith("**今日** 100 中还剩 100 张图")
+    assert facts.response.content.startswith("**今日** 100 中还剩 100 张图")
     asked = await world.imagine("a cat --ar 99:1", world.max)
     assert "`--ar 99:1`: the value must be" in asked.response.content
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("::2 ".join("abcdefghi"), "`::` 把提示词分成 9 个部分，而模型 `sketch` 在一张图中最多权衡 8 个"),
+        (" AND ".join("abcdefghi"), "一个提示词最多可用 AND 连接 8 个部分。"),
+    ],
+)
+async def test_what_the_engine_refuses_is_refused_in_chinese(world: World, text: str, sentence: str) -> None:
+    """Of too many parts in the words that were typed."""
+    world.speaks(world.lin, "zh-CN")
+    (told,) = answers(await world.imagine(text))
+    assert told.ephemeral and sentence in told.content
+
+
+async def test_what_fails_in_the_engine_is_told_in_chinese(world: World) -> None:
+    """Where the picture was to appear; the sentence is kept in the job's row till then."""
+    world.speaks(world.lin, "zh-CN")
+    asked = await world.imagine("a cat")
+    await world.until(lambda: world.engine.submitted, "the engine has it")
+    world.engine.failures["a cat"] = Failure(PictureUnreadable())
+    world.engine.step()
+    await world.until(lambda: "没有扣费" in asked.response.content, "told")
+    assert "它的起始图片无法读取；请附上或链接另一张。没有扣费。" in asked.response.content

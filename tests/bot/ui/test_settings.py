@@ -59,7 +59,7 @@ async def test_settings_hold_for_prompts_until_a_flag_says_otherwise(world: Worl
     grid = await world.grid("a cat --fast --public")
     assert grid.content == f"**a cat --public --fast** - <@{world.lin.id}> (fast)"
     facts = await world.lin.slash(world.channel, "info")
-    assert "Mode: Relax, Stealth" in facts.followups[0].content
+    assert "Mode: Relax, Stealth" in facts.response.content
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ async def test_hostile_options_stay_text(world: World) -> None:
     await world.lin.slash(world.channel, "prefer option set", name="evil", value="@everyone ``` **x** <@1>")
     said = await world.lin.slash(world.channel, "prefer option list")
     assert "@everyone" not in said.response.content and len(said.response.content) <= 2000
-    assert world.env.http_requests[-1].json["data"]["allowed_mentions"] == {"parse": []}
+    assert world.env.http_requests[-1].json["allowed_mentions"] == {"parse": []}

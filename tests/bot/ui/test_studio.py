@@ -10,8 +10,10 @@ import pytest
 
 from bot.domain.custom_id import CustomId
 from bot.domain.job import Action
+from bot.errors import UserError
 from bot.ui.forms import Opening, opening
 from bot.ui.history import result_of
+from bot.ui.studio import _asked
 from tests.bot.ui.world import World, button
 
 
@@ -130,11 +132,21 @@ async def test_what_is_hidden_is_told_to_its_owner_alone(world: World, label: st
     assert "7" in told.followups[0].content
 
 
+WITHOUT = {
+    Action.IMAGINE,
+    Action.UPSCALE,
+    Action.UPSCALE_SUBTLE,
+    Action.UPSCALE_CREATIVE,
+    Action.MAKE_SQUARE,
+}
+"""Made without a window."""
+
+
 @pytest.mark.parametrize("action", Action)
 def test_a_forged_window_makes_nothing_for_free(action: Action) -> None:
     """Only the buttons that open a window are taken from the id of one."""
     what = Opening(CustomId("v", "0" * 32, 0), action)
-    assert (opening(what.encode()) == what) is (action not in (Action.IMAGINE, Action.UPSCALE))
+    assert (opening(what.encode()) == what) is (action not in WITHOUT)
 
 
 async def test_a_window_makes_one_job(world: World) -> None:
@@ -163,3 +175,31 @@ async def test_buttons_work_after_the_database_is_gone(world: World, label: str)
     assert made.reference is not None and made.reference.message_id == grid.id
     again = await world.services.job(result_of(grid) or "")
     assert again is not None and (again.requester, again.seeds) == (before.requester, before.seeds)
+
+
+async def test_a_window_shows_a_prompt_whole_or_not_at_all(world: World) -> None:
+    """What a field cannot hold would be gone from the prompt that comes back."""
+    grid = await single(world, "apple " * 700 + "--n 1")
+    told = await world.lin.click(grid, label="Custom Zoom")
+    assert told.modal is None and "too long for a window" in told.response.content
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("the man's left-hand glove", "the man's left-hand glove"),
+        ("天空 和 云", "天空 和 云"),
+        ("@everyone <@1> [x](https://evil.example) **sky**\n`", "everyone 1 x https evil example sky"),
+    ],
+)
+def test_the_name_of_a_region_is_words_alone(typed: str, name: str) -> None:
+    """It comes back in a sentence where nothing of that name is seen."""
+    what = Opening(CustomId("name", "0" * 32), Action.VARY_REGION)
+    change, text = _asked(what, {"region": typed}, "a cat")
+    assert change is not None and (change.region, text) == (name, "a cat")
+
+
+def test_a_region_needs_a_name() -> None:
+    """One that is no more than signs is none."""
+    with pytest.raises(UserError, match="Name what should be painted anew"):
+        _asked(Opening(CustomId("name", "0" * 32), Action.VARY_REGION), {"region": "<@> **"}, "a cat")

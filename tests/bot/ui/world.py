@@ -20,6 +20,7 @@ from bot.store import jobs
 from bot.ui.client import TesseraClient
 from bot.ui.history import result_of
 from bot.ui.presenter import DiscordSink
+from engine.api import Engine
 from engine.fake import FakeEngine
 
 simcord = pytest.importorskip("simcord", reason="the demo extra (SimCord) is not installed")
@@ -60,11 +61,20 @@ class World:
             if not isinstance(cause, self._forgiven):
                 raise cause
 
+    def new_engine(self) -> Engine:
+        """The one that paints from here on."""
+        self.engine = FakeEngine(manual=True)
+        return self.engine
+
+    def paint(self) -> None:
+        """Let the engine finish what it has."""
+        self.engine.finish()
+
     async def open(self) -> TesseraClient:
         """Fresh services and a fresh client on the same data folder."""
-        self.engine = FakeEngine(manual=True)
+        engine = self.new_engine()
         self.client = TesseraClient(self.settings)
-        self.services = await open_services(self.settings, self.engine, DiscordSink(self.client))
+        self.services = await open_services(self.settings, engine, DiscordSink(self.client))
         self.client.serve(self.services)
         return self.client
 
@@ -154,7 +164,7 @@ class World:
         """Let the engine finish everything; the ``number``-th result of the channel."""
 
         def painted() -> discord.Message | None:
-            self.engine.finish()
+            self.paint()
             results = self.results()
             return results[number - 1] if len(results) >= number else None
 
@@ -178,9 +188,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def playing(folder: Path, **sections: Any) -> AsyncIterator[World]:
+async def playing(folder: Path, kind: type[World] = World, **sections: Any) -> AsyncIterator[World]:
     """A furnished world; at its end, errors other than those told to users fail the test."""
-    world = World(Settings(data=Data(dir=folder), **sections))
+    world = kind(Settings(data=Data(dir=folder), **sections))
     # Not simcord.run(): it enters a context variable, which a fixture cannot leave where it entered.
     env = simcord.Env(await world.open(), check_errors=False, settle_timeout=60.0)
     try:
