@@ -323,10 +323,10 @@ class Core:
 
     def _tell(self, job: _Job) -> None:
         told = [part.told for part in job.parts]
-        step = sum(step for step, _ in told) // len(told)
+        steps = max(steps for _, steps in told)
+        step = sum(steps * step // max(1, own) for step, own in told) // len(told)
         if step > job.told:
             job.told = step
-            steps = max(steps for _, steps in told)
             self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
 
     def _finish_part(self, part: _Part, rows: Rows | OwnCourse) -> None:

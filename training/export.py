@@ -25,7 +25,7 @@ from training.scenes import SIDE
 from training.things import ALL, COLOURS, STYLES, THINGS
 
 KEPT = ("README.md", "NOTICE.md")  # written by hand, carried over
-STEPS, GUIDANCE = 16, 3.0
+STEPS, GUIDANCE = 20, 3.0
 
 
 def scaled_vae(scale: float) -> AutoencoderTiny:

@@ -73,12 +73,12 @@ async def waiting(world: World) -> Any:
 
 async def grid(world: World) -> discord.Message:
     """Four pictures."""
-    return await world.grid("a red apple")
+    return await world.grid("a red apple --n 2 --steps 1")
 
 
 async def single(world: World) -> discord.Message:
     """One that is not square: it has every button that works on one picture."""
-    return await world.grid("a red apple --ar 3:2 --n 1")
+    return await world.grid("a red apple --ar 3:2 --n 1 --steps 1")
 
 
 async def fields(world: World) -> Any:
@@ -128,7 +128,7 @@ async def page(world: World) -> Any:
 async def pages(world: World) -> Any:
     """/history of so many jobs that a page can be turned."""
     for number in range(JOBS_A_PAGE):
-        await world.grid(f"apple {number} --n 1")
+        await world.grid(f"apple {number} --n 1 --steps 1")
     return await page(world)
 
 

@@ -73,7 +73,7 @@ async def test_credit_does_not_come_back_by_it(world: World) -> None:
     assert await world.services.database.read(kept) == [pseudonym(world.lin.id)]
     facts = await world.lin.slash(world.channel, "info")
     assert "6 images left of 10" in answers(facts)[0].content
-    assert "0 jobs" in answers(facts)[0].content
+    assert "jobs: 0" in answers(facts)[0].content
     await world.ada.slash(world.channel, "quota reset", target=world.lin)
     facts = await world.lin.slash(world.channel, "info")
     assert "100 images left of 100" in answers(facts)[0].content

@@ -10,8 +10,10 @@ import pytest
 
 from bot.domain.custom_id import CustomId
 from bot.domain.job import Action
+from bot.errors import UserError
 from bot.ui.forms import Opening, opening
 from bot.ui.history import result_of
+from bot.ui.studio import _asked
 from tests.bot.ui.world import World, button
 
 
@@ -180,3 +182,24 @@ async def test_a_window_shows_a_prompt_whole_or_not_at_all(world: World) -> None
     grid = await single(world, "apple " * 700 + "--n 1")
     told = await world.lin.click(grid, label="Custom Zoom")
     assert told.modal is None and "too long for a window" in told.response.content
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("the man's left-hand glove", "the man's left-hand glove"),
+        ("天空 和 云", "天空 和 云"),
+        ("@everyone <@1> [x](https://evil.example) **sky**\n`", "everyone 1 x https evil example sky"),
+    ],
+)
+def test_the_name_of_a_region_is_words_alone(typed: str, name: str) -> None:
+    """It comes back in a sentence where nothing of that name is seen."""
+    what = Opening(CustomId("name", "0" * 32), Action.VARY_REGION)
+    change, text = _asked(what, {"region": typed}, "a cat")
+    assert change is not None and (change.region, text) == (name, "a cat")
+
+
+def test_a_region_needs_a_name() -> None:
+    """One that is no more than signs is none."""
+    with pytest.raises(UserError, match="Name what should be painted anew"):
+        _asked(Opening(CustomId("name", "0" * 32), Action.VARY_REGION), {"region": "<@> **"}, "a cat")
