@@ -337,7 +337,7 @@ def denoiser(bench: Bench, name: str, times: int, modes: tuple[str, ...]) -> Cal
         plain = bench.timed(bench.step, times)
         tell("stock ms", spread(plain))
         if name != "flux":
-            speed.lay_out([bench.model])
+            speed.lay_out(bench.model)
             tell("channels last alone, ms", spread(bench.timed(bench.step, max(3, times // 2))))
         if name == "sdxl":
             staged(bench, tell, plain, expected, times)
@@ -384,7 +384,6 @@ def sdxl_grid(bench: Bench) -> Callable[[Tell], None]:
         if bench.model is None:
             raise RuntimeError("the section before left no model")
         vae = made(diffusers.AutoencoderKL, bench.device, **(SMALL_VAE if bench.small else VAE))
-        speed.lay_out([vae])
         tell("ms", spread(bench.timed(lambda: painted(bench, vae), 3, 1)))
         latents = bench.inputs["sample"][:4]
         tell("of that decoding, ms", spread(bench.timed(lambda: decoded(vae, latents), 3, 1)))
@@ -590,7 +589,7 @@ def variants(bench: Bench) -> Callable[[Tell], None]:
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         bench.build("sdxl")
-        speed.lay_out([bench.model])
+        speed.lay_out(bench.model)
         tell("channels last, ms", spread(bench.timed(bench.step, 5)))
         try:
             with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]):

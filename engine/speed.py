@@ -1,8 +1,9 @@
 """What makes a loaded model faster on its device, and changes its pictures by rounding at most.
 
-On CUDA convolutions get the layout that its kernels want (on a CPU it is slower). With ``compile`` the blocks
-that a denoiser is made of are compiled, each kind once for all its copies (regional compilation), for batches
-of a few sizes; ``graphs`` also replays their launches as CUDA graphs. Attention is torch's own
+With ``compile`` the blocks that a denoiser is made of are compiled, each kind once for all its copies
+(regional compilation), for batches of a few sizes; ``graphs`` also replays their launches as CUDA graphs.
+On CUDA its convolutions then get the layout that their kernels want; without compiled norms between them
+that layout costs more than it gives (docs/performance.md). Attention is torch's own
 scaled_dot_product_attention everywhere, by diffusers' default.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,11 @@ def tune(family: Any, mode: str = "off", compile_block: CompileBlock | None = No
     """Make a loaded model fast, once; what it does not allow is left as it is, with a line in the log."""
     pipeline = family.pipeline
     try:
-        if family.device.type == "cuda":
-            lay_out(pipeline.components.values())
         denoiser = getattr(pipeline, family.profile.family.denoiser, None)
         if mode == "off" or not isinstance(denoiser, torch.nn.Module):
             return
+        if family.device.type == "cuda":
+            lay_out(denoiser)
         _forgive()
         fuse: Callable[[], None] | None = getattr(denoiser, "fuse_qkv_projections", None)
         if fuse is not None and not family.profile.loras:
@@ -61,10 +62,9 @@ def tune(family: Any, mode: str = "off", compile_block: CompileBlock | None = No
         log.warning("model %s runs untuned: %s", family.profile.info.name, error)
 
 
-def lay_out(parts: Iterable[Any]) -> None:
+def lay_out(network: torch.nn.Module) -> None:
     """Channels last for the convolutions of pictures; those of films have no such layout."""
-    networks = [part for part in parts if isinstance(part, torch.nn.Module)]
-    for layer in (layer for part in networks for layer in part.modules()):
+    for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d):
             layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

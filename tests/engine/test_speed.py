@@ -101,7 +101,7 @@ def test_a_compiler_that_fails_at_the_first_step_is_done_without(monkeypatch: py
 
 def test_only_convolutions_of_pictures_get_the_layout_of_pictures() -> None:
     flat, deep = torch.nn.Conv2d(4, 4, 3), torch.nn.Conv3d(4, 4, 3)
-    speed.lay_out([torch.nn.Sequential(flat, deep), None, object()])
+    speed.lay_out(torch.nn.Sequential(flat, deep))
     assert flat.weight.is_contiguous(memory_format=torch.channels_last)
     assert deep.weight.is_contiguous()
 
@@ -109,9 +109,21 @@ def test_only_convolutions_of_pictures_get_the_layout_of_pictures() -> None:
 def test_a_layout_that_is_refused_stops_no_model(
     family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed, "lay_out", lambda parts: (_ for _ in ()).throw(RuntimeError("no")))
+    monkeypatch.setattr(speed, "lay_out", lambda network: (_ for _ in ()).throw(RuntimeError("no")))
+    monkeypatch.setattr(family, "device", torch.device("cuda"))
+    speed.tune(family, "blocks", lambda block: None)
+
+
+def test_what_is_not_compiled_keeps_its_layout(
+    family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid: list[object] = []
+    monkeypatch.setattr(speed, "lay_out", laid.append)
     monkeypatch.setattr(family, "device", torch.device("cuda"))
     speed.tune(family)
+    assert laid == []
+    speed.tune(family, "blocks", lambda block: None)
+    assert laid == [family.pipeline.unet]
 
 
 @pytest.mark.parametrize(("sizes", "marks"), [((), 0), ((1, 2, 4), 2)])
