@@ -23,6 +23,7 @@ from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restore
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
 from engine.samplers import EPSILON, FLOW, SAMPLE, prediction_of
+from engine.sentence import say
 from engine.speed import fill, filled
 
 _Shape = tuple[int, int, int]
@@ -373,10 +374,12 @@ def put_back(
 def checked_pictures(pixels: torch.Tensor) -> list[Image.Image]:
     """RGB pictures of (n, 3, H, W) in [0, 1]; EngineError when a frame holds NaN or one colour only."""
     if not bool(torch.isfinite(pixels).all()):
-        raise BrokenFrame("The model returned no numbers for this picture; try another seed or fewer flags.")
+        raise BrokenFrame(
+            say("The model returned no numbers for this picture; try another seed or fewer flags.")
+        )
     images = to_pictures(pixels)
     if any(_span(image) <= FLAT for image in images):
-        raise BrokenFrame("The model painted an empty frame; try another seed or another prompt.")
+        raise BrokenFrame(say("The model painted an empty frame; try another seed or another prompt."))
     return images
 
 

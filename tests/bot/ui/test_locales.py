@@ -25,6 +25,7 @@ REFUSALS = {"UserError", "NotAllowed", "PictureRefused", "TooManyJobs", "QuotaEx
     "InvalidSpec",
     "OutOfMemory",
     "HeldBack",
+    "BrokenFrame",
 }
 
 
