@@ -131,7 +131,7 @@ PROMPTS: dict[str, str] = {
     ),
     "`::` divides the prompt into {count} parts, and the model {model} weighs at most {most} in one "
     "picture; join some with commas, or leave some out.": (
-        "`::` 把提示词分成 {count} 个部分，而模型 {model} 在一张图中最多权衡 {most} 个；"
+        "`::` 把提示词分成 {count} 个部分，而模型 {model} 在一张图中最多支持 {most} 个；"
         "请用逗号合并一些，或去掉一些。"
     ),
     # The explanation

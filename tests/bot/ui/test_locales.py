@@ -116,7 +116,7 @@ async def test_replies_are_in_the_users_language(world: World) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("::2 ".join("abcdefghi"), "`::` 把提示词分成 9 个部分，而模型 `sketch` 在一张图中最多权衡 8 个"),
+        ("::2 ".join("abcdefghi"), "`::` 把提示词分成 9 个部分，而模型 `sketch` 在一张图中最多支持 8 个"),
         (" AND ".join("abcdefghi"), "一个提示词最多可用 AND 连接 8 个部分。"),
     ],
 )
