@@ -80,11 +80,11 @@ ENGINE: dict[str, str] = {
         "{model} 不能重绘图片的一部分；请去掉蒙版。"
     ),
     "{model} cannot paint a picture larger in a second pass.": "{model} 不能用第二遍绘制放大图片。",
-    "{model} has no adapter for {kind} references: {reason}.": (
-        "{model} 没有用于 {kind} 参考的适配器：{reason}。"
-    ),
+    "style": "风格",
+    "character": "角色",
+    "{model} has no adapter for {kind} references: {reason}.": "{model} 没有{kind}参考的适配器：{reason}。",
     "{model} has no adapter for {kind} references; leave them out.": (
-        "{model} 没有用于 {kind} 参考的适配器；请去掉这些参考。"
+        "{model} 没有{kind}参考的适配器；请去掉这些参考。"
     ),
     "LoRA {name!r} does not fit {model}: {reason}.": "LoRA {name!r} 不适合 {model}：{reason}。",
     "{model} has no LoRA {name!r}; choose one of {names}.": (
@@ -94,7 +94,9 @@ ENGINE: dict[str, str] = {
     "{model} cannot stop early; leave --stop out.": "{model} 不能提前停止；请去掉 --stop。",
     "{model} cannot vary a seed; leave the variation out.": "{model} 不支持种子变体；请去掉变体。",
     "Job {job} is already in the engine.": "任务 {job} 已在引擎中。",
-    "There is no picture check {name!r}; there are {names}.": "没有名为 {name!r} 的图片检查；可用的有 {names}。",
+    "There is no picture check {name!r}; there are {names}.": (
+        "没有名为 {name!r} 的图片检查；可用的有 {names}。"
+    ),
     "The nudity check is not installed here; type: pip install 'tessera[safety]'": (
         "这里没有安装裸露检查；请运行：pip install 'tessera[safety]'"
     ),

@@ -100,7 +100,7 @@ PROMPTS: dict[str, str] = {
     ),
     "The model {model} has no adapter for {kind} references; leave `--{flag}` out, or choose another "
     "`--model`. A picture in front of the text works with most models.": (
-        "模型 {model} 没有 {kind} 参考的适配器；请去掉 `--{flag}`，或换一个 `--model`。"
+        "模型 {model} 没有{kind}参考的适配器；请去掉 `--{flag}`，或换一个 `--model`。"
         "多数模型支持在文字前放图片。"
     ),
     "The model {model} has no sampler {sampler}; choose one of {names}.": (
