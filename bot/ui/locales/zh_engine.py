@@ -118,8 +118,9 @@ ENGINE: dict[str, str] = {
     ),
     "The adapter for reference pictures cannot be used with this model; leave them out, or choose another "
     "model.": "参考图片的适配器不能与此模型一起使用；请去掉它们，或另选模型。",
-    "The picture was held back: it shows what is not allowed in this channel. Nothing was charged; try "
-    "another prompt or seed.": "图片已被拦下：它含有本频道不允许的内容。没有扣费；请换提示词或种子。",
+    "The picture was held back: it shows what is not allowed in this channel; try another prompt or seed.": (
+        "图片已被拦下：它含有本频道不允许的内容；请换提示词或种子。"
+    ),
     "The mask marks nothing to paint anew; make white what should change.": (
         "蒙版没有标出要重画的部分；请把要改变的地方涂白。"
     ),
