@@ -39,7 +39,7 @@ import transformers
 from benchmarks import engine_overhead, throughput
 from benchmarks.gpu_checks import CHECKS, Setting, Warnings
 from engine import speed
-from engine.core import Core
+from engine.meter import Charge, Meter
 from engine.offload import Depot
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
@@ -512,14 +512,19 @@ async def _beside(bench: Bench, folder: Path, mode: str, tell: Tell) -> None:
     await asyncio.wait_for(engine.start(), 60)
     tell("engine ready in s", round(time.perf_counter() - began, 1))
     pipeline = engine_overhead.stock(folder, device, DTYPE)
-    waits = Core._synchronize
+    ahead = Meter.queued
+
+    def waiting(self: Meter, charge: Charge) -> None:
+        ahead(self, charge)
+        self.settle()
+
     try:
         await _in_turns(bench, engine, pipeline, tell, "")
-        # What waiting for each step costs, which keeps times honest and a cancel short.
-        Core._synchronize = lambda self: None  # type: ignore[method-assign]
-        await _in_turns(bench, engine, pipeline, tell, ", never waiting")
+        # What the device gains by having its next step in the queue.
+        Meter.queued = waiting  # type: ignore[method-assign]
+        await _in_turns(bench, engine, pipeline, tell, ", waiting for each step")
     finally:
-        Core._synchronize = waits  # type: ignore[method-assign]
+        Meter.queued = ahead  # type: ignore[method-assign]
         await engine.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -34,6 +34,7 @@ from engine.estimates import Estimates
 from engine.finishing import TURN_S, Finisher, Finishing, eased, enlargements
 from engine.images import columns_for, grid, jpeg
 from engine.memory import free, in_less_memory, is_fatal, is_out_of_memory
+from engine.meter import Meter
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.registry import Registry
 from engine.queue import JobQueue, Key, group_of, shared_out
@@ -122,6 +123,7 @@ class Core:
         self._jobs: dict[str, _Job] = {}
         self._parts: dict[Hashable, _Part] = {}
         self._finisher = Finisher(device, self._ease, clock)
+        self._meter = Meter(device, clock)
         self._most: dict[Hashable, int] = {}
         self._departures = 0
         self._now: frozenset[str] = frozenset()
@@ -148,11 +150,16 @@ class Core:
         self._queue.put(spec)
 
     def cancel(self, job_id: str) -> None:
-        """Drop a job; unknown ids are ignored."""
+        """Drop a job; unknown ids are ignored. No step of it is queued any more, one may be at work."""
         if (job := self._jobs.get(job_id)) is not None:
+            self.settle()
             self._end(job, Cancelled(job_id, job.seconds))
         elif self._queue.withdraw(job_id):
             self._emit(Cancelled(job_id, 0.0))
+
+    def settle(self) -> None:
+        """Wait until the device has done what it was told."""
+        self._meter.settle()
 
     def abandon(self) -> tuple[str, ...]:
         """The device is lost: its jobs' ids; they are no longer queued, and no event is told of them."""
@@ -214,20 +221,23 @@ class Core:
         return part.rows is not None
 
     def _step(self, parts: Sequence[_Part]) -> None:
-        began = self._clock()
+        """Queue one; the device may still be at work on the step before."""
+        self._meter.begin()
         rows = {id(part): part.rows for part in parts if part.rows is not None}
         total = sum(row.cost for row in rows.values())
+        shares = [(part, rows[id(part)].cost / total) for part in parts]
         predictions = self._predictions(parts)
         for part, prediction in predictions:
             row = rows[id(part)]
             with self._own_fault(part.job):
                 self._advance(part, row, prediction)
-        self._synchronize()
-        spent = self._clock() - began
-        shares = {id(part): spent * rows[id(part)].cost / total for part in parts}
-        for part in parts:
-            part.job.seconds += shares[id(part)]
-        self._queue.update({part.key: shares[id(part)] for part in parts})
+        self._meter.queued(partial(self._charge, shares))
+
+    def _charge(self, shares: Sequence[tuple[_Part, float]], spent: float) -> None:
+        """A step that is over, to those who made it."""
+        for part, share in shares:
+            part.job.seconds += spent * share
+        self._queue.update({part.key: spent * share for part, share in shares})
 
     def _advance(self, part: _Part, row: Rows | OwnCourse, prediction: torch.Tensor) -> None:
         """A step; a course of its own that finds no memory begins again when some has been freed."""
@@ -313,10 +323,10 @@ class Core:
 
     def _tell(self, job: _Job) -> None:
         told = [part.told for part in job.parts]
-        step = sum(step for step, _ in told) // len(told)
+        steps = max(steps for _, steps in told)
+        step = sum(steps * step // max(1, own) for step, own in told) // len(told)
         if step > job.told:
             job.told = step
-            steps = max(steps for _, steps in told)
             self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
 
     def _finish_part(self, part: _Part, rows: Rows | OwnCourse) -> None:
@@ -388,6 +398,7 @@ class Core:
         self._raise_fatal(error)
         if self._jobs.get(job.spec.job_id) is not job:
             return
+        self.settle()
         log.warning("job %s failed: %s", job.spec.job_id, error, exc_info=not isinstance(error, EngineError))
         self._end(job, _failure(job, error))
 
@@ -403,17 +414,14 @@ class Core:
         except Exception as error:
             self._fail(job, error)
 
-    @contextmanager
-    def _charged(self, part: _Part) -> Iterator[None]:
+    def _charged(self, part: _Part) -> AbstractContextManager[None]:
         """Device seconds spent inside are this job's."""
-        began = self._clock()
-        try:
-            yield
-        finally:
-            self._synchronize()
-            spent = self._clock() - began
+
+        def charge(spent: float) -> None:
             part.job.seconds += spent
             self._queue.charge(part.key, spent)
+
+        return self._meter.apart(charge)
 
     def _preview_due(self, job: _Job) -> bool:
         return self._clock() >= job.preview_at
@@ -429,11 +437,6 @@ class Core:
         for row in rows:
             row.clean = None
         return jpeg(grid(images))
-
-    def _synchronize(self) -> None:
-        """Times are the device's, and a cancel waits for one step only: nothing is queued ahead."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
 
 
 def _close(part: _Part) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from engine import stages
 from engine.api import GenerationSpec
 from engine.masks import put_back
-from engine.memory import free, in_less_memory, is_out_of_memory
+from engine.memory import free, in_less_memory
 from engine.models.base import ModelFamily, OwnCourse, OwnWay
 from engine.models.tiling import in_tiles
 from engine.safety import Gate
@@ -113,23 +113,27 @@ class Finisher:
             while most > 1 and most * self._decoding.get(kind, 0.0) > TURN_S:
                 most //= 2
             began = self._clock()
-            try:
-                fresh = self._decode(rows, len(images), most)
-            except Exception as error:
-                if most == 1 or not is_out_of_memory(error):
-                    raise
-                most = 1
-                continue
+            fresh = self._decode(rows, len(images), most)
             self._decoding[kind] = (self._clock() - began) / len(fresh)
+            most = len(fresh)
             images += fresh
         return images
 
     def _decode(self, rows: Rows, first: int, most: int) -> list[Image.Image]:
-        if most > 1:
-            return stages.decode(rows, first, most)
-        free(self._device)
-        alone = partial(stages.decode, rows, first, 1)
-        return eased(rows.family, alone, self._ease, tile=rows.spec.tile)
+        """As many as memory holds: at most so many, or one."""
+
+        def once() -> list[Image.Image]:
+            if most > 1:
+                return stages.decode(rows, first, most)
+            free(self._device)
+            return eased(rows.family, partial(stages.decode, rows, first, 1), self._ease, tile=rows.spec.tile)
+
+        def alone() -> bool:
+            nonlocal most
+            before, most = most, 1
+            return before > 1
+
+        return in_less_memory(once, alone)
 
     def _resized(
         self,

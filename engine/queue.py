@@ -39,11 +39,13 @@ class JobQueue:
     def put(self, spec: GenerationSpec) -> None:
         """Queue a job that was checked before."""
         native = self._profiles[spec.model].family.native
+        parts = enumerate(shared_out(spec.seeds, self.max_rows))
+        keys = [((spec.job_id, number), len(seeds)) for number, seeds in parts]
+        tickets = [self.ticket(spec, key, rows, group_of(spec, key, native)) for key, rows in keys]
         with self._lock:
             self._waiting[spec.job_id] = spec
-            for number, seeds in enumerate(shared_out(spec.seeds, self.max_rows)):
-                key = (spec.job_id, number)
-                self._scheduler.add(self.ticket(spec, key, len(seeds), group_of(spec, key, native)))
+            for ticket in tickets:
+                self._scheduler.add(ticket)
 
     def ticket(self, spec: GenerationSpec, key: Key, rows: int, group: Hashable) -> Ticket:
         """For some of a job's images."""

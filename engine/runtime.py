@@ -195,8 +195,8 @@ class LocalEngine:
             raise EngineBroken(STOPPED)
         if spec.job_id in self._active:
             raise InvalidSpec(say("Job {job} is already in the engine.", job=spec.job_id))
-        self._active[spec.job_id] = False
         self._queue.put(spec)
+        self._active[spec.job_id] = False
         self._tell(_Wake())
 
     def cancel(self, job_id: str) -> None:
@@ -313,6 +313,7 @@ class LocalEngine:
         while True:
             for message in _messages(worker, wait=not core.busy):
                 if isinstance(message, _Close):
+                    core.settle()
                     return
                 if isinstance(message, _Cancel):
                     core.cancel(message.job_id)

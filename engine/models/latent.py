@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from engine import samplers, schedulers
-from engine.api import GenerationSpec, ModelUnavailable
+from engine.api import EngineError, GenerationSpec, ModelUnavailable
 from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
@@ -26,6 +26,7 @@ from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
+from engine.sentence import say
 
 log = logging.getLogger(__name__)
 TEXTS_KEPT, SCHEDULERS_KEPT = 256, 64
@@ -147,8 +148,22 @@ class LatentFamily(ABC):
         if key not in self._schedulers:
             if len(self._schedulers) >= SCHEDULERS_KEPT:
                 self._schedulers.clear()
-            self._schedulers[key] = self._scheduler(spec)
+            self._schedulers[key] = self._sound(self._scheduler(spec), spec)
         return copy.deepcopy(self._schedulers[key])
+
+    def _sound(self, scheduler: Any, spec: GenerationSpec) -> Any:
+        """Some samplers divide by zero on few steps of some schedules."""
+        if not bool(scheduler.timesteps.isfinite().all()):
+            raise EngineError(
+                say(
+                    "{sampler} cannot do {steps} steps with {model}; choose another sampler or another "
+                    "number of steps.",
+                    sampler=spec.sampler,
+                    steps=spec.steps,
+                    model=self.profile.info.name,
+                )
+            )
+        return scheduler
 
     def _scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration, its timesteps set."""

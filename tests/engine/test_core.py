@@ -18,6 +18,7 @@ from engine.api import (
     EngineBroken,
     Finished,
     GenerationSpec,
+    Hires,
     InitImage,
     Lane,
     ModelUnavailable,
@@ -147,6 +148,14 @@ def test_more_images_than_a_plan_holds(bench: BenchMaker, family: StableDiffusio
     assert steps == [1, 2, 3, 4]
     for one, other in zip(whole.finished("job").images, parted.finished("job").images, strict=True):
         assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
+
+
+def test_parts_that_are_not_equal_are_told_to_the_end(bench: BenchMaker) -> None:
+    """Two images and one, each enlarged: four pieces and two steps in all."""
+    here = bench(max_rows=2)
+    here.run(spec(seeds=(1, 2, 3), steps=2, hires=Hires(2, 0)))
+    told = [(event.step, event.steps) for event in here.events if isinstance(event, Progress)]
+    assert told[-1] == (4, 4) and sorted(set(told)) == told
 
 
 def test_fast_jobs_pass_relaxed_ones(bench: BenchMaker) -> None:
@@ -347,11 +356,16 @@ class TestMemory:
         assert here.finished("good")
 
     def test_decodes_one_by_one(
-        self, bench: BenchMaker, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+        self,
+        bench: BenchMaker,
+        family: StableDiffusion1,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        decode = family.decode
+        decode, sizes = family.decode, []
 
         def limited(latents: torch.Tensor, tile: bool) -> torch.Tensor:
+            sizes.append(len(latents))
             if len(latents) > 1:
                 raise RuntimeError(
                     "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
@@ -360,8 +374,10 @@ class TestMemory:
 
         monkeypatch.setattr(family, "decode", limited)
         here = bench()
-        here.run(spec())
-        assert len(here.finished("job").images) == 2
+        here.run(spec(seeds=(1, 2, 3)))
+        assert len(here.finished("job").images) == 3
+        assert sizes == [3, 1, 1, 1], "it was tried again"
+        assert caplog.text.count("out of memory") == 1
 
 
 @pytest.mark.parametrize(
@@ -473,3 +489,13 @@ def test_a_pass_stays_small_however_many_prompts_are_joined(
     monkeypatch.setattr(family, "denoise", denoise)
     (prediction,) = stages.Batcher().predict([rows], rows.cost)
     assert sizes == [32, 32, 8] and prediction.shape == rows.latents.shape
+
+
+def test_a_sampler_that_cannot_do_so_few_steps_says_so(bench: BenchMaker) -> None:
+    here = bench(preview_interval=0.0)
+    here.run(spec(model="sketchy", sampler="dpm2 a sgm uniform", steps=3), spec("good", user="bob"))
+    assert str(here.failed("job").error) == (
+        "dpm2 a sgm uniform cannot do 3 steps with sketchy; "
+        "choose another sampler or another number of steps."
+    )
+    assert here.finished("good")

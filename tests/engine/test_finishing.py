@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from engine.api import Cancelled, Finished, Hires, InitImage, Progress
+from engine.estimates import Estimates
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
 from engine.upscale import Upscaler
@@ -111,9 +113,13 @@ def test_a_cancel_waits_for_one_piece(bench: BenchMaker, pieces: list[int]) -> N
 
 @pytest.mark.parametrize("model", ["classic", "velocity"])
 def test_others_come_in_between(bench: BenchMaker, pieces: list[int], model: str, registry: Registry) -> None:
-    """A light user's whole job, begun later, is painted while somebody's enlargement goes on."""
+    """A light user's whole job, begun later, is painted while the enlargement of who had more goes on."""
     registry.load(model, CPU, torch.float32)
-    here = bench()
+    estimates = Estimates()
+    for job, seconds in ((spec(), 1.0), (spec(model=model), 1.0), (enlargement(), 4.0)):
+        estimates.learn(job, seconds)
+    here = bench(clock=count(0, 0.05).__next__, estimates=estimates)
+    here.core.submit(spec("first"))
     here.core.submit(enlargement())
     while not pieces:
         here.core.tick()
@@ -122,7 +128,7 @@ def test_others_come_in_between(bench: BenchMaker, pieces: list[int], model: str
         here.core.tick()
     assert len(pieces) < 4 + 2
     here.run()
-    assert ends(here) == ["light", "large"]
+    assert ends(here) == ["first", "light", "large"]
 
 
 def test_what_shared_a_pass_is_enlarged_alone(bench: BenchMaker, pieces: list[int]) -> None:

@@ -128,6 +128,20 @@ async def test_a_job_is_taken_once_at_a_time(start: Start) -> None:
     assert await until(engine, Finished)
 
 
+async def test_what_cannot_be_queued_leaves_nothing_behind(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a job that can never be handed over again nor work that never ends."""
+    engine = await start()
+    with monkeypatch.context() as broken:
+        broken.setattr(engine._estimates, "expect", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.submit(spec())
+    assert engine.health().waiting == engine._queue.waiting == 0
+    engine.submit(spec())
+    assert await until(engine, Finished)
+
+
 async def test_a_dead_thread_gives_every_job_back(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = await start()
 

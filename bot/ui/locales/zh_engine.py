@@ -104,6 +104,15 @@ ENGINE: dict[str, str] = {
         "{folder} 中的模型没有 safety_checker；请改用检查 'nudity'。"
     ),
     # While it is painted
+    "{sampler} cannot do {steps} steps with {model}; choose another sampler or another number of steps.": (
+        "{sampler} 无法在 {model} 上用 {steps} 步绘制；请换一个采样器或步数。"
+    ),
+    "The model returned no numbers for this picture; try another seed or fewer flags.": (
+        "模型没有为这张图返回有效数值；请换一个种子或减少参数。"
+    ),
+    "The model painted an empty frame; try another seed or another prompt.": (
+        "模型只画出了空白画面；请换一个种子或提示词。"
+    ),
     "There is not enough memory on the device for {width}x{height} pixels; try a smaller --ar, --n or "
     "another model.": "设备内存不足以绘制 {width}x{height} 像素；请尝试更小的 --ar、--n 或另一个模型。",
     "The picture could not be painted: a {error} in the engine": "图片无法绘制：引擎中出现 {error}",
