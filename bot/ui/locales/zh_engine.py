@@ -116,12 +116,6 @@ ENGINE: dict[str, str] = {
     "There is not enough memory on the device for {width}x{height} pixels; try a smaller --ar, --n or "
     "another model.": "设备内存不足以绘制 {width}x{height} 像素；请尝试更小的 --ar、--n 或另一个模型。",
     "The picture could not be painted: a {error} in the engine": "图片无法绘制：引擎中出现 {error}",
-    "The model returned no numbers for this picture; try another seed or fewer flags.": (
-        "模型没有为这张图给出数值；请换一个种子，或减少选项。"
-    ),
-    "The model painted an empty frame; try another seed or another prompt.": (
-        "模型画出了空白的图；请换一个种子或提示词。"
-    ),
     "The LoRA {name!r} cannot be used with this model; leave it out, or choose another.": (
         "LoRA {name!r} 不能与此模型一起使用；请去掉它，或另选一个。"
     ),
