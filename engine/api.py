@@ -17,6 +17,7 @@ from engine.images import apart as apart
 from engine.images import grid as grid  # previews and results are laid out alike
 from engine.samplers import sampler_choice as sampler_choice
 from engine.samplers import sampler_name as sampler_name
+from engine.sentence import Sentence, say
 
 MOST_PARTS = 8
 """Most parts of a prompt that AND joins: each is a row of its own in the forward pass."""
@@ -78,6 +79,11 @@ class ReferenceKind(StrEnum):
 
     STYLE = "style"
     CHARACTER = "character"
+
+    @property
+    def said(self) -> Sentence:
+        """Its name in a sentence."""
+        return say("style") if self is ReferenceKind.STYLE else say("character")
 
 
 @dataclass(frozen=True, slots=True)

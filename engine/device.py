@@ -59,7 +59,7 @@ def keep_memory(device: torch.device) -> None:
     """On a CPU, what one step frees is there for the next.
 
     By glibc's own rules the free memory of a thread goes back to the kernel, and comes back from it page by
-    page, filled with zeros: that took 5 to 14 % of a grid. A C library without such rules is left alone.
+    page, filled with zeros: that took 3 to 14 % of a grid. A C library without such rules is left alone.
     """
     library = ctypes.CDLL(None)
     if device.type == "cpu" and hasattr(library, "mallopt"):

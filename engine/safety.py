@@ -114,8 +114,8 @@ class Gate:
             if not all(checker.passes(picture) for picture in pictures):
                 raise HeldBack(
                     say(
-                        "The picture was held back: it shows what is not allowed in this channel. "
-                        "Nothing was charged; try another prompt or seed."
+                        "The picture was held back: it shows what is not allowed in this channel; try "
+                        "another prompt or seed."
                     )
                 )
 

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 log = logging.getLogger(__name__)
-MODES = ("off", "blocks", "graphs")
 BUCKETS = (1, 2, 4, 8, 16, 32)
 """Rows of a compiled pass; what lies between is filled up, since each size is compiled anew."""
 SHAPES_A_BLOCK, SHAPES = 512, 8192

@@ -224,7 +224,7 @@ class Training:
 def moments(rows: int, place: torch.device) -> Tensor:
     """(rows,) timesteps, stratified: half of them even, half around the middle, where shapes are made.
 
-    None below 50: the last of ten steps starts at 99, and what is finer is the decoder's.
+    None below 50: there the last of twenty steps starts, and what is finer is the decoder's.
     """
     even = (torch.arange(rows, device=place) + torch.rand(rows, device=place)) / rows
     middle = torch.sigmoid(0.5 + 0.9 * torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4)))

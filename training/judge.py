@@ -29,7 +29,7 @@ from training.denoiser import EARLY
 from training.export import STEPS, pipeline
 from training.paths import DOCS, EXPORT
 from training.scenes import SIDE, Scene, as_floats, clash, paint
-from training.things import ALL, COLOURS, NO_COLOUR, PLAIN_SHAPES, STYLES, THINGS, Thing, held_out
+from training.things import ALL, COLOURS, NO_COLOUR, PLAIN_SHAPES, STYLES, THINGS, Thing, held_out, plural
 
 Floats = measure.Floats
 
@@ -53,8 +53,6 @@ def plain(scene: Scene, language: str) -> Asked:
 
 def english(thing: Thing, scene: Scene, ground: str) -> str:
     """`three red apples on a blue background`."""
-    from training.things import plural
-
     name = thing.en[0] if scene.count == 1 else plural(thing.en[0])
     colour = COLOURS[scene.colour].en[0] + " " if scene.colour != NO_COLOUR else ""
     words = f"{colour}{name}"

@@ -85,8 +85,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    until = time.monotonic() + options.minutes * 60
     sprites.table()
+    until = time.monotonic() + options.minutes * 60
     workers = [Process(target=work, args=(i, options.workers, until)) for i in range(options.workers)]
     for worker in workers:
         worker.start()

@@ -506,7 +506,7 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
                 "choose another `--model`. A picture in front of the text works with most models.",
                 model=name,
                 flag=flag,
-                kind=KINDS[flag].value,
+                kind=KINDS[flag].said,
             )
     sampler = prompt.get("sampler")
     if sampler is not None and sampler_name(str(sampler)) not in model.samplers:

@@ -18,7 +18,7 @@ from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
 BenchMaker = Callable[..., Bench]
-HELD = "The picture was held back: it shows what is not allowed in this channel. Nothing was charged;"
+HELD = "The picture was held back: it shows what is not allowed in this channel; try another prompt"
 
 
 class Brightness:

@@ -46,12 +46,12 @@ BUTTONS: dict[str, str] = {
     ),
     "Taken out of your favourites.": "已从你的收藏中移除。",
     "Regions cannot be named here; choose numbered fields instead. For the operator: {reason}": (
-        "这里不能用文字指定区域；请改选带编号的格子。给管理员：{reason}"
+        "这里不能用文字指定区域；请改选带编号的格子。给运营者：{reason}"
     ),
     "This window was open for too long, or I was started anew meanwhile: I no longer know what it was for. "
     "Please open it again.": "这个窗口开得太久，或我在此期间重启过：我已不知道它的用途。请重新打开。",
     "I no longer have what this button was for: it is of another version of me.": (
-        "我已没有这个按钮的功能：它来自我的另一个版本。"
+        "这个按钮已失效：它来自我的另一个版本。"
     ),
     "This prompt is too long for a window, which holds {most} characters; use /imagine to change it.": (
         "这条提示词太长，窗口只能容纳 {most} 个字符；请用 /imagine 修改。"

@@ -7,7 +7,7 @@ ENGINE: dict[str, str] = {
     "There is no model {model!r}; choose one of {names}.": "没有模型 {model!r}；请从 {names} 中选择。",
     "A job needs at least one seed, one for each picture.": "一个任务至少需要一个种子，每张图一个。",
     "Seeds must lie between 0 and {most}.": "种子必须在 0 到 {most} 之间。",
-    "The variation seed must lie between 0 and {most}.": "变化的种子必须在 0 到 {most} 之间。",
+    "The variation seed must lie between 0 and {most}.": "变体的种子必须在 0 到 {most} 之间。",
     "width": "宽度",
     "height": "高度",
     "The {side} must lie between {low} and {high} pixels for {model}, not {value}.": (
@@ -33,7 +33,7 @@ ENGINE: dict[str, str] = {
         "图片提示的强度必须大于 0 且不超过 1，不能是 {strength:g}。"
     ),
     "The strength of a variation must lie between 0 and 1, not {strength:g}.": (
-        "变化的强度必须在 0 到 1 之间，不能是 {strength:g}。"
+        "变体的强度必须在 0 到 1 之间，不能是 {strength:g}。"
     ),
     "A user's weight must be above 0, not {weight:g}.": "用户的权重必须大于 0，不能是 {weight:g}。",
     "A picture can be enlarged 1 to {most} times, not {scale:g}.": (
@@ -66,13 +66,13 @@ ENGINE: dict[str, str] = {
         "混合没有起始图片；请去掉该图片，或把它加入混合。"
     ),
     "The weight of LoRA {name!r} must lie within {most} of 0, not at {weight:g}.": (
-        "LoRA {name!r} 的权重与 0 的差不能超过 {most}，不能是 {weight:g}。"
+        "LoRA {name!r} 的权重必须在 -{most} 到 {most} 之间，不能是 {weight:g}。"
     ),
     "The weight of a reference must lie between 0 and {most}, not {weight:g}.": (
         "参考的权重必须在 0 到 {most} 之间，不能是 {weight:g}。"
     ),
     "{model} cannot start from a picture; leave the picture out.": ("{model} 不能从图片开始；请去掉该图片。"),
-    "{model} takes no negative prompt; leave --no out.": "{model} 没有反向提示词；请去掉 --no。",
+    "{model} takes no negative prompt; leave --no out.": "{model} 不支持反向提示词；请去掉 --no。",
     "{model} cannot paint a picture whose edges meet; leave --tile out.": (
         "{model} 不能绘制可无缝拼接的图片；请去掉 --tile。"
     ),
@@ -80,11 +80,11 @@ ENGINE: dict[str, str] = {
         "{model} 不能重绘图片的一部分；请去掉蒙版。"
     ),
     "{model} cannot paint a picture larger in a second pass.": "{model} 不能用第二遍绘制放大图片。",
-    "{model} has no adapter for {kind} references: {reason}.": (
-        "{model} 没有用于 {kind} 参考的适配器：{reason}。"
-    ),
+    "style": "风格",
+    "character": "角色",
+    "{model} has no adapter for {kind} references: {reason}.": "{model} 没有{kind}参考的适配器：{reason}。",
     "{model} has no adapter for {kind} references; leave them out.": (
-        "{model} 没有用于 {kind} 参考的适配器；请去掉这些参考。"
+        "{model} 没有{kind}参考的适配器；请去掉这些参考。"
     ),
     "LoRA {name!r} does not fit {model}: {reason}.": "LoRA {name!r} 不适合 {model}：{reason}。",
     "{model} has no LoRA {name!r}; choose one of {names}.": (
@@ -92,9 +92,11 @@ ENGINE: dict[str, str] = {
     ),
     "{model} has no LoRA {name!r}; none fits it.": "{model} 没有 LoRA {name!r}；也没有适合它的 LoRA。",
     "{model} cannot stop early; leave --stop out.": "{model} 不能提前停止；请去掉 --stop。",
-    "{model} cannot vary a seed; leave the variation out.": "{model} 不能变化种子；请去掉变化。",
+    "{model} cannot vary a seed; leave the variation out.": "{model} 不支持种子变体；请去掉变体。",
     "Job {job} is already in the engine.": "任务 {job} 已在引擎中。",
-    "There is no picture check {name!r}; there are {names}.": "没有图片检查 {name!r}；有 {names}。",
+    "There is no picture check {name!r}; there are {names}.": (
+        "没有名为 {name!r} 的图片检查；可用的有 {names}。"
+    ),
     "The nudity check is not installed here; type: pip install 'tessera[safety]'": (
         "这里没有安装裸露检查；请运行：pip install 'tessera[safety]'"
     ),
@@ -119,8 +121,9 @@ ENGINE: dict[str, str] = {
     ),
     "The adapter for reference pictures cannot be used with this model; leave them out, or choose another "
     "model.": "参考图片的适配器不能与此模型一起使用；请去掉它们，或另选模型。",
-    "The picture was held back: it shows what is not allowed in this channel. Nothing was charged; try "
-    "another prompt or seed.": "图片已被扣下：它含有本频道不允许的内容。没有扣费；请换提示词或种子。",
+    "The picture was held back: it shows what is not allowed in this channel; try another prompt or seed.": (
+        "图片已被拦下：它含有本频道不允许的内容；请换提示词或种子。"
+    ),
     "The mask marks nothing to paint anew; make white what should change.": (
         "蒙版没有标出要重画的部分；请把要改变的地方涂白。"
     ),
@@ -128,19 +131,19 @@ ENGINE: dict[str, str] = {
     "The picture it starts from cannot be read; attach or link another one": (
         "它的起始图片无法读取；请附上或链接另一张"
     ),
-    "The model {model} is no longer installed here": "模型 {model} 已不在这里",
+    "The model {model} is no longer installed here": "这里已没有模型 {model}",
     # What is looked for, and described
     "there is no segmentation model; a CLIPSeg folder can be given as `path` under [segmentation].": (
-        "没有分割模型；可在 [segmentation] 下的 `path` 指定一个 CLIPSeg 文件夹。"
+        "没有分割模型；可在 [segmentation] 下用 `path` 指定一个 CLIPSeg 文件夹。"
     ),
     "the segmentation model lacks {files}.": "分割模型缺少 {files}。",
     "Regions cannot be named: {fault}": "无法按名称选择区域：{fault}",
     "The picture to look at cannot be read": "要查看的图片无法读取",
     "I do not see {text!r} in this picture; name something else, or choose numbered fields": (
-        "我在这张图里没有看到 {text!r}；请说别的东西，或选择编号的区域"
+        "我在这张图里没有看到 {text!r}；请换一个说法，或改选带编号的格子"
     ),
     "There is no captioning model here; the operator can add the folder of one as `path` under "
-    "[captioning].": "这里没有描述模型；运营者可在 [captioning] 下的 `path` 加入一个。",
+    "[captioning].": "这里没有描述模型；运营者可在 [captioning] 下用 `path` 指定一个模型文件夹。",
     "The captioning model lacks {files}.": "描述模型缺少 {files}。",
     "The picture to describe cannot be read": "要描述的图片无法读取",
     "The captioning model does not say how large its pictures are.": "描述模型没有说明图片的大小。",

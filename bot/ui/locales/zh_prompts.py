@@ -100,7 +100,7 @@ PROMPTS: dict[str, str] = {
     ),
     "The model {model} has no adapter for {kind} references; leave `--{flag}` out, or choose another "
     "`--model`. A picture in front of the text works with most models.": (
-        "模型 {model} 没有 {kind} 参考的适配器；请去掉 `--{flag}`，或换一个 `--model`。"
+        "模型 {model} 没有{kind}参考的适配器；请去掉 `--{flag}`，或换一个 `--model`。"
         "多数模型支持在文字前放图片。"
     ),
     "The model {model} has no sampler {sampler}; choose one of {names}.": (
@@ -131,7 +131,7 @@ PROMPTS: dict[str, str] = {
     ),
     "`::` divides the prompt into {count} parts, and the model {model} weighs at most {most} in one "
     "picture; join some with commas, or leave some out.": (
-        "`::` 把提示词分成 {count} 个部分，而模型 {model} 在一张图中最多权衡 {most} 个；"
+        "`::` 把提示词分成 {count} 个部分，而模型 {model} 在一张图中最多支持 {most} 个；"
         "请用逗号合并一些，或去掉一些。"
     ),
     # The explanation

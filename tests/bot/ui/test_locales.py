@@ -25,6 +25,7 @@ REFUSALS = {"UserError", "NotAllowed", "PictureRefused", "TooManyJobs", "QuotaEx
     "InvalidSpec",
     "OutOfMemory",
     "HeldBack",
+    "BrokenFrame",
 }
 
 
@@ -115,12 +116,13 @@ async def test_replies_are_in_the_users_language(world: World) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("::2 ".join("abcdefghi"), "`::` 把提示词分成 9 个部分，而模型 `sketch` 在一张图中最多权衡 8 个"),
+        ("::2 ".join("abcdefghi"), "`::` 把提示词分成 9 个部分，而模型 `sketch` 在一张图中最多支持 8 个"),
         (" AND ".join("abcdefghi"), "一个提示词最多可用 AND 连接 8 个部分。"),
+        ("a cat --cref http://x.org/a.png", "模型 `sketch` 没有角色参考的适配器"),
     ],
 )
 async def test_what_the_engine_refuses_is_refused_in_chinese(world: World, text: str, sentence: str) -> None:
-    """Of too many parts in the words that were typed."""
+    """In the words that were typed, and none of its own is left in English."""
     world.speaks(world.lin, "zh-CN")
     (told,) = answers(await world.imagine(text))
     assert told.ephemeral and sentence in told.content

@@ -87,9 +87,6 @@ async def theatre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
 _numbers = itertools.count()
 
 
-_numbers = itertools.count()
-
-
 def enter(world: World, locale: str = "en-US") -> None:
     """A channel that is empty, and people that nobody has met, in this language."""
     number = next(_numbers)
