@@ -21,6 +21,8 @@ PATIENCE_S = 600.0
 """Seconds in which a slower lane, and a user in it, get nothing, after which a job of theirs goes one up."""
 LEARNED, ENOUGH = 64, 16
 """Newest waits of a kind that the next are told by, and fewest."""
+FORGOTTEN_S = 3600.0
+"""Seconds after which a wait tells nothing any more: a stall is not held against those who come later."""
 ENDED = 0.1
 """Share left of a job that went to its end, at the last that was heard of it."""
 _Owner = tuple[str, int]
@@ -75,8 +77,8 @@ class Backlog:
         self._numbers = 0
         self._lanes = dict.fromkeys(LANES, clock())
         """When each lane was last served."""
-        self._stretches: dict[_Kind, deque[float]] = {}
-        """Seconds that jobs took to come, for each that was reckoned."""
+        self._stretches: dict[_Kind, deque[tuple[float, float]]] = {}
+        """When jobs came, and the seconds that they took for each that was reckoned."""
         for job in waiting:
             self.queued(
                 job.job_id,
@@ -198,11 +200,13 @@ class Backlog:
         """How long a job that went to its end took to come."""
         if entry.told > 0 and entry.left < ENDED:
             known = self._stretches.setdefault(entry.kind, deque(maxlen=LEARNED))
-            known.append((self._clock() - entry.since) / entry.told)
+            now = self._clock()
+            known.append((now, (now - entry.since) / entry.told))
 
     def _stretched(self, before: float, own: float, kind: _Kind) -> float:
         """Seconds until a job of ``own`` seconds can begin, with those who come and go first."""
-        known = self._stretches.get(kind, ())
+        recent = self._clock() - FORGOTTEN_S
+        known = [stretch for came, stretch in self._stretches.get(kind, ()) if came > recent]
         stretch = max(1.0, statistics.median(known)) if len(known) >= ENOUGH else 1.0
         return stretch * (before + own) - own if before else 0.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.services.backlog import ENOUGH, PATIENCE_S, Backlog
+from bot.services.backlog import ENOUGH, FORGOTTEN_S, PATIENCE_S, Backlog
 from bot.store.jobs import Waiting
 
 ANN, BOB, CYD = 1, 2, 3
@@ -170,6 +170,17 @@ def test_whom_others_pass_is_told_so_once_that_is_known(clock: Clock) -> None:
     backlog.handed("first")
     backlog.gone("first")
     assert backlog.ahead("second")[1] == 10.0, "the first of its user's now"
+
+
+def test_a_stall_is_forgotten_when_an_hour_has_passed(clock: Clock) -> None:
+    """Else nobody with jobs of her own would be let in where long waits are refused, and nothing be learned."""
+    backlog = Backlog(clock=clock)
+    for number in range(ENOUGH):
+        day(backlog, clock, number)
+    backlog.queued("first", "fast", ANN, 10.0)
+    assert backlog.before("fast", ANN, 10.0) == 30.0
+    clock.now += FORGOTTEN_S
+    assert backlog.before("fast", ANN, 10.0) == 10.0
 
 
 def test_what_was_dropped_or_waited_before_a_restart_teaches_nothing(clock: Clock) -> None:
