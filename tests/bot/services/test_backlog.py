@@ -173,7 +173,7 @@ def test_whom_others_pass_is_told_so_once_that_is_known(clock: Clock) -> None:
 
 
 def test_a_stall_is_forgotten_when_an_hour_has_passed(clock: Clock) -> None:
-    """Else nobody with jobs of her own would be let in where long waits are refused, and nothing be learned."""
+    """Else where long waits are refused nobody behind her own jobs is let in, and nothing learned."""
     backlog = Backlog(clock=clock)
     for number in range(ENOUGH):
         day(backlog, clock, number)
