@@ -126,7 +126,7 @@ def train(options: argparse.Namespace, loss_of: Callable[[AutoencoderTiny, Tenso
         step += 1
         if step % 100 == 0 or clock.share >= 1:
             log(RUNS / "vae.log", step=step, spent=clock.spent, loss=loss.item(), psnr=psnr(vae, test))
-    save(CHECKPOINT, {"vae": vae.cpu().state_dict()})
+            save(CHECKPOINT, {"vae": vae.state_dict()})
 
 
 def main() -> None:
