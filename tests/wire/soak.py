@@ -77,10 +77,15 @@ class Crowd:
         """Until enough rows are there; orders that a kill swallowed are simply made again."""
         while len(jobs := self._books.jobs()) < self._wanted:
             await self._discord.connected()
-            open_jobs = Counter(job.user_id for job in jobs if not job.told)
-            free = [user for user in self._users if open_jobs[user.id] < PER_USER]
+            # An empty round would spin, and the stand-in, of the same loop, would answer nobody.
+            free = await self._discord.wait_for(self._free, 120.0, "somebody free to order")
             sent = [await self._one(user) for user in free[: self._wanted - len(jobs)]]
             await self._decided(sent)
+
+    def _free(self) -> list[User]:
+        """Who has room for another job."""
+        open_jobs = Counter(job.user_id for job in self._books.jobs() if not job.told)
+        return [user for user in self._users if open_jobs[user.id] < PER_USER]
 
     async def _one(self, user: User) -> Interaction:
         results = self._discord.results()
