@@ -288,11 +288,10 @@ def relative(made: dict[str, float], base: dict[str, float], name: str) -> str:
     return f"{made[name]:.2f} ({made[name] / max(base[name], 1e-6):.2f})"
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The figures as a short Markdown table."""
-    model, truth = figures["model"], figures["real"]
-    en, zh, base = model["shape_en"], model["shape_zh"], truth["shape"]
-    rows = [
+def shape_rows(model: dict[str, Any], base: dict[str, float]) -> list[tuple[str, str]]:
+    """Both judges of shape, beside what they say of real scenes (``base``)."""
+    en, zh = model["shape_en"], model["shape_zh"]
+    return [
         (
             f"shape by the {kind}, top-{k}, English / Chinese (of real scenes' score) / real scenes",
             f"{relative(en, base, f'{kind}_top{k}')} / {relative(zh, base, f'{kind}_top{k}')} / "
@@ -301,6 +300,12 @@ def table(figures: dict[str, Any]) -> str:
         for kind in ("classifier", "outline")
         for k in (1, 5)
     ]
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as a short Markdown table."""
+    model, truth = figures["model"], figures["real"]
+    rows = shape_rows(model, truth["shape"])
     rows += [
         (
             f"colour of the {what} right (real scenes)",
