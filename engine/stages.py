@@ -66,6 +66,8 @@ class Rows:
     step: int = 0
     clean: torch.Tensor | None = field(default=None, repr=False)
     """Estimate of the finished latents by the last step that asked for it."""
+    pixels: torch.Tensor | None = field(default=None, repr=False)
+    """(n, 3, H, W) in [0, 1], where :func:`decode_together` was here."""
 
     @property
     def count(self) -> int:
@@ -356,8 +358,20 @@ def decode(part: Rows | OwnCourse, first: int = 0, most: int | None = None) -> l
     pictures = part.pictures if len(part.pictures) == 1 else part.pictures[chosen]
     if part.end == 0:
         return list(pictures)
-    pixels = part.family.decode(part.latents[chosen], part.spec.tile)
+    if part.pixels is None:
+        pixels = part.family.decode(part.latents[chosen], part.spec.tile)
+    else:
+        pixels = part.pixels[chosen]
     return put_back(part.spec, checked_pictures(pixels), pictures)
+
+
+@torch.inference_mode()
+def decode_together(parts: Sequence[Rows]) -> None:
+    """The pixels of several jobs, which could share their steps, by one pass of the autoencoder."""
+    latents = torch.cat([part.latents for part in parts])
+    pixels = parts[0].family.decode(latents, parts[0].spec.tile)
+    for part, own in zip(parts, pixels.split([part.count for part in parts]), strict=True):
+        part.pixels = own
 
 
 def put_back(
