@@ -31,6 +31,7 @@ Finishing = Generator[None, None, "list[Image.Image] | Rows"]
 """Stops are where others take their turns."""
 TURN_S = 0.5
 """Seconds that preparing or decoding may take in one turn, as far as one of them takes no longer."""
+EPSILON_S = 1e-6
 
 
 def eased(family: ModelFamily | OwnWay, attempt: Callable[[], T], ease: Ease, *, tile: bool) -> T:
@@ -102,8 +103,8 @@ class Finisher:
         return eased(rows.family, begin, self._ease, tile=second.tile)
 
     def together(self, finished: Sequence[Rows]) -> None:
-        """Decode in one pass what several jobs finished by the same step, if a turn is known to hold it: small
-        models wait for launches more than for arithmetic. Whatever else is left to each job's own turns.
+        """Decode in one pass what several jobs finished by the same step, if a turn is known to hold it; all
+        else is left to each job's own turns. Small models wait for launches more than for arithmetic.
         """
         kind, count = _kind(finished[0]), sum(rows.count for rows in finished)
         if count * self._decoding.get(kind, TURN_S) >= TURN_S:
@@ -115,25 +116,24 @@ class Finisher:
             log.warning("pictures of %d jobs are decoded job by job: %s", len(finished), error)
             free(self._device)
         else:
-            self._decoding[kind] = (self._clock() - began) / count
+            self._decoding[kind] = max(EPSILON_S, (self._clock() - began) / count)
 
     def _decoded(self, rows: Rows | OwnCourse, present: Callable[[], object]) -> Pictures:
-        """As many in a turn as it has time for; what memory does not hold together is decoded alone."""
+        """As many in a turn as it has time for, one where that is not known; fewer where memory is short."""
         if isinstance(rows, OwnCourse) or rows.end == 0 or rows.pixels is not None:
             return stages.decode(rows)
         kind = _kind(rows)
         images: list[Image.Image] = []
         most = rows.count
-        while len(images) < rows.count:
+        while left := rows.count - len(images):
             if images:
                 yield
             present()
-            while most > 1 and most * self._decoding.get(kind, 0.0) > TURN_S:
-                most //= 2
+            asked = min(left, most, max(1, int(TURN_S / self._decoding.get(kind, TURN_S))))
             began = self._clock()
-            fresh = self._decode(rows, len(images), most)
-            self._decoding[kind] = (self._clock() - began) / len(fresh)
-            most = len(fresh)
+            fresh = self._decode(rows, len(images), asked)
+            self._decoding[kind] = max(EPSILON_S, (self._clock() - began) / len(fresh))
+            most = len(fresh) if len(fresh) < asked else most
             images += fresh
         return images
 
