@@ -370,7 +370,7 @@ def decode_together(parts: Sequence[Rows]) -> None:
     """The pixels of several jobs, which could share their steps, by one pass of the autoencoder."""
     latents = torch.cat([part.latents for part in parts])
     pixels = parts[0].family.decode(latents, parts[0].spec.tile)
-    for part, own in zip(parts, pixels.split([part.count for part in parts]), strict=True):
+    for part, own in zip(parts, torch.split(pixels, [part.count for part in parts]), strict=True):
         part.pixels = own
 
 
