@@ -205,6 +205,8 @@ class ModelInfo:
     """Why each of the others does not."""
     hires: bool = False
     """Paints a second pass; a mere enlargement (``Hires.strength`` 0) works with every model."""
+    most_detail: float = 1.0
+    """Largest strength at which a second pass adds detail rather than debris."""
     reach: int = 2**16
     """Pixels of a side that a second pass may have: as far as the denoiser has positions."""
 

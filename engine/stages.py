@@ -85,6 +85,14 @@ class Rows:
         return self.cost // self.count
 
     @property
+    def edges_meet(self) -> bool:
+        """Whether the next step is one of a tile; some models lay out a picture by its borders first."""
+        if not self.spec.tile:
+            return False
+        schedule = len(self.scheduler.timesteps)
+        return schedule - len(self.timesteps) + self.step >= self.family.profile.tile_after * schedule
+
+    @property
     def told(self) -> tuple[int, int]:
         """Steps done, and all there are, over all passes."""
         return self.before + self.step, self.before + self.end + self.after
@@ -272,13 +280,18 @@ class Batcher:
         Those that go their own way predict as they advance.
         """
         rows = [part for part in parts if isinstance(part, Rows)]
-        return self._predict(rows, most) if rows else [torch.empty(0)] * len(parts)
+        answers: dict[int, torch.Tensor] = {}
+        for tile in (False, True):
+            alike = [row for row in rows if row.edges_meet is tile]
+            if alike:
+                answers.update(zip(map(id, alike), self._predict(alike, most, tile), strict=True))
+        return [answers.get(id(part), torch.empty(0)) for part in parts]
 
-    def _predict(self, parts: Sequence[Rows], most: int) -> list[torch.Tensor]:
+    def _predict(self, parts: Sequence[Rows], most: int, tile: bool) -> list[torch.Tensor]:
         most = min(most, max(PASS_ROWS, PASS_BRANCHES * sum(part.count for part in parts)))
         inputs, times = zip(*(_model_input(part) for part in parts), strict=True)
         latents, timesteps = (torch.split(torch.cat(rows), most) for rows in (inputs, times))
-        family, tile = parts[0].family, parts[0].spec.tile
+        family = parts[0].family
         family.wear(parts[0].spec.loras)
         outputs = [
             self._denoised(family, fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
