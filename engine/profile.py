@@ -135,6 +135,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             loras=tuple(loras),
             unfit_loras=unfit,
             references=tuple(ReferenceKind) if adapter else (),
+            style_apart=family.style_apart,
             blend=info.image_to_image or adapter is not None,
             unfit_references=misfit or "",
         ),
@@ -161,7 +162,8 @@ def _adapter(
         return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
     encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
     files = AdapterFiles(source.ip_adapter, encoder)
-    misfit = adapter_misfit(files, weights)
+    config = _json(source.path / family.denoiser / "config.json")
+    misfit = adapter_misfit(files, family.name, config, weights)
     if misfit:
         log.warning("model %s goes without reference pictures: %s", source.name, misfit)
     return (None, misfit) if misfit else (files, None)

@@ -19,8 +19,8 @@ from engine import offload, schedulers
 from engine.api import GenerationSpec, InvalidSpec, Reference, ReferenceKind
 from engine.checks import check_spec
 from engine.fake import gradient
-from engine.models import references
 from engine.models.registry import Registry
+from engine.models.unet_references import UNetReferences, style_layers
 from engine.profile import ModelSource
 from tests.engine import adapters, test_sdxl
 from tests.engine.company import Company, gap
@@ -184,10 +184,10 @@ def test_style_and_character_differ(engine: Company) -> None:
 def test_the_layers_of_style_are_those_that_instantstyle_names() -> None:
     down = [f"down_blocks.{block}.attentions.{place}." for block in (1, 2) for place in (0, 1)]
     up = [f"up_blocks.{block}.attentions.{place}." for block in (0, 1) for place in (0, 1, 2)]
-    assert references.style_layers([*down, *up, "mid_block.attentions.0."]) == {"up_blocks.0.attentions.1."}
+    assert style_layers([*down, *up, "mid_block.attentions.0."]) == {"up_blocks.0.attentions.1."}
     down = [f"down_blocks.{block}.attentions.0." for block in (0, 1, 2)]
     up = [f"up_blocks.{block}.attentions.0." for block in (1, 2, 3)]
-    assert references.style_layers([*down, *up, "mid_block.attentions.0."]) == {
+    assert style_layers([*down, *up, "mid_block.attentions.0."]) == {
         *(down[0], down[1], up[1], up[2]),
         "mid_block.attentions.0.",
     }
@@ -213,10 +213,10 @@ def test_a_blend_is_the_mean_of_what_is_seen(
 def test_the_comparison_can_fail(
     engine: Company, folders: dict[str, Path], shelf: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    true: Callable[..., dict[str, Any]] = references.attended
+    true: Callable[..., dict[str, Any]] = UNetReferences.attended
 
-    def wrong(cond: Any) -> dict[str, Any]:
-        given = true(cond)
+    def wrong(self: Any, told: Any) -> dict[str, Any]:
+        given = true(self, told)
         if given and broken == "rows":
             given["ip_hidden_states"] = given["ip_hidden_states"].roll(1, 0)
         if given and broken == "weights":
@@ -225,7 +225,7 @@ def test_the_comparison_can_fail(
             given["ip_adapter_masks"] = given["ip_adapter_masks"].flip(-1)
         return given
 
-    monkeypatch.setattr("engine.models.unet.attended", wrong)
+    monkeypatch.setattr(UNetReferences, "attended", wrong)
     mine = job("plain", lent(4, 0.7), lent(6, 1.0, STYLE))
     *_, ours = engine.run([*company("plain"), mine])
     assert gap(ours, theirs(folders, shelf, mine, [0.7, SCALE_OF_STYLE])) > 100 * TOLERANCE
@@ -259,7 +259,7 @@ class TestFilesThatCannotBeUsed:
         other = tmp_path / "other.safetensors"
         save_file({"weight": torch.ones(2)}, other)
         assert "other.safetensors holds no IP-Adapter" in self.reason(folders, other)
-        assert "face.safetensors wants a face recogniser (FaceID)" in self.reason(
+        assert "face.safetensors is of a kind that is not read here (FaceID, say" in self.reason(
             folders, shelf / "face.safetensors"
         )
 
