@@ -198,6 +198,7 @@ def _stock(
     multiple: int = 16,
     steps: int = 25,
     guidance: float = 5.0,
+    references: bool = False,
     negative_prompt: bool = True,
     fixed_size: bool = False,
     from_picture: str = "",
@@ -216,6 +217,7 @@ def _stock(
         native=False,
         image_to_image=bool(from_picture or inpainter),
         inpaint=bool(inpainter),
+        references=references,
         negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
@@ -226,7 +228,14 @@ def _stock(
 
 
 _STOCK = (
-    _stock("kolors", "Kolors", "KolorsPipeline", multiple=8, from_picture="KolorsImg2ImgPipeline"),
+    _stock(
+        "kolors",
+        "Kolors",
+        "KolorsPipeline",
+        multiple=8,
+        references=True,
+        from_picture="KolorsImg2ImgPipeline",
+    ),
     _stock("hunyuan-dit", "HunyuanDiT", "HunyuanDiTPipeline"),
     _stock("cogview3", "CogView3+", "CogView3PlusPipeline", multiple=32, steps=50),
     _stock("pixart-alpha", "PixArt-α", "PixArtAlphaPipeline", steps=20, guidance=4.5),

@@ -243,6 +243,24 @@ def test_the_comparison_can_fail(
     assert gap(ours, shelf.stock(mine)) > 100 * TOLERANCE
 
 
+def test_the_same_adapter_by_diffusers_names(shelf: Shelf, tmp_path: Path) -> None:
+    """As it is published in safetensors."""
+    pipeline = FlowStock(shelf.folder).pipeline(order("sd3"))
+    shelf._load(pipeline, "sd3", [1.0])
+    given = load_file(shelf.adapter("sd3"))
+    state = {name: tensor for name, tensor in given.items() if name.startswith("ip_adapter.")}
+    projection = pipeline.transformer.image_proj.state_dict()
+    assert not {f"image_proj.{name}" for name in projection} <= set(given)
+    state |= {f"image_proj.{name}": tensor for name, tensor in projection.items()}
+    save_file(state, tmp_path / "named.safetensors")
+    source = replace(shelf.source("sd3"), ip_adapter=tmp_path / "named.safetensors")
+    job = order("sd3", lent(4))
+    (ours,), (expected,) = (
+        each.run([job]) for each in (Company(Registry({"sd3": source})), shelf.engine("sd3"))
+    )
+    assert gap(ours, expected) == 0
+
+
 class TestFilesThatCannotBeUsed:
     """Each by its sentence; the model goes on without reference pictures."""
 
