@@ -102,7 +102,8 @@ def _misfits(
         part, rest = part_of(key)
         parts.setdefault(part, {})[rest] = shape
     lent = parts.get("ip_adapter", {})
-    theirs = Counter(shape for key, shape in lent.items() if key.endswith("to_k_ip.weight"))
+    keys = [shape for key, shape in lent.items() if key.endswith("to_k_ip.weight")]
+    theirs = Counter(shape for shape in keys if len(shape) == 2)
     if not theirs or "image_proj" not in parts:
         yield f"{name} holds no IP-Adapter; {_TOLD}"
         return

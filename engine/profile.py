@@ -135,7 +135,6 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             loras=tuple(loras),
             unfit_loras=unfit,
             references=tuple(ReferenceKind) if adapter else (),
-            style_apart=family.style_apart,
             blend=info.image_to_image or adapter is not None,
             unfit_references=misfit or "",
         ),
@@ -334,6 +333,7 @@ def _info(
         hires=family.native and family.image_to_image,
         reach=reach,
         tile=family.tile,
+        style_apart=family.style_apart,
     )
 
 

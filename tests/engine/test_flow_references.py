@@ -24,6 +24,7 @@ from engine.models.references import References
 from engine.models.registry import Registry
 from engine.models.sd3_references import SD3References, _EachPicture
 from engine.profile import ModelSource
+from engine.speed import tune
 from tests import flow_pipelines
 from tests.engine import adapters
 from tests.engine.company import CPU, TOLERANCE, Company, gap
@@ -184,6 +185,31 @@ def test_several_add_up(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("model", ["flux", "sd3"])
+def test_kinds_are_alike_and_the_model_says_so(shelf: Shelf, model: str) -> None:
+    style, character = shelf.engine(model).run(
+        [order(model, lent(4, 1.0, kind)) for kind in (STYLE, CHARACTER)]
+    )
+    assert gap(style, character) <= TOLERANCE
+    assert not Registry({model: shelf.source(model)}).models()[model].style_apart
+
+
+@pytest.mark.parametrize("model", ["flux", "sd3"])
+def test_with_fused_projections_and_in_bfloat16(shelf: Shelf, model: str) -> None:
+    """As a compiled model has them, and as a GPU computes."""
+    mine = order(model, lent(4, 0.7))
+    fused = Company(Registry({model: replace(shelf.source(model), loras=())}))
+    tune(fused.family(model), "default", compile_block=lambda block: None)
+    *_, ours = fused.run([*company(model), mine])
+    expected = shelf.stock(mine)
+    assert gap(ours, expected) <= TOLERANCE
+    assert fused.family(model)._denoiser.transformer_blocks[0].attn.fused_projections
+    narrow = Company(Registry({model: shelf.source(model)}), torch.bfloat16)
+    *_, coarse = narrow.run([*company(model), mine])
+    (without,) = narrow.run([replace(mine, references=())])
+    assert gap(coarse, expected) < gap(without, expected) / 2
+
+
+@pytest.mark.parametrize("model", ["flux", "sd3"])
 def test_a_neighbour_without_references_is_the_plain_pipeline_s(shelf: Shelf, model: str) -> None:
     mine = order(model)
     expected = FlowStock(shelf.folder).images(mine)
@@ -298,6 +324,13 @@ class TestFilesThatCannotBeUsed:
         save_file(state, tmp_path / "small.safetensors")
         assert "its 1 layers take 32 values, and this model has 2 that take 32." in self.reason(
             shelf, "flux", tmp_path / "small.safetensors"
+        )
+
+    def test_weights_of_no_size(self, shelf: Shelf, tmp_path: Path) -> None:
+        state = {"image_proj.proj.weight": torch.ones(()), "ip_adapter.0.to_k_ip.weight": torch.ones(())}
+        save_file(state, tmp_path / "dot.safetensors")
+        assert "dot.safetensors holds no IP-Adapter" in self.reason(
+            shelf, "flux", tmp_path / "dot.safetensors"
         )
 
     def test_another_kind_of_adapter(self, shelf: Shelf, tmp_path: Path) -> None:

@@ -270,9 +270,10 @@ def test_a_neighbour_without_references_is_the_plain_pipeline_s(
     assert max(gap(beside, expected), gap(alone, expected)) <= TOLERANCE
 
 
-def test_style_and_character_differ(engine: Company) -> None:
+def test_style_and_character_differ(registry: Registry, engine: Company) -> None:
     style, character = engine.run([job("plain", lent(4, 1.0, kind)) for kind in (STYLE, CHARACTER)])
     assert gap(style, character) > 100 * TOLERANCE
+    assert registry.models()["plain"].style_apart
 
 
 def test_the_layers_of_style_are_those_that_instantstyle_names() -> None:
