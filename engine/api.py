@@ -193,6 +193,8 @@ class ModelInfo:
     """Honours ``InitImage.mask``."""
     references: tuple[ReferenceKind, ...] = ()
     """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    style_apart: bool = True
+    """Takes nothing but the style of a style reference; otherwise what it shows comes with it."""
     unfit_references: str = ""
     """Why the IP-Adapter that is configured for it is not used."""
     blend: bool = False

@@ -167,7 +167,8 @@ def _adapter(
         return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
     encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
     files = AdapterFiles(source.ip_adapter, encoder)
-    misfit = adapter_misfit(files, weights)
+    config = _json(source.path / family.denoiser / "config.json")
+    misfit = adapter_misfit(files, family.name, config, weights)
     if misfit:
         log.warning("model %s goes without reference pictures: %s", source.name, misfit)
     return (None, misfit) if misfit else (files, None)
@@ -339,6 +340,7 @@ def _info(
         reach=reach,
         most_detail=_share(own, "most_detail", 1.0),
         tile=family.tile,
+        style_apart=family.style_apart,
     )
 
 
