@@ -106,17 +106,14 @@ class Finisher:
         """Decode in one pass what several jobs finished by the same step, if a turn is known to hold it; all
         else is left to each job's own turns. Small models wait for launches more than for arithmetic.
         """
-        kind, count = _kind(finished[0]), sum(rows.count for rows in finished)
-        if count * self._decoding.get(kind, TURN_S) >= TURN_S:
+        count = sum(rows.count for rows in finished)
+        if count * self._decoding.get(_kind(finished[0]), TURN_S) >= TURN_S:
             return
-        began = self._clock()
         try:
             stages.decode_together(finished)
         except Exception as error:
             log.warning("pictures of %d jobs are decoded job by job: %s", len(finished), error)
             free(self._device)
-        else:
-            self._decoding[kind] = max(EPSILON_S, (self._clock() - began) / count)
 
     def _decoded(self, rows: Rows | OwnCourse, present: Callable[[], object]) -> Pictures:
         """As many in a turn as it has time for, one where that is not known; fewer where memory is short."""
