@@ -74,6 +74,8 @@ class Finisher:
         self._gate = Gate()
         self._decoding: dict[Hashable, float] = {}
         """Seconds that a picture of a model and size took."""
+        self._unshared: set[Hashable] = set()
+        """Kinds of pictures that could not be decoded together before."""
 
     def turns(
         self,
@@ -106,13 +108,14 @@ class Finisher:
         """Decode in one pass what several jobs finished by the same step, if a turn is known to hold it; all
         else is left to each job's own turns. Small models wait for launches more than for arithmetic.
         """
-        count = sum(rows.count for rows in finished)
-        if count * self._decoding.get(_kind(finished[0]), TURN_S) >= TURN_S:
+        kind, count = _kind(finished[0]), sum(rows.count for rows in finished)
+        if kind in self._unshared or count * self._decoding.get(kind, TURN_S) >= TURN_S:
             return
         try:
             stages.decode_together(finished)
         except Exception as error:
-            log.warning("pictures of %d jobs are decoded job by job: %s", len(finished), error)
+            log.warning("pictures of %d jobs are decoded job by job from now on: %s", len(finished), error)
+            self._unshared.add(kind)
             free(self._device)
 
     def _decoded(self, rows: Rows | OwnCourse, present: Callable[[], object]) -> Pictures:

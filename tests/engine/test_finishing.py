@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from engine import stages
 from engine.api import Cancelled, Finished, Hires, InitImage, Progress
 from engine.estimates import Estimates
 from engine.models.registry import Registry
@@ -208,8 +209,12 @@ def test_a_shared_decoding_that_fails_is_tried_job_by_job(
         return decode(latents, tile)
 
     monkeypatch.setattr(family, "decode", crowded)
+    tries: list[int] = []
     here.run(spec("one"), spec("two", user="bob"))
     assert here.finished("one") and here.finished("two")
+    monkeypatch.setattr(stages, "decode_together", lambda finished: tries.append(len(finished)))
+    here.run(spec("three"), spec("four", user="bob"))
+    assert not tries, "it was tried again"
 
 
 def test_a_broken_frame_among_shared_ones_is_its_own_job_s(
