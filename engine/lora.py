@@ -6,14 +6,17 @@ LoRA: Low-Rank Adaptation of Large Language Models (Hu et al. 2021, arXiv:2106.0
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from engine.sentence import say
 from engine.weights import PICKLES, Shapes
 
+log = logging.getLogger(__name__)
 _DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\d?\.down)(?:\.[a-z0-9_]+)?\.weight")
 _DENOISER = re.compile(
     r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
@@ -47,6 +50,7 @@ def sorted_out(
         if reason is None:
             fit[name] = file
         else:
+            log.info("LoRA %s is left out for %s: %s", file, denoiser.parent, reason)
             unfit[name] = reason
     return fit, unfit
 
@@ -58,20 +62,28 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
         return shapes
     takes = {_renamed(module, own): size for module, size in _taken(shapes)}
     if not takes:
-        return f"{file.name} holds no LoRA"
+        return say("{file} holds no LoRA", file=file.name)
     shared = [module for module in takes if module in own]
     wrong = next((module for module in shared if own[module][1] != takes[module]), None)
     if wrong:
-        return (
-            f"{file.name} was made for another kind of model: "
-            f"its {wrong} takes {takes[wrong]} values, and this model's {own[wrong][1]}"
+        return say(
+            "{file} was made for another kind of model: its {layer} takes {taken} values, and this model's "
+            "{own}",
+            file=file.name,
+            layer=wrong,
+            taken=takes[wrong],
+            own=own[wrong][1],
         )
     strange = next((name for name in takes if _BLOCK.match(name) and name not in own), None)
     if strange:
-        return f"{file.name} was made for another kind of model: its {strange} is not in this one"
+        return say(
+            "{file} was made for another kind of model: its {layer} is not in this one",
+            file=file.name,
+            layer=strange,
+        )
     if shared or cross_attention in {size for name, size in takes.items() if name.endswith("attn2_to_k")}:
         return None
-    return f"{file.name} was made for another kind of model: none of its layers is in this one"
+    return say("{file} was made for another kind of model: none of its layers is in this one", file=file.name)
 
 
 def _renamed(module: str, own: Shapes) -> str:
@@ -140,11 +152,11 @@ def _cross_attention(folder: Path) -> int | None:
 def shapes_of(file: Path) -> dict[str, tuple[int, ...]] | str:
     """Shapes of a safetensors file's tensors by its header, or why it is not read."""
     if file.suffix.lower() in PICKLES:
-        return f"{file.name} is a pickle, which is never loaded; convert it to safetensors"
+        return say("{file} is a pickle, which is never loaded; convert it to safetensors", file=file.name)
     try:
         with safe_open(file, "np") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        return f"{file} is missing; put it there, or mend its path"
+        return say("{file} is missing; put it there, or mend its path", file=file.name)
     except (SafetensorError, OSError):
-        return f"{file.name} is not a whole safetensors file; copy it again"
+        return say("{file} is not a whole safetensors file; copy it again", file=file.name)

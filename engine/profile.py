@@ -163,7 +163,9 @@ def _adapter(
     files = AdapterFiles(source.ip_adapter, encoder)
     misfit = adapter_misfit(files, weights)
     if misfit:
-        log.warning("model %s goes without reference pictures: %s", source.name, misfit)
+        log.warning(
+            "model %s goes without reference pictures (%s): %s", source.name, source.ip_adapter, misfit
+        )
     return (None, misfit) if misfit else (files, None)
 
 

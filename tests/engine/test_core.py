@@ -29,6 +29,7 @@ from engine.api import (
 from engine.conditioning import Conditioning
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
+from engine.sentence import Sentence, sentence_of
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -422,19 +423,29 @@ def test_what_overflows_in_half_precision_is_decoded_in_whole(
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_job_alone(
-    bench: BenchMaker, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    bench: BenchMaker,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Members read which and what to do, the operator which file."""
     load = registry.load
 
     def refusing(name: str, *rest: object) -> object:
         if name == "velocity":
-            raise ModelUnavailable("unet/diffusion_pytorch_model.safetensors is gone.")
+            raise ModelUnavailable("/srv/unet/diffusion_pytorch_model.safetensors is gone.")
         return load(name, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(registry, "load", refusing)
     here = bench()
     here.run(spec("gone", "velocity"), spec("good", user="bob"))
-    assert str(here.failed("gone").error) == "unet/diffusion_pytorch_model.safetensors is gone."
+    error = here.failed("gone").error
+    assert isinstance(sentence_of(error), Sentence)
+    assert str(error) == (
+        "The model velocity cannot be used here now, since something that it needs is missing or damaged; "
+        "choose another model, and tell those who run this bot."
+    )
+    assert "job gone failed: /srv/unet/diffusion_pytorch_model.safetensors is gone." in caplog.text
     assert here.finished("good")
 
 
