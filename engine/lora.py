@@ -24,6 +24,44 @@ _DENOISER = re.compile(
 _BLOCK = re.compile(r"(?:single_)?transformer_blocks_\d")
 """Of transformers, several of which name a layer alike; LoRAs for them are not renamed on the way."""
 _FLUX = re.compile(r"(double|single)_blocks_(\d+)_(?:img_attn_qkv|processor_qkv|linear1)")
+_STACK = re.compile(
+    r"(double_blocks|single_blocks|joint_blocks|layers|noise_refiner|context_refiner)_(\d+)_(.+)"
+)
+_STACKS = {
+    "double_blocks": "transformer_blocks",
+    "single_blocks": "single_transformer_blocks",
+    "joint_blocks": "transformer_blocks",
+}
+_TRADED = {
+    "img_attn_qkv": ("attn_to_q", "attn_to_k", "attn_to_v"),
+    "img_attn_proj": ("attn_to_out_0",),
+    "img_mlp_0": ("ff_net_0_proj",),
+    "img_mlp_2": ("ff_net_2",),
+    "img_mod_lin": ("norm1_linear",),
+    "txt_attn_qkv": ("attn_add_q_proj", "attn_add_k_proj", "attn_add_v_proj"),
+    "txt_attn_proj": ("attn_to_add_out",),
+    "txt_mlp_0": ("ff_context_net_0_proj",),
+    "txt_mlp_2": ("ff_context_net_2",),
+    "txt_mod_lin": ("norm1_context_linear",),
+    "linear1": ("attn_to_q", "attn_to_k", "attn_to_v", "proj_mlp"),
+    "linear2": ("proj_out",),
+    "modulation_lin": ("norm_linear",),
+    "x_block_attn_qkv": ("attn_to_q", "attn_to_k", "attn_to_v"),
+    "x_block_attn2_qkv": ("attn2_to_q", "attn2_to_k", "attn2_to_v"),
+    "x_block_attn_proj": ("attn_to_out_0",),
+    "x_block_attn2_proj": ("attn2_to_out_0",),
+    "x_block_mlp_fc1": ("ff_net_0_proj",),
+    "x_block_mlp_fc2": ("ff_net_2",),
+    "x_block_adaLN_modulation_1": ("norm1_linear",),
+    "context_block_attn_qkv": ("attn_add_q_proj", "attn_add_k_proj", "attn_add_v_proj"),
+    "context_block_attn_proj": ("attn_to_add_out",),
+    "context_block_mlp_fc1": ("ff_context_net_0_proj",),
+    "context_block_mlp_fc2": ("ff_context_net_2",),
+    "context_block_adaLN_modulation_1": ("norm1_context_linear",),
+    "attention_qkv": ("attention_to_q", "attention_to_k", "attention_to_v"),
+    "attention_out": ("attention_to_out_0",),
+}
+"""Layers of transformers as single files name them (FLUX, SD3, Z-Image), and what diffusers makes of each."""
 _TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
 EMBEDDING_KEYS = ("clip_l", "clip_g")
 """Of a textual inversion for two text encoders, in the encoders' order."""
@@ -128,17 +166,26 @@ def is_lora(shapes: Shapes) -> bool:
 
 
 def _modules(weights: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    """Layers by name; those of a single file have the names of the layout that it is in."""
+    """Layers by name; those of a single file have the names of the layout that it is in, and diffusers' too
+    where one layer of it is several of theirs or has another name.
+    """
     own: dict[str, tuple[int, ...]] = {}
     for file in weights:
         shapes = shapes_of(file)
         if not isinstance(shapes, str):
-            own |= {
+            named = {
                 _DENOISER.sub("", key.removeprefix("model.")).removesuffix(".weight").replace(".", "_"): shape
                 for key, shape in shapes.items()
                 if len(shape) >= 2
             }
+            own |= named | {alias: shape for name, shape in named.items() for alias in _aliases(name)}
     return own
+
+
+def _aliases(name: str) -> Iterator[str]:
+    if (found := _STACK.fullmatch(name)) is not None:
+        stack, number, layer = found.groups()
+        yield from (f"{_STACKS.get(stack, stack)}_{number}_{alias}" for alias in _TRADED.get(layer, ()))
 
 
 def _cross_attention(folder: Path) -> int | None:

@@ -245,7 +245,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
         if profile.source.checkpoint:
-            return load_single_file(kind, profile, dtype, _without_extras(kind))
+            return load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile))
         parts = {**_absent(profile), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
