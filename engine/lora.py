@@ -19,7 +19,7 @@ from engine.weights import PICKLES, Shapes
 log = logging.getLogger(__name__)
 _DOWN = re.compile(r"(?P<module>.+?)[._]lora(?:_down|_A|\d?\.down)(?:\.[a-z0-9_]+)?\.weight")
 _DENOISER = re.compile(
-    r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)"
+    r"^(?:base_model\.model\.)?(?:lora_unet_|unet\.|lora_transformer_|transformer\.|diffusion_model\.)?"
 )
 _BLOCK = re.compile(r"(?:single_)?transformer_blocks_\d")
 """Of transformers, several of which name a layer alike; LoRAs for them are not renamed on the way."""
@@ -62,7 +62,9 @@ _TRADED = {
     "attention_out": ("attention_to_out_0",),
 }
 """Layers of transformers as single files name them (FLUX, SD3, Z-Image), and what diffusers makes of each."""
-_TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)")
+_TEXT = re.compile(r"^(?:base_model\.model\.)?(?:lora_te|text_encoder)(?P<number>_?[2-9])?")
+_LIKE_LORA = re.compile(r".*\.(?:hada_w|lokr_w|oft_|a1\.weight|dora_scale)")
+"""LoHa, LoKr, OFT and GLoRA, and the scales of kohya's DoRA, which diffusers leaves out without a word."""
 EMBEDDING_KEYS = ("clip_l", "clip_g")
 """Of a textual inversion for two text encoders, in the encoders' order."""
 
@@ -84,7 +86,7 @@ def sorted_out(
     own: Shapes | None = None
     for name, file in files:
         own = _modules(weights) if own is None else own
-        reason = lora_misfit(file, own, _cross_attention(denoiser))
+        reason = lora_misfit(file, own, denoiser)
         if reason is None:
             fit[name] = file
         else:
@@ -93,14 +95,22 @@ def sorted_out(
     return fit, unfit
 
 
-def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | None:
-    """Why a LoRA does not fit a denoiser with the layers ``own`` (by name, dots as underscores), or None."""
+def lora_misfit(file: Path, own: Shapes, denoiser: Path) -> str | None:
+    """Why a LoRA does not fit a denoiser with the layers ``own`` (by name, dots as underscores), whose
+    configuration lies in a folder beside those of the text encoders; or None.
+    """
     shapes = shapes_of(file)
     if isinstance(shapes, str):
         return shapes
+    if any(map(_LIKE_LORA.match, shapes)):
+        return say(
+            "{file} is a LoHa, LoKr, DoRA of kohya's or the like, which is not read here; choose a LoRA or "
+            "LoCon",
+            file=file.name,
+        )
     takes = {_renamed(module, own): size for module, size in _taken(shapes)}
     if not takes:
-        return say("{file} holds no LoRA", file=file.name)
+        return _text_misfit(file, shapes, denoiser.parent)
     shared = [module for module in takes if module in own]
     wrong = next((module for module in shared if own[module][1] != takes[module]), None)
     if wrong:
@@ -119,9 +129,34 @@ def lora_misfit(file: Path, own: Shapes, cross_attention: int | None) -> str | N
             file=file.name,
             layer=strange,
         )
-    if shared or cross_attention in {size for name, size in takes.items() if name.endswith("attn2_to_k")}:
+    if shared or _number(denoiser, "cross_attention_dim") in {
+        size for name, size in takes.items() if name.endswith("attn2_to_k")
+    }:
         return None
     return say("{file} was made for another kind of model: none of its layers is in this one", file=file.name)
+
+
+def _text_misfit(file: Path, shapes: Shapes, model: Path) -> str | None:
+    """Why a LoRA that only changes text encoders does not fit those of a model's folder, or None."""
+    takes = {
+        f"text_encoder_{(found['number'] or '')[-1:]}".rstrip("_"): shape[1]
+        for key, shape in shapes.items()
+        if (found := _TEXT.match(key)) and _DOWN.fullmatch(key) and key.split(".lora")[0].endswith("q_proj")
+    }
+    if not takes:
+        return say("{file} holds no LoRA", file=file.name)
+    for encoder, taken in takes.items():
+        own = _number(model / encoder, "hidden_size")
+        if own != taken:
+            return say(
+                "{file} was made for another kind of model: its {layer} takes {taken} values, and this "
+                "model's {own}",
+                file=file.name,
+                layer=encoder,
+                taken=taken,
+                own=own or 0,
+            )
+    return None
 
 
 def _renamed(module: str, own: Shapes) -> str:
@@ -157,7 +192,8 @@ def _taken(shapes: Shapes) -> Iterator[tuple[str, int]]:
     for key, shape in shapes.items():
         found = _DOWN.fullmatch(key)
         if found and len(shape) >= 2 and not _TEXT.match(key):
-            yield _DENOISER.sub("", found["module"]).replace(".", "_"), shape[1]
+            module = _DENOISER.sub("", found["module"]).replace(".processor.to_", ".to_")
+            yield module.replace(".", "_"), shape[1]
 
 
 def is_lora(shapes: Shapes) -> bool:
@@ -188,9 +224,10 @@ def _aliases(name: str) -> Iterator[str]:
         yield from (f"{_STACKS.get(stack, stack)}_{number}_{alias}" for alias in _TRADED.get(layer, ()))
 
 
-def _cross_attention(folder: Path) -> int | None:
+def _number(folder: Path, key: str) -> int | None:
+    """What the configuration of a component says of a size."""
     try:
-        size = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("cross_attention_dim")
+        size = json.loads((folder / "config.json").read_text(encoding="utf-8")).get(key)
     except (OSError, ValueError, AttributeError):
         return None
     return size if isinstance(size, int) else None

@@ -86,6 +86,9 @@ ENGINE: dict[str, str] = {
         "{model} 没有{kind}参考的适配器；请去掉这些参考。"
     ),
     "LoRA {name!r} does not fit {model}: {reason}.": "LoRA {name!r} 不适合 {model}：{reason}。",
+    "{file} is a LoHa, LoKr, DoRA of kohya's or the like, which is not read here; choose a LoRA or LoCon": (
+        "{file} 是 LoHa、LoKr、kohya 的 DoRA 或类似文件，这里无法读取；请选用 LoRA 或 LoCon"
+    ),
     "{file} holds no LoRA": "{file} 中没有 LoRA",
     "{file} was made for another kind of model: its {layer} takes {taken} values, and this model's {own}": (
         "{file} 是为另一种模型制作的：它的 {layer} 接收 {taken} 个值，而此模型的接收 {own} 个"
