@@ -164,6 +164,7 @@ def _encoders(pipeline: Any) -> list[tuple[Any, Any]]:
 def _taught(encoders: Sequence[tuple[Any, Any]], pipeline: Any, name: str, file: Path) -> str | None:
     try:
         vectors = load_file(file)
+        _refuse_no_numbers(vectors)
         names = EMBEDDING_KEYS if len(encoders) > 1 else tuple(vectors)
         for key, (tokenizer, encoder) in zip(names, encoders, strict=True):
             pipeline.load_textual_inversion(

@@ -366,3 +366,16 @@ def test_what_could_only_spoil_pictures_fails_its_job_alone(
     )
     assert f"{file} cannot be loaded: " in caplog.text
     assert here.finished("good").images == here.finished("more").images
+
+
+@pytest.mark.parametrize("spoilt", [torch.full((2, 32), torch.nan), torch.ones((2, 32), dtype=torch.int8)])
+def test_words_that_could_only_spoil_pictures_are_left_out(
+    folders: dict[str, Path], tmp_path: Path, spoilt: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "myst.safetensors"
+    save_file({"emb": spoilt}, file)
+    source = ModelSource("classic", folders["classic"], embeddings=(("<myst>", file),))
+    here = Bench(Registry({"classic": source}))
+    here.run(spec(prompt="red <myst> sea"))
+    assert here.finished("job")
+    assert "embedding '<myst>' is left out: myst.safetensors cannot be loaded: its emb is no" in caplog.text
