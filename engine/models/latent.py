@@ -105,9 +105,13 @@ class LatentFamily(ABC):
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
         """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
-        texts = [spec.negative_prompt] if self.guided(spec) else []
-        rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        away = [self._unwanted(spec)] if self.guided(spec) else []
+        rows = stack([*away, *(self.embed(part.text) for part in self._parts(spec))])
         return rows.beside(self._told(spec, rows.rows))
+
+    def _unwanted(self, spec: GenerationSpec) -> Conditioning:
+        """One row of what guidance leads away from."""
+        return self.embed(spec.negative_prompt)
 
     def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
         """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""
