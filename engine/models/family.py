@@ -55,6 +55,11 @@ class Family:
     """Those that fit the way it was trained; where empty, all that can read what it predicts."""
 
     @property
+    def style_apart(self) -> bool:
+        """Whether it is known which layers carry style: of UNets alone."""
+        return self.denoiser == "unet"
+
+    @property
     def abilities(self) -> Mapping[str, bool]:
         """What works with its models, in the order in which people ask for it."""
         return {
@@ -82,6 +87,7 @@ def _flow(
     *,
     steps: int,
     guidance: float,
+    references: bool = False,
     distilled: tuple[int, float] | None = None,
     samplers: tuple[str, ...] = (),
 ) -> Family:
@@ -99,6 +105,7 @@ def _flow(
         guidance_scale=guidance,
         inpaint=True,
         loras=True,
+        references=references,
         tile=False,
         distilled=distilled,
         samplers=samplers,
@@ -112,9 +119,24 @@ def _kinds(stem: str) -> tuple[str, ...]:
 
 _FLOWS = (
     _flow(
-        "sd3", "Stable Diffusion 3.x", "StableDiffusion3", _kinds("StableDiffusion3"), steps=28, guidance=7.0
+        "sd3",
+        "Stable Diffusion 3.x",
+        "StableDiffusion3",
+        _kinds("StableDiffusion3"),
+        steps=28,
+        guidance=7.0,
+        references=True,
     ),
-    _flow("flux", "FLUX.1", "Flux", _kinds("Flux"), steps=28, guidance=3.5, distilled=(4, 0.0)),
+    _flow(
+        "flux",
+        "FLUX.1",
+        "Flux",
+        _kinds("Flux"),
+        steps=28,
+        guidance=3.5,
+        references=True,
+        distilled=(4, 0.0),
+    ),
     _flow("z-image", "Z-Image", "ZImage", _kinds("ZImage"), steps=8, guidance=0.0),
     _flow("qwen-image", "Qwen-Image", "QwenImage", _kinds("QwenImage"), steps=50, guidance=4.0),
     _flow(
@@ -176,6 +198,7 @@ def _stock(
     multiple: int = 16,
     steps: int = 25,
     guidance: float = 5.0,
+    references: bool = False,
     negative_prompt: bool = True,
     fixed_size: bool = False,
     from_picture: str = "",
@@ -194,6 +217,7 @@ def _stock(
         native=False,
         image_to_image=bool(from_picture or inpainter),
         inpaint=bool(inpainter),
+        references=references,
         negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
@@ -204,7 +228,14 @@ def _stock(
 
 
 _STOCK = (
-    _stock("kolors", "Kolors", "KolorsPipeline", multiple=8, from_picture="KolorsImg2ImgPipeline"),
+    _stock(
+        "kolors",
+        "Kolors",
+        "KolorsPipeline",
+        multiple=8,
+        references=True,
+        from_picture="KolorsImg2ImgPipeline",
+    ),
     _stock("hunyuan-dit", "HunyuanDiT", "HunyuanDiTPipeline"),
     _stock("cogview3", "CogView3+", "CogView3PlusPipeline", multiple=32, steps=50),
     _stock("pixart-alpha", "PixArt-α", "PixArtAlphaPipeline", steps=20, guidance=4.5),

@@ -33,6 +33,8 @@ from engine.models.base import OwnCourse, OwnWay
 from engine.models.family import Family
 from engine.models.latent import load_pipeline
 from engine.models.preview import fit_rgb, to_rgb
+from engine.models.references import Borrower
+from engine.models.unet_references import UNetReferences
 from engine.profile import Profile
 from engine.samplers import DEFAULT
 
@@ -43,7 +45,7 @@ _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
 """The size and the text that were asked for, not what a pipeline finds nearer to its training."""
 
 
-class StockPipeline(OwnWay):
+class StockPipeline(Borrower, OwnWay):
     """A pipeline of ``profile.family.pipelines[0]``, and its siblings that start from a picture."""
 
     def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
@@ -55,11 +57,13 @@ class StockPipeline(OwnWay):
             if isinstance(part, torch.nn.Module):
                 part.to(device).eval()
         self._vae = getattr(self.pipeline, "vae", None)
+        if profile.adapter:
+            self._references = UNetReferences(self.pipeline.unet, profile.adapter, device, dtype)
         self._rgb = self._fitted()
 
     def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> StockCourse:
         """One image after another, by the pipeline itself."""
-        return StockCourse(self, from_mean(spec), tuple(seeds))
+        return StockCourse(self, spec if self._references else from_mean(spec), tuple(seeds))
 
     def bound(self, spec: GenerationSpec) -> Any:
         """A pipeline of the job's own on the shared parts, with schedulers of its own."""
@@ -75,8 +79,13 @@ class StockPipeline(OwnWay):
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def forget(self) -> None:
-        """Nothing is kept beside the weights."""
+    def lent(self, spec: GenerationSpec) -> dict[str, Any]:
+        """What the pipeline's call is told of reference pictures: of what is not wanted too, where the
+        pipeline is guided.
+        """
+        guided = spec.guidance_scale > 1
+        told = self._attended(self._lent(spec, 1 + guided, guided))
+        return {"cross_attention_kwargs": told} if told else {}
 
     def preview(self, pixels: torch.Tensor) -> torch.Tensor:
         """A course's estimates are pixels already."""
@@ -219,7 +228,7 @@ def _paint(family: StockPipeline, spec: GenerationSpec, seed: int, wish: _Wish) 
     for part in pipeline.components.values():
         if isinstance(part, SchedulerMixin):
             part.step = _handing_over(part, family, wish)
-    arguments = _arguments(pipeline, spec)
+    arguments = {**_arguments(pipeline, spec), **family.lent(spec)}
     arguments["generator"] = torch.Generator().manual_seed(seed)
     frames = pipeline(**arguments, output_type="np").images
     return torch.from_numpy(np.asarray(frames, dtype=np.float32)).movedim(-1, 1)
