@@ -112,10 +112,14 @@ class LatentFamily(Borrower, ABC):
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
         """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
-        texts = [spec.negative_prompt] if self.guided(spec) else []
-        rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        away = [self._unwanted(spec)] if self.guided(spec) else []
+        rows = stack([*away, *(self.embed(part.text) for part in self._parts(spec))])
         lent = self._lent(spec, rows.rows, self.guided(spec))
         return rows.beside({**self._told(spec, rows.rows), **lent})
+
+    def _unwanted(self, spec: GenerationSpec) -> Conditioning:
+        """One row of what guidance leads away from."""
+        return self.embed(spec.negative_prompt)
 
     def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
         """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""
@@ -253,7 +257,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
         if profile.source.checkpoint:
-            return load_single_file(kind, profile, dtype, _without_extras(kind))
+            return load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile))
         parts = {**_absent(profile), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
