@@ -187,6 +187,11 @@ def models() -> str:
 - **upscale** enlarges a picture as it is; a **second pass** also paints the enlarged one once more.
 - **native batching**: jobs share each step of the model and join and leave between two steps. The others run
   as diffusers wrote them, one job at a time, with progress, and a cancel between two steps.
+- **Any other** pipeline of diffusers that paints from a text (AuraFlow, Chroma, Lumina 2, Stable Cascade,
+  perturbed-attention guidance ...) runs as those without native batching do. Its call and
+  its folder say what it takes; image to image and inpaint work where diffusers has a sibling of the same
+  parts, LoRAs where diffusers loads them. What makes films or sounds, needs more than a text, or is half a
+  pipeline is refused with that reason; code that lies in a folder is never run.
 
 {_folders()}
 {_samplers()}"""

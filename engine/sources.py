@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.api import EngineError
-from engine.profile import trusted
+from engine.profile import is_component, trusted
 from engine.weights import PICKLES
 
 MANIFEST = "tessera-hub.json"
@@ -245,7 +245,7 @@ def _fetched_index(
         )
     index = _json(_fetch(model, mirrors, _pinned(model, listed["model_index.json"])))
     for name, value in index.items():
-        library = value[0] if isinstance(value, list) and value else None
+        library = value[0] if is_component(value) else None
         if library is not None and not trusted(library) and name != CHECKER:
             raise DownloadFailed(
                 f"{model.repo} wants code from {library!r} for its {name}; "
@@ -260,7 +260,7 @@ def _chosen(
     """The files that loading needs: JSON and tokenizers of every component, its weights in one variant."""
     yield from (listed[name] for name in ("model_index.json", "tessera.json") if name in listed)
     for component, value in index.items():
-        if not isinstance(value, list) or not value or value[0] is None:
+        if not is_component(value):
             continue
         if component == CHECKER and not model.checker:
             continue

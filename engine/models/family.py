@@ -51,6 +51,8 @@ class Family:
     """Pipeline class that repaints a part of one, or all of it where ``from_picture`` is missing."""
     distilled: tuple[int, float] | None = None
     """Steps and guidance scale of folders whose denoiser embeds no guidance, where others do."""
+    listed: bool = True
+    """In :data:`FAMILIES`, rather than made from what diffusers says of a class."""
     samplers: tuple[str, ...] = ()
     """Those that fit the way it was trained; where empty, all that can read what it predicts."""
 
@@ -172,6 +174,7 @@ def _stock(
     title: str,
     pipeline: str,
     *,
+    denoiser: str = "transformer",
     size: int = 1024,
     multiple: int = 16,
     steps: int = 25,
@@ -180,6 +183,7 @@ def _stock(
     fixed_size: bool = False,
     from_picture: str = "",
     inpainter: str = "",
+    loras: bool = False,
 ) -> Family:
     """A pipeline that runs as diffusers wrote it."""
     return Family(
@@ -191,9 +195,11 @@ def _stock(
         size=size,
         steps=steps,
         guidance_scale=guidance,
+        denoiser=denoiser,
         native=False,
         image_to_image=bool(from_picture or inpainter),
         inpaint=bool(inpainter),
+        loras=loras,
         negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
@@ -204,12 +210,20 @@ def _stock(
 
 
 _STOCK = (
-    _stock("kolors", "Kolors", "KolorsPipeline", multiple=8, from_picture="KolorsImg2ImgPipeline"),
+    _stock(
+        "kolors",
+        "Kolors",
+        "KolorsPipeline",
+        denoiser="unet",
+        multiple=8,
+        from_picture="KolorsImg2ImgPipeline",
+        loras=True,
+    ),
     _stock("hunyuan-dit", "HunyuanDiT", "HunyuanDiTPipeline"),
     _stock("cogview3", "CogView3+", "CogView3PlusPipeline", multiple=32, steps=50),
     _stock("pixart-alpha", "PixArt-α", "PixArtAlphaPipeline", steps=20, guidance=4.5),
     _stock("pixart-sigma", "PixArt-Σ", "PixArtSigmaPipeline", steps=20, guidance=4.5),
-    _stock("sana", "Sana", "SanaPipeline", multiple=32, steps=20, guidance=4.5),
+    _stock("sana", "Sana", "SanaPipeline", multiple=32, steps=20, guidance=4.5, loras=True),
     _stock(
         "sana-sprint",
         "Sana Sprint",
@@ -219,8 +233,9 @@ _STOCK = (
         guidance=4.5,
         negative_prompt=False,
         from_picture="SanaSprintImg2ImgPipeline",
+        loras=True,
     ),
-    _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False),
+    _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False, loras=True),
     _stock(
         "flux2-klein",
         "FLUX.2 Klein",
@@ -229,11 +244,13 @@ _STOCK = (
         guidance=4.0,
         negative_prompt=False,
         inpainter="Flux2KleinInpaintPipeline",
+        loras=True,
     ),
     _stock(
         "kandinsky22",
         "Kandinsky 2.2",
         "KandinskyV22CombinedPipeline",
+        denoiser="unet",
         size=512,
         multiple=64,
         steps=50,
@@ -244,6 +261,7 @@ _STOCK = (
         "kandinsky3",
         "Kandinsky 3",
         "Kandinsky3Pipeline",
+        denoiser="unet",
         multiple=64,
         guidance=3.0,
         from_picture="Kandinsky3Img2ImgPipeline",
@@ -252,6 +270,7 @@ _STOCK = (
         "unclip",
         "unCLIP (Karlo)",
         "UnCLIPPipeline",
+        denoiser="decoder",
         size=256,
         guidance=8.0,
         negative_prompt=False,
@@ -271,12 +290,14 @@ _STOCK = (
         "if",
         "DeepFloyd IF (first stage)",
         "IFPipeline",
+        denoiser="unet",
         size=64,
         multiple=8,
         steps=50,
         guidance=7.0,
         from_picture="IFImg2ImgPipeline",
         inpainter="IFInpaintingPipeline",
+        loras=True,
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_ALL, *_STOCK)}

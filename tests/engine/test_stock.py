@@ -246,6 +246,7 @@ def test_a_cancelled_job_unwinds_its_pipeline_at_once(
         bench.core.tick()
     bench.core.cancel("a")
     assert isinstance(bench.events[-1], Cancelled) and unwound == ["left"]
+    assert torch.is_grad_enabled()
     assert not bench.core.busy
 
 
