@@ -183,7 +183,7 @@ def models() -> str:
   style, as InstantStyle has it; a character reference reaches all of them.
 - **blend** mixes what an IP-Adapter sees in the pictures; without one, their latents under one noise are
   mixed and painted anew at a strength of {BLEND_STRENGTH}; families without native batching start from the
-  pictures' mean.
+  pictures' mean, but for FLUX.2, which looks at each of them.
 - **upscale** enlarges a picture as it is; a **second pass** also paints the enlarged one once more.
 - **native batching**: jobs share each step of the model and join and leave between two steps. The others run
   as diffusers wrote them, one job at a time, with progress, and a cancel between two steps.

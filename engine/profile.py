@@ -136,7 +136,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             loras=tuple(loras),
             unfit_loras=unfit,
             references=tuple(ReferenceKind) if adapter else (),
-            blend=info.image_to_image or adapter is not None,
+            blend=info.image_to_image or family.looks or adapter is not None,
             unfit_references=misfit or "",
         ),
         scheduler=scheduler,

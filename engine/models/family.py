@@ -45,6 +45,8 @@ class Family:
     """Sides in pixels are multiples of it, where that does not follow from the folder (stock pipelines)."""
     fixed_size: bool = False
     """Paints one size only, the native one (stock pipelines)."""
+    looks: bool = False
+    """Its call takes pictures to go by beside the text, several of them (stock pipelines)."""
     from_picture: str = ""
     """Pipeline class that starts from a picture (stock pipelines)."""
     inpainter: str = ""
@@ -63,7 +65,7 @@ class Family:
             "text to image": True,
             "image to image": self.image_to_image,
             "inpaint, zoom, pan": self.inpaint,
-            "blend": self.image_to_image or self.references,
+            "blend": self.image_to_image or self.references or self.looks,
             "references": self.references,
             "LoRA": self.loras,
             "negative prompt": self.negative_prompt,
@@ -184,6 +186,7 @@ def _stock(
     from_picture: str = "",
     inpainter: str = "",
     loras: bool = False,
+    looks: bool = False,
 ) -> Family:
     """A pipeline that runs as diffusers wrote it."""
     return Family(
@@ -191,19 +194,20 @@ def _stock(
         title,
         "engine.models.stock",
         "StockPipeline",
-        tuple(filter(None, (pipeline, from_picture, inpainter))),
+        tuple(dict.fromkeys(filter(None, (pipeline, from_picture, inpainter)))),
         size=size,
         steps=steps,
         guidance_scale=guidance,
         denoiser=denoiser,
         native=False,
-        image_to_image=bool(from_picture or inpainter),
+        image_to_image=bool(from_picture) or inpainter not in ("", pipeline),
         inpaint=bool(inpainter),
         loras=loras,
         negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
         fixed_size=fixed_size,
+        looks=looks,
         from_picture=from_picture,
         inpainter=inpainter,
     )
@@ -235,7 +239,16 @@ _STOCK = (
         from_picture="SanaSprintImg2ImgPipeline",
         loras=True,
     ),
-    _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False, loras=True),
+    _stock(
+        "flux2",
+        "FLUX.2",
+        "Flux2Pipeline",
+        steps=50,
+        guidance=4.0,
+        negative_prompt=False,
+        loras=True,
+        looks=True,
+    ),
     _stock(
         "flux2-klein",
         "FLUX.2 Klein",
@@ -245,6 +258,29 @@ _STOCK = (
         negative_prompt=False,
         inpainter="Flux2KleinInpaintPipeline",
         loras=True,
+        looks=True,
+    ),
+    _stock(
+        "kandinsky21",
+        "Kandinsky 2.1",
+        "KandinskyCombinedPipeline",
+        denoiser="unet",
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+        from_picture="KandinskyImg2ImgCombinedPipeline",
+    ),
+    _stock(
+        "kandinsky21-inpaint",
+        "Kandinsky 2.1, inpainting",
+        "KandinskyInpaintCombinedPipeline",
+        denoiser="unet",
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+        inpainter="KandinskyInpaintCombinedPipeline",
     ),
     _stock(
         "kandinsky22",
@@ -256,6 +292,17 @@ _STOCK = (
         steps=50,
         guidance=4.0,
         from_picture="KandinskyV22Img2ImgCombinedPipeline",
+    ),
+    _stock(
+        "kandinsky22-inpaint",
+        "Kandinsky 2.2, inpainting",
+        "KandinskyV22InpaintCombinedPipeline",
+        denoiser="unet",
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+        inpainter="KandinskyV22InpaintCombinedPipeline",
     ),
     _stock(
         "kandinsky3",

@@ -63,7 +63,7 @@ class StockPipeline(OwnWay):
 
     def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> StockCourse:
         """One image after another, by the pipeline itself."""
-        return StockCourse(self, from_mean(spec), tuple(seeds))
+        return StockCourse(self, spec if self.profile.family.looks else from_mean(spec), tuple(seeds))
 
     def bound(self, spec: GenerationSpec) -> Any:
         """A pipeline of the job's own on the shared parts, with schedulers of its own."""
@@ -287,6 +287,10 @@ def _arguments(pipeline: Any, spec: GenerationSpec, true_cfg_scale: float) -> di
         given["negative_prompt"] = spec.negative_prompt
         given["true_cfg_scale"] = true_cfg_scale
     given[guidance_name(known) or ""] = spec.guidance_scale
+    if spec.blend:
+        given["image"] = [read_picture(data, spec.width, spec.height) for data in spec.blend]
+    elif spec.init is None and "mask_image" in known:
+        given |= {"image": Image.new("RGB", (spec.width, spec.height)), "mask_image": _marked(spec)}
     if spec.init is not None:
         given["image"] = read_picture(spec.init.data, spec.width, spec.height)
         given["mask_image"] = _marked(spec)
@@ -340,5 +344,5 @@ def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
     known = parameters(_kind(family.profile.family, spec))
     counts = {name: item.default for name, item in known.items() if name.endswith("num_inference_steps")}
     counts.update({name: spec.steps for name in _STEPS if name in counts})
-    share = spec.init.strength if spec.init else 1.0
+    share = spec.init.strength if spec.init and "strength" in known else 1.0
     return max(1, round(int(sum(counts.values())) * share)) + 1

@@ -102,6 +102,11 @@ def _painter(architecture: str, file: Path, index: Mapping[str, Any]) -> type:
     kind = _exported(architecture)
     if kind is None:
         _refuse(file, architecture, "which neither this engine nor the installed diffusers knows")
+    whole = _exported(_HALF.sub("CombinedPipeline", architecture))
+    if whole is not None and whole is not kind:
+        _refuse(
+            file, architecture, f"which is one half of a {whole.__name__}; save that, whole, into one folder"
+        )
     base = _exported(_SIBLING.sub("", architecture))
     kind = base if base is not None and _has_parts(base, index) else kind
     if reason := _unfit(kind, parameters(kind)):
@@ -122,10 +127,7 @@ def _exported(name: str) -> type | None:
 
 def _unfit(kind: type, known: Parameters) -> str | None:
     """Why a pipeline paints no picture from a text alone."""
-    whole = _exported(_HALF.sub("CombinedPipeline", kind.__name__))
-    if whole is not None and whole is not kind:
-        return f"which is one half of a {whole.__name__}; save that, with both halves, into one folder"
-    paints = _IMAGES.search(_source(kind)) or kind is whole
+    paints = _IMAGES.search(_source(kind)) or kind.__name__.endswith("CombinedPipeline")
     if any(map(_FILMS.search, known)) or "prompt" not in known or not paints:
         return "which does not make pictures from a text; choose a model that does"
     if _PICTURED.search(kind.__name__) or any(map(_is_needed, known.values())):

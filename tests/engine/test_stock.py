@@ -38,7 +38,7 @@ from engine.models.stock import StockCourse, StockPipeline, _paint
 from engine.profile import ModelSource
 from engine.samplers import DEFAULT
 from tests import pipelines, stock_pipelines
-from tests.engine.company import disc, encoded
+from tests.engine.company import disc, encoded, picture
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -120,7 +120,16 @@ def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor
         if masked:
             white = Image.new("L", picture.size, 255)
             sized["mask_image"] = Image.open(io.BytesIO(job.init.mask)) if job.init.mask else white
-    if own.name in ("kandinsky22", "sana-sprint"):
+    elif job.blend:
+        sized["image"] = [Image.open(io.BytesIO(data)).convert("RGB") for data in job.blend]
+    elif own.inpainter == own.pipelines[0]:
+        black, white = (
+            Image.new(mode, (job.width, job.height), 255 * (mode == "L")) for mode in ("RGB", "L")
+        )
+        sized |= {"image": black, "mask_image": white}
+    if own.inpainter == own.pipelines[0]:
+        sized.pop("strength", None)
+    if own.name.startswith("kandinsky2") or own.name == "sana-sprint":
         sized |= {"width": job.width, "height": job.height}
     as_asked = {"hunyuan-dit", "pixart-alpha", "pixart-sigma", "sana", "sana-sprint"}
     frames = pipeline(
@@ -157,6 +166,20 @@ def test_the_picture_is_the_stock_pipeline_s(
     assert bool(torch.isfinite(expected).all())
     assert float(expected.std()) > 1e-3
     assert float((painted(here, job) - expected).abs().max()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", [family.name for family in FAMILIES.values() if family.looks])
+def test_pictures_of_a_blend_are_looked_at_by_those_that_can(
+    family: Callable[[str], StockPipeline], name: str
+) -> None:
+    here = family(name)
+    side = here.profile.info.native_size
+    blend = (picture(side, side), encoded(gradient(8, side, side)))
+    job = order(here, blend=blend)
+    check_spec(job, {name: here.profile.info})
+    ours = painted(here, job)
+    assert float((ours - stock(here, job, 1)).abs().max()) <= TOLERANCE
+    assert float((ours - painted(here, order(here))).abs().max()) > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", MASKED)
