@@ -582,25 +582,81 @@ async def _crowd(bench: Bench, tell: Tell) -> None:
         await engine.close()
 
 
-def variants(bench: Bench) -> Callable[[Tell], None]:
-    """What else might make SDXL's step fast: each without compiling, beside channels last alone."""
+def variants(bench: Bench, name: str) -> Callable[[Tell], None]:
+    """What else might make a step fast, with the same weights: more of the model in one compiled piece, and
+    kernels that the compiler tries out. What wins here belongs into :mod:`engine.speed`.
+    """
+    listed = ("BasicTransformerBlock", "ResnetBlock2D")
+    pieces = {
+        "norms beside attention": ("Transformer2DModel", "ResnetBlock2D"),
+        "samplers too": (*listed, "Upsample2D", "Downsample2D"),
+        "the whole": ("UNet2DConditionModel",),
+    }
 
     def work(tell: Tell) -> None:
-        from torch.nn.attention import SDPBackend, sdpa_kernel
-
-        bench.build("sdxl")
+        bench.build(name)
+        expected = bench.step().clone()
+        plain = bench.timed(bench.step, 8)
+        tell("stock ms", spread(plain))
         speed.lay_out(bench.model)
-        tell("channels last, ms", spread(bench.timed(bench.step, 5)))
-        try:
-            with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]):
-                tell("cudnn's attention, ms", spread(bench.timed(bench.step, 5)))
-        except RuntimeError as error:
-            tell("cudnn's attention", str(error)[:200])
-        torch.backends.cudnn.benchmark = True
-        try:
-            tell("cudnn's benchmark, ms", spread(bench.timed(bench.step, 5)))
-        finally:
-            torch.backends.cudnn.benchmark = False
+        bench.model.fuse_qkv_projections()
+        tell("cudnn's benchmark, ms", spread(_with_benchmark(bench)))
+        tries = [(way, names, None) for way, names in pieces.items()]
+        for way, names, mode in [
+            *tries,
+            ("kernels tried out", listed, "max-autotune-no-cudagraphs"),
+            ("the whole, tried out", pieces["the whole"], "max-autotune-no-cudagraphs"),
+            ("the whole, as graphs", pieces["the whole"], "reduce-overhead"),
+        ]:
+            torch._dynamo.reset()
+            began = time.perf_counter()
+            _compile(bench.model, names, None if bench.small else mode)
+            bench.step()
+            bench.wait()
+            tell(f"{way}: first call, s", round(time.perf_counter() - began, 1))
+            told_of(bench, tell, way, plain, expected, 8)
+
+    return work
+
+
+def _with_benchmark(bench: Bench) -> list[float]:
+    torch.backends.cudnn.benchmark = True
+    try:
+        return bench.timed(bench.step, 5)
+    finally:
+        torch.backends.cudnn.benchmark = False
+
+
+def _compile(network: torch.nn.Module, names: Iterable[str], mode: str | None) -> None:
+    """The parts of these classes alone, each kind once."""
+    backend = "inductor" if torch.cuda.is_available() else "aot_eager"
+    for part in network.modules():
+        part._compiled_call_impl = None
+        if type(part).__name__ in names:
+            part.compile(dynamic=False, backend=backend, **({"mode": mode} if mode else {}))
+
+
+def decoding(bench: Bench) -> Callable[[Tell], None]:
+    """Four pictures of SDXL's size by its autoencoder: as it is, laid out, and compiled in two ways."""
+
+    def work(tell: Tell) -> None:
+        bench.drop()
+        side = 8 if bench.small else 128
+        vae = made(diffusers.AutoencoderKL, bench.device, **(SMALL_VAE if bench.small else VAE))
+        latents = torch.randn(4, 4, side, side, device=bench.device, dtype=DTYPE)
+        expected = decoded(vae, latents).clone()
+        tell("stock ms", spread(bench.timed(lambda: decoded(vae, latents), 5)))
+        speed.lay_out(vae)
+        tell("channels last, ms", spread(bench.timed(lambda: decoded(vae, latents), 5)))
+        for way, names in {"blocks": ("ResnetBlock2D", "Attention"), "the whole": ("Decoder",)}.items():
+            torch._dynamo.reset()
+            began = time.perf_counter()
+            _compile(vae, names, None)
+            decoded(vae, latents)
+            bench.wait()
+            tell(f"{way}: first call, s", round(time.perf_counter() - began, 1))
+            tell(f"{way} ms", spread(bench.timed(lambda: decoded(vae, latents), 5)))
+            tell(f"{way} away from stock", far(decoded(vae, latents), expected))
 
     return work
 
@@ -659,7 +715,9 @@ def measure(report: Report, bench: Bench, options: argparse.Namespace) -> None:
         "throughput": (users(bench), 12, 40),
         "flux switch": (switch_of_flux(bench), 20, 60),
         **checks(rest, 10, 60),
-        "variants": (variants(bench), 10, 20),
+        "decoding": (decoding(bench), 15, 50),
+        "variants of sdxl": (variants(bench, "sdxl"), 30, 240),
+        "variants of sd15": (variants(bench, "sd15"), 30, 200),
         "engine grid, compiled": (engine_grid(bench, "blocks"), 20, 60),
         "sd15, one graph": (whole_graph(bench, "sd15"), 15, 60),
     }

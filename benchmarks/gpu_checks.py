@@ -380,6 +380,37 @@ def taught(setting: Setting) -> Note:
     return within(2 / 255 + 1e-9, **gaps)
 
 
+def references(setting: Setting) -> Note:
+    """IP-Adapters of the other families beside a job without: near a CPU's in float32; bfloat16 paints."""
+    from engine.api import Reference, ReferenceKind
+
+    found: dict[str, float] = {}
+    for name in ("flux", "sd3", "kolors"):
+        bare: Any = setting.registry(name).load(name, CPU, torch.float32)
+        place = setting.folder / f"{name}-adapter"
+        place.mkdir()
+        file = adapters.suited(
+            name, place / "ip.safetensors", getattr(bare.pipeline, bare.profile.family.denoiser)
+        )
+        source = ModelSource(name, setting.model(name), ip_adapter=file)
+        info = bare.profile.info
+        size = {"width": info.native_size, "height": info.native_size, "sampler": info.sampler}
+        lent = (Reference(picture(32, 32), ReferenceKind.CHARACTER, 0.7),)
+        jobs = [spec("lent", name, references=lent, **size), spec("plain", name, user="bob", **size)]
+        ways = []
+        with exact(setting):
+            for device, dtype in (
+                (setting.device, torch.float32),
+                (CPU, torch.float32),
+                (setting.device, torch.bfloat16),
+            ):
+                loop = Loop(Registry({name: source}), device, dtype)
+                loop.run(*jobs)
+                ways.append([loop.finished(job.job_id).images for job in jobs])
+        found |= {f"{name} {job.job_id}": apart(*pair) for job, *pair in zip(jobs, *ways[:2], strict=True)}
+    return within(2 / 255 + 1e-9, **found)
+
+
 def other_families(setting: Setting) -> Note:
     """The tiny flow models in company, near a CPU's, and some stock pipelines; float32 and bfloat16."""
     faults, found = {}, {}
@@ -561,6 +592,7 @@ CHECKS: Mapping[str, Callable[[Setting], Note]] = {
     "kinds of jobs": jobs_of_all_kinds,
     "samplers": samplers,
     "LoRA and IP-Adapter": taught,
+    "IP-Adapters of other families": references,
     "compiled": compiled,
     "other families": other_families,
     "whole engine, compiled": whole_engine_compiled,

@@ -234,10 +234,14 @@ class Model(Section):
     )
     max_size: int | None = Field(None, ge=8, le=16384, description="Longest side it may paint, in pixels.")
     ip_adapter: Folder | None = Field(
-        None, description="IP-Adapter (.safetensors) for --sref, --cref, --oref and blends by what is seen."
+        None,
+        description="IP-Adapter (.safetensors) for --sref, --cref, --oref and blends by what is seen; "
+        "docs/models.md names some.",
     )
     image_encoder: Folder | None = Field(
-        None, description="Folder of its image encoder; otherwise image_encoder beside it or in the model."
+        None,
+        description="Folder of its image encoder (CLIP; SigLIP for SD3); otherwise image_encoder beside it "
+        "or in the model.",
     )
     negative_prompt: str | None = Field(None, description="Always added to what --no takes out.")
     aliases: Names = Field(

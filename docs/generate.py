@@ -63,6 +63,36 @@ SAMPLES = {
     "styles.model": '"sd15"',
     "styles.loras": "{ pencil = 0.7 }",
 }
+_SDXL_BLOCK = "the block of style that InstantStyle names"
+ADAPTERS = {
+    "sd1": (
+        "`models/ip-adapter_sd15.safetensors` of h94/IP-Adapter",
+        "`models/image_encoder` there",
+        "all but the coarsest",
+    ),
+    "sdxl": (
+        "`sdxl_models/ip-adapter_sdxl.safetensors` of h94/IP-Adapter",
+        "`sdxl_models/image_encoder` there",
+        _SDXL_BLOCK,
+    ),
+    "kolors": (
+        "`ip_adapter_plus_general.safetensors` of Kwai-Kolors/Kolors-IP-Adapter-Plus, revision refs/pr/4",
+        "`image_encoder` there",
+        _SDXL_BLOCK,
+    ),
+    "sd3": (
+        "`ip-adapter.safetensors` of guiyrt/InstantX-SD3.5-Large-IP-Adapter-diffusers, which is "
+        "InstantX/SD3.5-Large-IP-Adapter without its pickle",
+        "google/siglip-so400m-patch14-384",
+        "all",
+    ),
+    "flux": (
+        "`ip_adapter.safetensors` of XLabs-AI/flux-ip-adapter",
+        "openai/clip-vit-large-patch14",
+        "all",
+    ),
+}
+"""By family: published adapters, their encoders, and where a style reference goes."""
 
 
 def prompts() -> str:
@@ -178,9 +208,7 @@ def models() -> str:
 
 - What a model cannot do is refused before the job is queued, with the reason. Weights in prompts are the one
   exception: where there is a `–`, the words are kept, the weights left out, and the explanation says so.
-- **references** (`--sref`, `--cref`, `--oref`) need an IP-Adapter for the model: `ip_adapter` and
-  `image_encoder` in its section of the configuration. A style reference reaches only the layers that carry
-  style, as InstantStyle has it; a character reference reaches all of them.
+- **references** (`--sref`, `--cref`, `--oref`) need an IP-Adapter for the model, as below.
 - **blend** mixes what an IP-Adapter sees in the pictures; without one, their latents under one noise are
   mixed and painted anew at a strength of {BLEND_STRENGTH}; families without native batching start from the
   pictures' mean, but for FLUX.2, which looks at each of them.
@@ -193,8 +221,31 @@ def models() -> str:
   parts, LoRAs where diffusers loads them. What makes films or sounds, needs more than a text, or is half a
   pipeline is refused with that reason; code that lies in a folder is never run.
 
+{_references()}
 {_folders()}
 {_samplers()}"""
+
+
+def _references() -> str:
+    rows = "\n".join(
+        f"| {family.title} | {' | '.join(ADAPTERS[family.name])} |"
+        for family in FAMILIES.values()
+        if family.references
+    )
+    return f"""## Reference pictures
+
+`ip_adapter` and `image_encoder` in the model's section of the configuration: a .safetensors file (a pickle is
+never loaded) and a folder. Those of another model, or without their encoder, are named with the reason when
+the bot starts, and the model goes without.
+
+| family | `ip_adapter`, for example | its `image_encoder` | layers that `--sref` reaches |
+|---|---|---|---|
+{rows}
+
+`--cref` and `--oref` reach all layers. Which of a transformer's layers carry style alone is not known, so
+there `--sref` does as `--cref`, and the explanation of a prompt says so. Several references add up, each with
+its own weight.
+"""
 
 
 def _folders() -> str:

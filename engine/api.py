@@ -193,6 +193,8 @@ class ModelInfo:
     """Honours ``InitImage.mask``."""
     references: tuple[ReferenceKind, ...] = ()
     """Kinds of reference pictures it takes (an IP-Adapter is there)."""
+    style_apart: bool = True
+    """Takes nothing but the style of a style reference; otherwise what it shows comes with it."""
     unfit_references: str = ""
     """Why the IP-Adapter that is configured for it is not used."""
     blend: bool = False
@@ -205,6 +207,8 @@ class ModelInfo:
     """Why each of the others does not."""
     hires: bool = False
     """Paints a second pass; a mere enlargement (``Hires.strength`` 0) works with every model."""
+    most_detail: float = 1.0
+    """Largest strength at which a second pass adds detail rather than debris."""
     reach: int = 2**16
     """Pixels of a side that a second pass may have: as far as the denoiser has positions."""
 

@@ -178,6 +178,7 @@ class Core:
         running = [part for part in ready if part.rows and not part.rows.done and self._alive(part)]
         if running:
             self._step(running)
+            self._decode_together(running)
         for part in ready:
             self._report(part)
 
@@ -329,6 +330,14 @@ class Core:
             job.told = step
             self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
 
+    def _decode_together(self, stepped: Sequence[_Part]) -> None:
+        """What several jobs have finished by one step; a fault is left for each to meet alone."""
+        done = [part for part in stepped if self._alive(part) and part.rows and part.rows.done]
+        rows = [part.rows for part in done if isinstance(part.rows, Rows)]
+        if len(rows) > 1:
+            with self._charged(*done):
+                self._finisher.together(rows)
+
     def _finish_part(self, part: _Part, rows: Rows | OwnCourse) -> None:
         """A turn on the way to pictures as large as were asked for, or to a second pass on that way."""
         turns = part.finishing = part.finishing or self._finishing(part, rows)
@@ -414,12 +423,15 @@ class Core:
         except Exception as error:
             self._fail(job, error)
 
-    def _charged(self, part: _Part) -> AbstractContextManager[None]:
-        """Device seconds spent inside are this job's."""
+    def _charged(self, *parts: _Part) -> AbstractContextManager[None]:
+        """Device seconds spent inside are these parts', by their images."""
+        total = sum(len(part.seeds) for part in parts)
 
         def charge(spent: float) -> None:
-            part.job.seconds += spent
-            self._queue.charge(part.key, spent)
+            for part in parts:
+                share = spent * len(part.seeds) / total
+                part.job.seconds += share
+                self._queue.charge(part.key, share)
 
         return self._meter.apart(charge)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from engine.stages import Rows
 from engine.upscale import Size, Upscaler, pieces
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 Ease = Callable[["ModelFamily | OwnWay"], bool]
 """Frees some of the device's memory for a model; False when there is none left to free."""
 Pictures = Generator[None, None, list[Image.Image]]
@@ -29,6 +31,7 @@ Finishing = Generator[None, None, "list[Image.Image] | Rows"]
 """Stops are where others take their turns."""
 TURN_S = 0.5
 """Seconds that preparing or decoding may take in one turn, as far as one of them takes no longer."""
+EPSILON_S = 1e-6
 
 
 def eased(family: ModelFamily | OwnWay, attempt: Callable[[], T], ease: Ease, *, tile: bool) -> T:
@@ -99,23 +102,38 @@ class Finisher:
         begin = partial(stages.prepare, rows.family, second, seeds, grown, before=done)
         return eased(rows.family, begin, self._ease, tile=second.tile)
 
+    def together(self, finished: Sequence[Rows]) -> None:
+        """Decode in one pass what several jobs finished by the same step, if a turn is known to hold it; all
+        else is left to each job's own turns. Small models wait for launches more than for arithmetic.
+        """
+        kind, count = _kind(finished[0]), sum(rows.count for rows in finished)
+        if count * self._decoding.get(kind, TURN_S) >= TURN_S:
+            return
+        began = self._clock()
+        try:
+            stages.decode_together(finished)
+        except Exception as error:
+            log.warning("pictures of %d jobs are decoded job by job: %s", len(finished), error)
+            free(self._device)
+        else:
+            self._decoding[kind] = max(EPSILON_S, (self._clock() - began) / count)
+
     def _decoded(self, rows: Rows | OwnCourse, present: Callable[[], object]) -> Pictures:
-        """As many in a turn as it has time for; what memory does not hold together is decoded alone."""
-        if isinstance(rows, OwnCourse) or rows.end == 0:
+        """As many in a turn as it has time for, one where that is not known; fewer where memory is short."""
+        if isinstance(rows, OwnCourse) or rows.end == 0 or rows.pixels is not None:
             return stages.decode(rows)
-        kind = (rows.spec.model, rows.spec.width, rows.spec.height)
+        kind = _kind(rows)
         images: list[Image.Image] = []
         most = rows.count
-        while len(images) < rows.count:
+        while left := rows.count - len(images):
             if images:
                 yield
             present()
-            while most > 1 and most * self._decoding.get(kind, 0.0) > TURN_S:
-                most //= 2
+            asked = min(left, most, max(1, int(TURN_S / self._decoding.get(kind, TURN_S))))
             began = self._clock()
-            fresh = self._decode(rows, len(images), most)
-            self._decoding[kind] = (self._clock() - began) / len(fresh)
-            most = len(fresh)
+            fresh = self._decode(rows, len(images), asked)
+            self._decoding[kind] = max(EPSILON_S, (self._clock() - began) / len(fresh))
+            most = len(fresh) if len(fresh) < asked else most
             images += fresh
         return images
 
@@ -161,6 +179,11 @@ class Finisher:
         if name not in self._upscalers:
             self._upscalers[name] = Upscaler(name, self._device)
         return self._upscalers[name]
+
+
+def _kind(rows: Rows) -> Hashable:
+    """Pictures that take equally long to decode."""
+    return rows.spec.model, rows.spec.width, rows.spec.height
 
 
 def _second_pass(rows: Rows | OwnCourse) -> GenerationSpec | None:

@@ -2,7 +2,8 @@
 
 A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
 ``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
-``sampler``, ``guidance_rescale``, ``true_cfg_scale``, ``upscaler`` and ``latent_rgb``. What the operator
+``sampler``, ``guidance_rescale``, ``true_cfg_scale``, ``upscaler``, ``tile_after``, ``most_detail`` and
+``latent_rgb``. What the operator
 configured goes before it.
 """
 
@@ -108,6 +109,10 @@ class Profile:
     """Components whose weights are in ``source.checkpoint``."""
     guidance_rescale: float = 0.0
     """In [0, 1]: how far guided predictions are brought back to the spread of unguided ones."""
+    tile_after: float = 0.0
+    """Share of the steps of a tile in which its edges do not meet yet: for models that cannot place a thing
+    where there is no border.
+    """
 
 
 def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile:
@@ -121,8 +126,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
     family = _family(source, index, families)
     inside = _held(source, family)
     variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
-    own = _own(source)
-    scheduler = _scheduler(source, family)
+    own, scheduler = _own(source), _scheduler(source, family)
     denoiser = source.path / family.denoiser
     weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
     loras, unfit = sorted_out(source.loras if family.loras else (), denoiser, weights)
@@ -149,6 +153,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
         pipeline=str(index["_class_name"]),
         held=inside,
         guidance_rescale=_share(own, "guidance_rescale"),
+        tile_after=_share(own, "tile_after"),
     )
 
 
@@ -162,7 +167,8 @@ def _adapter(
         return None, f"{family.title} models take no IP-Adapter here; leave ip_adapter out"
     encoder = source.image_encoder or encoder_beside(source.ip_adapter, source.path)
     files = AdapterFiles(source.ip_adapter, encoder)
-    misfit = adapter_misfit(files, weights)
+    config = _json(source.path / family.denoiser / "config.json")
+    misfit = adapter_misfit(files, family.name, config, weights)
     if misfit:
         log.warning("model %s goes without reference pictures: %s", source.name, misfit)
     return (None, misfit) if misfit else (files, None)
@@ -342,7 +348,9 @@ def _info(
         prompt_weights=family.prompt_weights,
         hires=family.native and family.image_to_image,
         reach=reach,
+        most_detail=_share(own, "most_detail", 1.0),
         tile=family.tile,
+        style_apart=family.style_apart,
     )
 
 
@@ -441,8 +449,8 @@ def _size(own: Mapping[str, Any], key: str, default: int) -> int:
     return int(value)
 
 
-def _share(own: Mapping[str, Any], key: str) -> float:
-    value = own.get(key, 0.0)
+def _share(own: Mapping[str, Any], key: str, default: float = 0.0) -> float:
+    value = own.get(key, default)
     if not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ModelUnavailable(f"tessera.json: {key} must be a number from 0 to 1, not {value!r}.")
     return float(value)

@@ -66,6 +66,8 @@ class Rows:
     step: int = 0
     clean: torch.Tensor | None = field(default=None, repr=False)
     """Estimate of the finished latents by the last step that asked for it."""
+    pixels: torch.Tensor | None = field(default=None, repr=False)
+    """(n, 3, H, W) in [0, 1], where :func:`decode_together` was here."""
 
     @property
     def count(self) -> int:
@@ -81,6 +83,14 @@ class Rows:
     def branches(self) -> int:
         """Times that the model sees each image in a step: 2 with guidance."""
         return self.cost // self.count
+
+    @property
+    def edges_meet(self) -> bool:
+        """Whether the next step is one of a tile; some models lay out a picture by its borders first."""
+        if not self.spec.tile:
+            return False
+        schedule = len(self.scheduler.timesteps)
+        return schedule - len(self.timesteps) + self.step >= self.family.profile.tile_after * schedule
 
     @property
     def told(self) -> tuple[int, int]:
@@ -270,13 +280,18 @@ class Batcher:
         Those that go their own way predict as they advance.
         """
         rows = [part for part in parts if isinstance(part, Rows)]
-        return self._predict(rows, most) if rows else [torch.empty(0)] * len(parts)
+        answers: dict[int, torch.Tensor] = {}
+        for tile in (False, True):
+            alike = [row for row in rows if row.edges_meet is tile]
+            if alike:
+                answers.update(zip(map(id, alike), self._predict(alike, most, tile), strict=True))
+        return [answers.get(id(part), torch.empty(0)) for part in parts]
 
-    def _predict(self, parts: Sequence[Rows], most: int) -> list[torch.Tensor]:
+    def _predict(self, parts: Sequence[Rows], most: int, tile: bool) -> list[torch.Tensor]:
         most = min(most, max(PASS_ROWS, PASS_BRANCHES * sum(part.count for part in parts)))
         inputs, times = zip(*(_model_input(part) for part in parts), strict=True)
         latents, timesteps = (torch.split(torch.cat(rows), most) for rows in (inputs, times))
-        family, tile = parts[0].family, parts[0].spec.tile
+        family = parts[0].family
         family.wear(parts[0].spec.loras)
         outputs = [
             self._denoised(family, fill(chunk, cond.rows), fill(times, cond.rows), cond, tile)[: len(chunk)]
@@ -356,8 +371,20 @@ def decode(part: Rows | OwnCourse, first: int = 0, most: int | None = None) -> l
     pictures = part.pictures if len(part.pictures) == 1 else part.pictures[chosen]
     if part.end == 0:
         return list(pictures)
-    pixels = part.family.decode(part.latents[chosen], part.spec.tile)
+    if part.pixels is None:
+        pixels = part.family.decode(part.latents[chosen], part.spec.tile)
+    else:
+        pixels = part.pixels[chosen]
     return put_back(part.spec, checked_pictures(pixels), pictures)
+
+
+@torch.inference_mode()
+def decode_together(parts: Sequence[Rows]) -> None:
+    """The pixels of several jobs, which could share their steps, by one pass of the autoencoder."""
+    latents = torch.cat([part.latents for part in parts])
+    pixels = parts[0].family.decode(latents, parts[0].spec.tile)
+    for part, own in zip(parts, torch.split(pixels, [part.count for part in parts]), strict=True):
+        part.pixels = own
 
 
 def put_back(

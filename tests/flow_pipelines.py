@@ -83,8 +83,10 @@ def _tokenizer() -> Qwen2TokenizerFast:
     return tokenizer
 
 
-def sd3(missing: tuple[str, ...] = ()) -> Any:
-    """Two CLIP encoders of different width and T5; ``missing`` names those that are not there."""
+def sd3(missing: tuple[str, ...] = (), twice: tuple[int, ...] = ()) -> Any:
+    """Two CLIP encoders of different width and T5; ``missing`` names those that are not there. Layers
+    ``twice`` attend twice, as SD3.5 medium's do.
+    """
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=8,
         patch_size=2,
@@ -98,6 +100,7 @@ def sd3(missing: tuple[str, ...] = ()) -> Any:
         out_channels=16,
         pos_embed_max_size=8,
         qk_norm="rms_norm",
+        dual_attention_layers=twice,
     ).eval()
     third = _t5()
     parts = {
@@ -116,12 +119,12 @@ def sd3(missing: tuple[str, ...] = ()) -> Any:
     )
 
 
-def flux(embedded: bool = True) -> Any:
+def flux(embedded: bool = True, layers: int = 1) -> Any:
     """Guidance as an input, and steps shifted by the size; or neither."""
     transformer = diffusers.FluxTransformer2DModel(
         patch_size=1,
         in_channels=16,
-        num_layers=1,
+        num_layers=layers,
         num_single_layers=1,
         attention_head_dim=8,
         num_attention_heads=2,
@@ -144,9 +147,9 @@ def flux(embedded: bool = True) -> Any:
     )
 
 
-def schnell() -> Any:
+def schnell(layers: int = 1) -> Any:
     """FLUX without a guidance."""
-    return flux(embedded=False)
+    return flux(embedded=False, layers=layers)
 
 
 def z_image() -> Any:

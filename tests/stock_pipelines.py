@@ -100,7 +100,7 @@ def _vq(channels: int = 4, width: int = 16, **options: Any) -> VQModel:
 
 
 def kolors(path: Path) -> tuple[Any, int]:
-    """ChatGLM text encoder, SDXL's UNet."""
+    """ChatGLM text encoder, SDXL's UNet behind a projection of the text."""
     import sentencepiece
     from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
     from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
@@ -145,7 +145,9 @@ def kolors(path: Path) -> tuple[Any, int]:
         addition_time_embed_dim=8,
         transformer_layers_per_block=(1, 1),
         projection_class_embeddings_input_dim=8 * 6 + WIDTH,
-        cross_attention_dim=WIDTH,
+        cross_attention_dim=24,
+        encoder_hid_dim=WIDTH,
+        encoder_hid_dim_type="text_proj",
         norm_num_groups=4,
     ).eval()
     scheduler = diffusers.EulerDiscreteScheduler(

@@ -114,6 +114,8 @@ def write(folder: Path, made: StableDiffusionPipeline, figures: dict[str, Any]) 
         "steps": STEPS,
         "guidance_scale": GUIDANCE,
         "sampler": "ddim",
+        "tile_after": 0.5,
+        "most_detail": 0.15,
         "latent_rgb": latent_rgb(made.vae.float()),
         "trained": figures,
         "description": f"A sketch model to try things out: emoji-like pictures of {len(ALL)} things in "

@@ -17,12 +17,17 @@ from engine.api import ModelInfo
 
 PAN = 0.5
 """Share of its side by which a pan lets a picture grow."""
+NEW_GROUND = 0.8
+"""Strength for what grows around a picture: it starts from the picture's edge, whose colours go on. From mere
+noise a model paints its whole scene anew behind the old one, which then lies there like a stamp.
+"""
 STRENGTHS = {
     Action.VARIATION: specs.VARIATION_STRENGTH,
     Action.VARY_SUBTLE: 0.35,
     **dict.fromkeys(ENLARGING, 0.0),
+    **{action: NEW_GROUND for action, change in CHANGES.items() if change.layout},
 }
-"""How far a job leaves its picture; what is marked, or new ground, is painted wholly anew."""
+"""How far a job leaves its picture; what is marked is painted wholly anew."""
 NO_MORE = say(
     "This picture cannot grow further that way: it would be more than four times as long as wide. "
     "Pan the other way, or use Make Square first."

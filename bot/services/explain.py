@@ -126,6 +126,14 @@ def _ignored(prompt: Prompt, model: ModelInfo, settings: Settings) -> Iterator[N
         weight = specs.WEIGHTS[reference]
         if weight in given and reference not in given:
             yield _note(prompt, weight, say("without effect: there is no `--{flag}`", flag=reference))
+    if "sref" in given and not model.style_apart:
+        yield _note(
+            prompt,
+            "sref",
+            say(
+                "{model} cannot take the style alone: what the picture shows comes with it", model=model.name
+            ),
+        )
     yield from _ignored_words(prompt, model, settings)
 
 

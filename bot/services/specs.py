@@ -290,15 +290,15 @@ def build(
         loras=said.loras,
         references=references_of(prompt, references),
         blend=tuple(blend),
-        hires=hires_of(job),
+        hires=hires_of(job, model),
         checks=checks_of(job.place, settings),
     )
 
 
-def hires_of(job: Job) -> Hires | None:
+def hires_of(job: Job, model: ModelInfo) -> Hires | None:
     """The second pass of an upscale."""
     change = job.change
-    return Hires(change.enlarge, change.detail) if change and change.enlarge else None
+    return Hires(change.enlarge, min(change.detail, model.most_detail)) if change and change.enlarge else None
 
 
 def painted_size(job: Job, model: ModelInfo) -> tuple[int, int]:

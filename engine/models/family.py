@@ -59,6 +59,11 @@ class Family:
     """Those that fit the way it was trained; where empty, all that can read what it predicts."""
 
     @property
+    def style_apart(self) -> bool:
+        """Whether it is known which layers carry style: of UNets alone."""
+        return self.denoiser == "unet"
+
+    @property
     def abilities(self) -> Mapping[str, bool]:
         """What works with its models, in the order in which people ask for it."""
         return {
@@ -86,6 +91,7 @@ def _flow(
     *,
     steps: int,
     guidance: float,
+    references: bool = False,
     distilled: tuple[int, float] | None = None,
     samplers: tuple[str, ...] = (),
 ) -> Family:
@@ -103,6 +109,7 @@ def _flow(
         guidance_scale=guidance,
         inpaint=True,
         loras=True,
+        references=references,
         tile=False,
         distilled=distilled,
         samplers=samplers,
@@ -116,9 +123,24 @@ def _kinds(stem: str) -> tuple[str, ...]:
 
 _FLOWS = (
     _flow(
-        "sd3", "Stable Diffusion 3.x", "StableDiffusion3", _kinds("StableDiffusion3"), steps=28, guidance=7.0
+        "sd3",
+        "Stable Diffusion 3.x",
+        "StableDiffusion3",
+        _kinds("StableDiffusion3"),
+        steps=28,
+        guidance=7.0,
+        references=True,
     ),
-    _flow("flux", "FLUX.1", "Flux", _kinds("Flux"), steps=28, guidance=3.5, distilled=(4, 0.0)),
+    _flow(
+        "flux",
+        "FLUX.1",
+        "Flux",
+        _kinds("Flux"),
+        steps=28,
+        guidance=3.5,
+        references=True,
+        distilled=(4, 0.0),
+    ),
     _flow("z-image", "Z-Image", "ZImage", _kinds("ZImage"), steps=8, guidance=0.0),
     _flow("qwen-image", "Qwen-Image", "QwenImage", _kinds("QwenImage"), steps=50, guidance=4.0),
     _flow(
@@ -181,14 +203,11 @@ def _stock(
     multiple: int = 16,
     steps: int = 25,
     guidance: float = 5.0,
-    negative_prompt: bool = True,
-    fixed_size: bool = False,
     from_picture: str = "",
     inpainter: str = "",
-    loras: bool = False,
-    looks: bool = False,
+    **able: bool,
 ) -> Family:
-    """A pipeline that runs as diffusers wrote it."""
+    """A pipeline that runs as diffusers wrote it; ``able`` are further fields of it."""
     return Family(
         name,
         title,
@@ -202,14 +221,11 @@ def _stock(
         native=False,
         image_to_image=bool(from_picture) or inpainter not in ("", pipeline),
         inpaint=bool(inpainter),
-        loras=loras,
-        negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
-        fixed_size=fixed_size,
-        looks=looks,
         from_picture=from_picture,
         inpainter=inpainter,
+        **able,
     )
 
 
@@ -222,6 +238,7 @@ _STOCK = (
         multiple=8,
         from_picture="KolorsImg2ImgPipeline",
         loras=True,
+        references=True,
     ),
     _stock("hunyuan-dit", "HunyuanDiT", "HunyuanDiTPipeline"),
     _stock("cogview3", "CogView3+", "CogView3PlusPipeline", multiple=32, steps=50),

@@ -13,10 +13,13 @@ import torch
 from engine.api import GenerationSpec
 from engine.conditioning import Conditioning
 from engine.models.flow import FlowFamily, pack, unpack
+from engine.models.flux_references import FluxReferences
 
 
 class Flux(FlowFamily):
     """ModelFamily of FluxPipeline folders, dev (guidance embedded) and schnell."""
+
+    _borrows = FluxReferences
 
     @property
     def _channels(self) -> int:
@@ -61,6 +64,7 @@ class Flux(FlowFamily):
             encoder_hidden_states=cond.text,
             txt_ids=latents.new_zeros((cond.text.shape[1], 3)),
             img_ids=_places(height // 2, width // 2, latents.device),
+            joint_attention_kwargs=self._attended(cond.extra),
             return_dict=False,
         )[0]
         return unpack(prediction, height, width).float()

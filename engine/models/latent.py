@@ -24,6 +24,7 @@ from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
+from engine.models.references import Borrower, References
 from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of, is_component
@@ -36,8 +37,11 @@ TEXT_BYTES = 2**28
 """On the device, for texts that are kept."""
 
 
-class LatentFamily(ABC):
+class LatentFamily(Borrower, ABC):
     """ModelFamily on the parts of a stock pipeline. float32 gives that pipeline's pictures to 1e-5."""
+
+    _borrows: type[References] | None = None
+    """How reference pictures reach the denoiser, where there are adapters for it."""
 
     def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
         self.profile = profile
@@ -55,6 +59,8 @@ class LatentFamily(ABC):
         self._texts: OrderedDict[tuple[str, Worn], Conditioning] = OrderedDict()
         self._schedulers: dict[Hashable, Any] = {}
         self._adapters = Adapters(self.pipeline, profile.loras)
+        if self._borrows and profile.adapter:
+            self._references = self._borrows(self._denoiser, profile.adapter, device, dtype)
         self._rgb = fit_rgb(self, self._channels, profile.latent_rgb)
 
     @property
@@ -85,7 +91,8 @@ class LatentFamily(ABC):
         return self._texts[key]
 
     def forget(self) -> None:
-        """Texts that are kept leave the device; they are encoded again when they are wanted."""
+        """Texts and reference pictures; they are encoded again when they are wanted."""
+        super().forget()
         self._texts.clear()
 
     def _texts_are_many(self) -> bool:
@@ -109,7 +116,8 @@ class LatentFamily(ABC):
         """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
         texts = [spec.negative_prompt] if self.guided(spec) else []
         rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
-        return rows.beside(self._told(spec, rows.rows))
+        lent = self._lent(spec, rows.rows, self.guided(spec))
+        return rows.beside({**self._told(spec, rows.rows), **lent})
 
     def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
         """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from engine.conditioning import Conditioning
 from engine.models.flow import FlowFamily
+from engine.models.sd3_references import SD3References
 
 CLIP_LENGTH = 77
 T5_LENGTH = 256
@@ -20,6 +21,8 @@ T5_LENGTH = 256
 
 class StableDiffusion3(FlowFamily):
     """ModelFamily of StableDiffusion3Pipeline folders."""
+
+    _borrows = SD3References
 
     def _embed(self, text: str) -> Conditioning:
         """Both CLIP encoders side by side, then T5; zeros where one is missing."""
@@ -70,6 +73,7 @@ class StableDiffusion3(FlowFamily):
             timestep=timesteps,
             encoder_hidden_states=cond.text,
             pooled_projections=cond.extra["pooled"],
+            joint_attention_kwargs=self._attended(cond.extra),
             return_dict=False,
         )[0]
         return prediction.float()

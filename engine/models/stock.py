@@ -34,6 +34,8 @@ from engine.models.base import OwnCourse, OwnWay
 from engine.models.family import Family
 from engine.models.latent import load_pipeline
 from engine.models.preview import fit_rgb, to_rgb
+from engine.models.references import Borrower
+from engine.models.unet_references import UNetReferences
 from engine.models.unlisted import changes_its_parts, guidance_name, parameters
 from engine.profile import Profile, pixels_per_latent
 from engine.samplers import DEFAULT
@@ -46,7 +48,7 @@ _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
 """The size and the text that were asked for, not what a pipeline finds nearer to its training."""
 
 
-class StockPipeline(OwnWay):
+class StockPipeline(Borrower, OwnWay):
     """A pipeline of ``profile.family.pipelines[0]``, and its siblings that start from a picture."""
 
     def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
@@ -59,11 +61,14 @@ class StockPipeline(OwnWay):
                 part.to(device).eval()
         self._adapters = Adapters(self.pipeline, profile.loras)
         self._vae = _autoencoder(self.pipeline)
+        if profile.adapter:
+            self._references = UNetReferences(self.pipeline.unet, profile.adapter, device, dtype)
         self._rgb = self._fitted()
 
     def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> StockCourse:
         """One image after another, by the pipeline itself."""
-        return StockCourse(self, spec if self.profile.family.looks else from_mean(spec), tuple(seeds))
+        looks = self._references or self.profile.family.looks
+        return StockCourse(self, spec if looks else from_mean(spec), tuple(seeds))
 
     def bound(self, spec: GenerationSpec) -> Any:
         """A pipeline of the job's own on the shared parts, with schedulers of its own."""
@@ -85,8 +90,13 @@ class StockPipeline(OwnWay):
         """Put exactly these LoRAs on for the next turn; EngineError for a broken one."""
         self._adapters.wear(loras)
 
-    def forget(self) -> None:
-        """Nothing is kept beside the weights."""
+    def lent(self, spec: GenerationSpec) -> dict[str, Any]:
+        """What the pipeline's call is told of reference pictures: of what is not wanted too, where the
+        pipeline is guided.
+        """
+        guided = spec.guidance_scale > 1
+        told = self._attended(self._lent(spec, 1 + guided, guided))
+        return {"cross_attention_kwargs": told} if told else {}
 
     def preview(self, pixels: torch.Tensor) -> torch.Tensor:
         """A course's estimates are pixels already."""
@@ -245,7 +255,7 @@ def _paint(family: StockPipeline, spec: GenerationSpec, seed: int, wish: _Wish) 
                 if hasattr(part, name):
                     shown = functools.partial(_estimate, family, spec, part)
                     setattr(part, name, _handing_over(getattr(part, name), shown, wish))
-    arguments = _arguments(pipeline, spec, family.profile.true_cfg_scale)
+    arguments = {**_arguments(pipeline, spec, family.profile.true_cfg_scale), **family.lent(spec)}
     arguments["generator"] = torch.Generator().manual_seed(seed)
     frames = pipeline(**arguments, output_type="np")[0]
     return torch.from_numpy(np.asarray(frames, dtype=np.float32)).movedim(-1, 1)

@@ -12,8 +12,8 @@ from engine.conditioning import Conditioning
 from engine.models.adapters import teach
 from engine.models.clip import Tokens, tokens
 from engine.models.latent import LatentFamily
-from engine.models.references import References, attended
 from engine.models.tiling import circular
+from engine.models.unet_references import UNetReferences
 from engine.profile import Profile
 
 GUIDANCE = "guidance"
@@ -23,27 +23,12 @@ GUIDANCE = "guidance"
 class UNetFamily(LatentFamily):
     """Texts in chunks for one or two CLIP encoders, one pass of the UNet for all rows."""
 
+    _borrows = UNetReferences
+
     def __init__(self, profile: Profile, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(profile, device, dtype)
-        self._references = profile.adapter and References(self._denoiser, profile.adapter, device, dtype)
         self._taught = bool(profile.source.embeddings)
         teach(self.pipeline, dict(profile.source.embeddings))
-
-    @property
-    def beside(self) -> tuple[torch.nn.Module, ...]:
-        """Networks that are not the pipeline's."""
-        return self._references.parts if self._references else ()
-
-    @property
-    def unread(self) -> int:
-        """Bytes of files that are read when they are first needed."""
-        return self._references.unread if self._references else 0
-
-    def forget(self) -> None:
-        """Texts and reference pictures."""
-        super().forget()
-        if self._references:
-            self._references.forget()
 
     def _chunks(self, text: str, tokenizer: Any) -> list[Tokens]:
         """The text as its encoder takes it, words of textual inversions replaced."""
@@ -74,13 +59,12 @@ class UNetFamily(LatentFamily):
         return share * guided * (_spread(unguided) / _spread(guided)) + (1 - share) * guided
 
     def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
-        """The guidance scale, for those UNets that take it, and reference pictures."""
-        lent = self._references.told(spec, rows, self.guided(spec)) if self._references else {}
+        """The guidance scale, for those UNets that take it."""
         if self._embedded is None:
-            return lent
+            return {}
         scale = torch.tensor(spec.guidance_scale - 1).repeat(rows)
         embedded = self.pipeline.get_guidance_scale_embedding(scale, embedding_dim=self._embedded)
-        return {**lent, GUIDANCE: embedded.to(self.device, self.dtype)}
+        return {GUIDANCE: embedded.to(self.device, self.dtype)}
 
     def denoise(
         self, latents: torch.Tensor, timesteps: torch.Tensor, cond: Conditioning, tile: bool
@@ -93,7 +77,7 @@ class UNetFamily(LatentFamily):
                 encoder_hidden_states=cond.text,
                 encoder_attention_mask=cond.mask,
                 timestep_cond=cond.extra.get(GUIDANCE),
-                cross_attention_kwargs=attended(cond),
+                cross_attention_kwargs=self._attended(cond.extra),
                 added_cond_kwargs=self._added(cond),
                 return_dict=False,
             )[0]

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    SiglipImageProcessorPil,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 HIDDEN, PROJECTED, INNER = 16, 24, 64
 SIDE, PATCH = 32, 8
@@ -26,6 +33,22 @@ def encoder(folder: Path) -> Path:
         patch_size=PATCH,
     )
     CLIPVisionModelWithProjection(config).eval().save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def siglip(folder: Path) -> Path:
+    """A SigLIP that looks at pictures of 32 pixels."""
+    torch.manual_seed(6)
+    config = SiglipVisionConfig(
+        hidden_size=HIDDEN,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=PATCH,
+    )
+    SiglipVisionModel(config).eval().save_pretrained(folder, safe_serialization=True)
+    SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
     return folder
 
 
@@ -78,13 +101,57 @@ KINDS: Mapping[str, Callable[[int], dict[str, tuple[int, ...]]]] = {
 
 def adapter(file: Path, unet: torch.nn.Module, kind: Callable[[int], Mapping[str, tuple[int, ...]]]) -> Path:
     """An adapter for the layers of ``unet`` that look at the text."""
-    generator = torch.Generator().manual_seed(len(file.name))
     layers = list(_layers(unet))
     shapes = {f"image_proj.{name}": shape for name, shape in kind(layers[0][1]).items()}
     for number, shape in enumerate(layers):
         shapes |= {f"ip_adapter.{2 * number + 1}.to_{letter}_ip.weight": shape for letter in "kv"}
+    return _written(file, shapes)
+
+
+def _written(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Path:
+    generator = torch.Generator().manual_seed(len(file.name))
     save_file({name: 0.5 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}, file)
     return file
+
+
+def flux(file: Path, transformer: Any) -> Path:
+    """XLabs-AI/flux-ip-adapter: named as its makers name FLUX's own layers."""
+    width, inner = transformer.config.joint_attention_dim, transformer.inner_dim
+    shapes = {f"ip_adapter_proj_model.{name}": shape for name, shape in plain(width).items()}
+    for number in range(len(transformer.transformer_blocks)):
+        stem = f"double_blocks.{number}.processor.ip_adapter_double_stream"
+        for letter in "kv":
+            shapes |= {f"{stem}_{letter}_proj.weight": (inner, width), f"{stem}_{letter}_proj.bias": (inner,)}
+    return _written(file, shapes)
+
+
+def sd3(file: Path, transformer: Any) -> Path:
+    """InstantX/SD3.5-Large-IP-Adapter: a resampler told the time, and norms of its own in each layer."""
+    inner, head = transformer.inner_dim, transformer.config.attention_head_dim
+    shapes = {f"image_proj.{name}": shape for name, shape in timed(inner).items()}
+    for number in range(len(transformer.attn_processors)):
+        layer = f"ip_adapter.{number}"
+        shapes |= {f"{layer}.to_{letter}_ip.weight": (inner, inner) for letter in "kv"}
+        shapes |= {f"{layer}.{norm}.weight": (head,) for norm in ("norm_q", "norm_k", "norm_ip_k")}
+        shapes |= {
+            f"{layer}.norm_ip.linear.weight": (2 * inner, INNER),
+            f"{layer}.norm_ip.linear.bias": (2 * inner,),
+        }
+    return _written(file, shapes)
+
+
+def timed(width: int) -> dict[str, tuple[int, ...]]:
+    """The resampler of SD3's adapters."""
+    shapes = {
+        **plus(width),
+        "time_embedding.linear_1.weight": (INNER, 12),
+        "time_embedding.linear_1.bias": (INNER,),
+        "time_embedding.linear_2.weight": (INNER, INNER),
+        "time_embedding.linear_2.bias": (INNER,),
+    }
+    for layer in range(4):
+        shapes |= {f"layers.{layer}.2.1.weight": (4 * INNER, INNER), f"layers.{layer}.2.1.bias": (4 * INNER,)}
+    return shapes
 
 
 def _layers(unet: torch.nn.Module) -> Iterator[tuple[int, int]]:
@@ -98,3 +165,10 @@ def _layers(unet: torch.nn.Module) -> Iterator[tuple[int, int]]:
 
 def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def suited(family: str, file: Path, denoiser: Any) -> Path:
+    """An adapter for a family's denoiser, and its image encoder beside it."""
+    (siglip if family == "sd3" else encoder)(file.parent / "image_encoder")
+    made = {"flux": flux, "sd3": sd3}.get(family)
+    return made(file, denoiser) if made else adapter(file, denoiser, plain)

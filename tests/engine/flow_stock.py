@@ -46,6 +46,7 @@ SHORTEST = {"qwen-image": 2}
 """Steps below which a stock pipeline paints no numbers."""
 KINDS = {
     "sd3": "StableDiffusion3",
+    "medium": "StableDiffusion3",
     "flux": "Flux",
     "schnell": "Flux",
     "z-image": "ZImage",
@@ -61,17 +62,21 @@ class FlowStock:
         self._folder = folder
         self._pipeline = cache(self._load)
 
-    def images(self, spec: GenerationSpec) -> torch.Tensor:
-        """(n, 3, H, W) in [0, 1]."""
-        return torch.cat([self._image(spec, seed, "pt") for seed in spec.seeds])
+    def images(self, spec: GenerationSpec, **given: Any) -> torch.Tensor:
+        """(n, 3, H, W) in [0, 1]; what is ``given`` goes to the pipeline."""
+        return torch.cat([self._image(spec, seed, "pt", **given) for seed in spec.seeds])
 
     def latents(self, spec: GenerationSpec) -> torch.Tensor:
         """(n, C, h, w), before decoding, packed where the pipeline packs them."""
         return torch.cat([self._image(spec, seed, "latent") for seed in spec.seeds])
 
-    def _image(self, spec: GenerationSpec, seed: int, output: str) -> torch.Tensor:
+    def pipeline(self, spec: GenerationSpec) -> Any:
+        """The one that paints ``spec``."""
         masked = spec.init is not None and spec.init.mask is not None
-        pipeline = self._pipeline(spec.model, "Inpaint" if masked else "Img2Img" if spec.init else "")
+        return self._pipeline(spec.model, "Inpaint" if masked else "Img2Img" if spec.init else "")
+
+    def _image(self, spec: GenerationSpec, seed: int, output: str, **given: Any) -> torch.Tensor:
+        pipeline = self.pipeline(spec)
         generator = torch.Generator().manual_seed(seed)
         pipeline.scheduler = _scheduler(spec.sampler, pipeline.own, generator)
         result: torch.Tensor = pipeline(
@@ -83,6 +88,7 @@ class FlowStock:
             height=spec.height,
             generator=generator,
             output_type=output,
+            **given,
         ).images
         return result
 

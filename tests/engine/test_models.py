@@ -157,9 +157,9 @@ def source(name: str, root: Path) -> ModelSource:
     if family.loras:
         found = replace(found, loras=(("ink", lora(folder, family.denoiser, root / "ink.safetensors")),))
     if family.references:
-        adapters.encoder(root / "image_encoder")
-        unet = Registry({name: found}).load(name, CPU, torch.float32)._denoiser  # type: ignore[attr-defined]
-        found = replace(found, ip_adapter=adapters.adapter(root / "ip.safetensors", unet, adapters.plain))
+        loaded: Any = Registry({name: found}).load(name, CPU, torch.float32)
+        denoiser = getattr(loaded.pipeline, family.denoiser)
+        found = replace(found, ip_adapter=adapters.suited(name, root / "ip.safetensors", denoiser))
     return found
 
 

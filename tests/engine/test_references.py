@@ -10,18 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
 from engine import offload, schedulers
-from engine.api import GenerationSpec, InvalidSpec, Reference, ReferenceKind
+from engine.api import GenerationSpec, InitImage, InvalidSpec, Reference, ReferenceKind
 from engine.checks import check_spec
 from engine.fake import gradient
-from engine.models import references
 from engine.models.registry import Registry
+from engine.models.unet_references import UNetReferences, style_layers
 from engine.profile import ModelSource
+from engine.samplers import DEFAULT
+from tests import stock_pipelines
 from tests.engine import adapters, test_sdxl
 from tests.engine.company import Company, gap
 from tests.engine.conftest import Bench
@@ -34,9 +37,9 @@ SCALE_OF_STYLE = {"down": {"block_0": [0.0]}, "mid": 1.0, "up": {"block_1": [0.0
 """As ``set_ip_adapter_scale`` has it, for the tiny UNet."""
 
 
-def picture(seed: int) -> bytes:
+def picture(seed: int, width: int = 40, height: int = 32) -> bytes:
     buffer = io.BytesIO()
-    gradient(seed, 40, 32).save(buffer, "PNG")
+    gradient(seed, width, height).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -89,7 +92,8 @@ def painted(pipeline: Any, shelf: Path, job: GenerationSpec, scales: list[Any], 
         local_files_only=True,
     )
     pipeline.set_ip_adapter_scale(scales)
-    pipeline.scheduler = schedulers.build(job.sampler, pipeline.scheduler.config)
+    if job.sampler != DEFAULT:
+        pipeline.scheduler = schedulers.build(job.sampler, pipeline.scheduler.config)
     if not given:
         given = {
             "ip_adapter_image": [Image.open(io.BytesIO(each.data)).convert("RGB") for each in job.references]
@@ -97,8 +101,7 @@ def painted(pipeline: Any, shelf: Path, job: GenerationSpec, scales: list[Any], 
     result: torch.Tensor = pipeline(
         job.prompt,
         negative_prompt=job.negative_prompt,
-        width=job.width,
-        height=job.height,
+        **({} if job.init else {"width": job.width, "height": job.height}),
         num_inference_steps=job.steps,
         guidance_scale=job.guidance_scale,
         generator=torch.Generator().manual_seed(job.seeds[0]),
@@ -151,6 +154,97 @@ def test_the_stock_sdxl_pipelines_pictures(folders: dict[str, Path], tmp_path: P
     assert gap(ours, without) > 100 * TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore")  # its text encoder is scripted, which torch deprecates
+class TestKolors:
+    """Runs as diffusers wrote it, and sees references all the same."""
+
+    @pytest.fixture(scope="class", params=["plain", "plus"])
+    def model(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+        root = tmp_path_factory.mktemp("kolors")
+        folder = stock_pipelines.build("kolors", root / "model")
+        adapters.encoder(root / "image_encoder")
+        kind, file = request.param, root / f"{request.param}.safetensors"
+        adapters.adapter(file, self.pipeline(folder).unet, adapters.KINDS[kind])
+        return ModelSource(kind, folder, ip_adapter=file)
+
+    def pipeline(self, folder: Path, kind: str = "KolorsPipeline") -> Any:
+        pipeline = getattr(diffusers, kind).from_pretrained(folder, low_cpu_mem_usage=False)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def job(self, source: ModelSource, *lending: Reference, **changes: Any) -> GenerationSpec:
+        return job(source.name, *lending, sampler=DEFAULT, negative_prompt="bad", **changes)
+
+    def ours(self, source: ModelSource, job: GenerationSpec) -> torch.Tensor:
+        family: Any = Registry({source.name: source}).load(source.name, torch.device("cpu"), torch.float32)
+        course = family.begin(job, job.seeds)
+        while not course.done:
+            course.take_turn(want_clean=False)
+        return torch.cat(course._pixels)
+
+    def theirs(
+        self, source: ModelSource, job: GenerationSpec, scales: list[Any], **given: Any
+    ) -> torch.Tensor:
+        assert source.ip_adapter is not None
+        pipeline = self.pipeline(source.path, "KolorsImg2ImgPipeline" if job.init else "KolorsPipeline")
+        if job.init:
+            start = Image.open(io.BytesIO(job.init.data)).convert("RGB")
+            given |= {"image": start, "strength": job.init.strength}
+        if "ip_adapter_image_embeds" not in given:
+            pictures = [Image.open(io.BytesIO(each.data)).convert("RGB") for each in job.references]
+            given["ip_adapter_image"] = pictures
+        return painted(pipeline, source.ip_adapter.parent, job, scales, **given)
+
+    @pytest.mark.parametrize("guidance", [5.0, 1.0])
+    @pytest.mark.parametrize("started", [False, True])
+    def test_the_stock_pipeline_s_pictures(self, model: ModelSource, guidance: float, started: bool) -> None:
+        init = InitImage(picture(1, 64, 64), 0.7) if started else None
+        mine = self.job(model, lent(4, 0.7), lent(5, 1.0, STYLE), guidance_scale=guidance, init=init)
+        style = {"up": {"block_0": [0.0, 1.0]}}
+        ours = self.ours(model, mine)
+        assert gap(ours, self.theirs(model, mine, [0.7, style])) <= TOLERANCE
+        assert gap(ours, self.theirs(model, mine, [0.7, 1.0])) > 100 * TOLERANCE, "style is apart"
+        assert gap(ours, self.ours(model, replace(mine, references=()))) > 100 * TOLERANCE
+
+    def test_without_references_it_is_the_plain_pipeline(self, model: ModelSource) -> None:
+        """After one with them, on the same model."""
+        family: Any = Registry({model.name: model}).load(model.name, torch.device("cpu"), torch.float32)
+        pixels = []
+        for lending in ((lent(4),), ()):
+            course = family.begin(self.job(model, *lending), (3,))
+            while not course.done:
+                course.take_turn(want_clean=False)
+            pixels.append(torch.cat(course._pixels))
+        assert gap(pixels[1], self.ours(replace(model, ip_adapter=None), self.job(model))) <= TOLERANCE
+        assert gap(pixels[0], pixels[1]) > 100 * TOLERANCE
+
+    def test_a_blend_is_what_is_seen(self, model: ModelSource) -> None:
+        one, other = picture(4), picture(5)
+        alike, mixed = (
+            self.ours(model, replace(self.job(model, prompt=""), blend=pictures))
+            for pictures in ((one, one), (one, other))
+        )
+        assert gap(alike, self.ours(model, self.job(model, lent(4), prompt=""))) <= TOLERANCE
+        assert gap(alike, mixed) > 100 * TOLERANCE
+
+    def test_its_encoder_is_counted(self, model: ModelSource) -> None:
+        sizes = []
+        for source in (model, replace(model, ip_adapter=None)):
+            family: Any = Registry({"m": source}).load("m", torch.device("cpu"), torch.float32)
+            sizes.append(offload.size_of(family))
+        assert model.ip_adapter is not None
+        files = [model.ip_adapter, *(model.ip_adapter.parent / "image_encoder").glob("*.safetensors")]
+        assert sizes[0] == sizes[1] + sum(file.stat().st_size for file in files)
+
+    def test_a_picture_that_cannot_be_read_ends_its_job(self, model: ModelSource) -> None:
+        bench = Bench(Registry({model.name: model}))
+        bench.run(self.job(model, Reference(b"?", STYLE)), replace(self.job(model), job_id="other"))
+        assert str(bench.failed("mine").error) == (
+            "A reference picture cannot be read; send it as PNG, JPEG or WebP."
+        )
+        assert bench.finished("other").images
+
+
 def test_several_with_weights_and_kinds(engine: Company, folders: dict[str, Path], shelf: Path) -> None:
     mine = job("plain", lent(4, 0.7), lent(5, 0.4), lent(6, 1.0, STYLE))
     expected = theirs(folders, shelf, mine, [0.7, 0.4, SCALE_OF_STYLE])
@@ -176,18 +270,19 @@ def test_a_neighbour_without_references_is_the_plain_pipeline_s(
     assert max(gap(beside, expected), gap(alone, expected)) <= TOLERANCE
 
 
-def test_style_and_character_differ(engine: Company) -> None:
+def test_style_and_character_differ(registry: Registry, engine: Company) -> None:
     style, character = engine.run([job("plain", lent(4, 1.0, kind)) for kind in (STYLE, CHARACTER)])
     assert gap(style, character) > 100 * TOLERANCE
+    assert registry.models()["plain"].style_apart
 
 
 def test_the_layers_of_style_are_those_that_instantstyle_names() -> None:
     down = [f"down_blocks.{block}.attentions.{place}." for block in (1, 2) for place in (0, 1)]
     up = [f"up_blocks.{block}.attentions.{place}." for block in (0, 1) for place in (0, 1, 2)]
-    assert references.style_layers([*down, *up, "mid_block.attentions.0."]) == {"up_blocks.0.attentions.1."}
+    assert style_layers([*down, *up, "mid_block.attentions.0."]) == {"up_blocks.0.attentions.1."}
     down = [f"down_blocks.{block}.attentions.0." for block in (0, 1, 2)]
     up = [f"up_blocks.{block}.attentions.0." for block in (1, 2, 3)]
-    assert references.style_layers([*down, *up, "mid_block.attentions.0."]) == {
+    assert style_layers([*down, *up, "mid_block.attentions.0."]) == {
         *(down[0], down[1], up[1], up[2]),
         "mid_block.attentions.0.",
     }
@@ -213,10 +308,10 @@ def test_a_blend_is_the_mean_of_what_is_seen(
 def test_the_comparison_can_fail(
     engine: Company, folders: dict[str, Path], shelf: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    true: Callable[..., dict[str, Any]] = references.attended
+    true: Callable[..., dict[str, Any]] = UNetReferences.attended
 
-    def wrong(cond: Any) -> dict[str, Any]:
-        given = true(cond)
+    def wrong(self: Any, told: Any) -> dict[str, Any]:
+        given = true(self, told)
         if given and broken == "rows":
             given["ip_hidden_states"] = given["ip_hidden_states"].roll(1, 0)
         if given and broken == "weights":
@@ -225,7 +320,7 @@ def test_the_comparison_can_fail(
             given["ip_adapter_masks"] = given["ip_adapter_masks"].flip(-1)
         return given
 
-    monkeypatch.setattr("engine.models.unet.attended", wrong)
+    monkeypatch.setattr(UNetReferences, "attended", wrong)
     mine = job("plain", lent(4, 0.7), lent(6, 1.0, STYLE))
     *_, ours = engine.run([*company("plain"), mine])
     assert gap(ours, theirs(folders, shelf, mine, [0.7, SCALE_OF_STYLE])) > 100 * TOLERANCE
@@ -259,7 +354,7 @@ class TestFilesThatCannotBeUsed:
         other = tmp_path / "other.safetensors"
         save_file({"weight": torch.ones(2)}, other)
         assert "other.safetensors holds no IP-Adapter" in self.reason(folders, other)
-        assert "face.safetensors wants a face recogniser (FaceID)" in self.reason(
+        assert "face.safetensors is of a kind that is not read here (FaceID, say" in self.reason(
             folders, shelf / "face.safetensors"
         )
 
@@ -290,8 +385,6 @@ class TestFilesThatCannotBeUsed:
         )
 
     def test_a_family_without(self, tmp_path: Path) -> None:
-        from tests import stock_pipelines
-
         folder = stock_pipelines.build("pixart-sigma", tmp_path / "pixart")
         source = ModelSource("m", folder, ip_adapter=tmp_path / "any.safetensors")
         info = Registry({"m": source}).models()["m"]

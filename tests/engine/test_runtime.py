@@ -99,7 +99,7 @@ async def test_the_loops_thread_never_computes(start: Start, monkeypatch: pytest
     monkeypatch.setattr(Core, "tick", watched)
     monkeypatch.setattr(LocalEngine, "_receive", counted)
     engine = await start()
-    engine.submit(spec())
+    engine.submit(spec(seeds=(1,)))
     await until(engine, Finished)
     assert threads == {"tessera-engine"}
     assert crossings == [2, 1, 1, 2]

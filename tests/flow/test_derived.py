@@ -96,7 +96,7 @@ async def test_new_ground_is_painted_around_the_picture(
     spec = await painted(seeing, job)
     assert (spec.width, spec.height) == size
     assert job.prompt.get("ar") == ar and job.prompt.get("seed") is None
-    assert spec.init is not None and spec.init.strength == 1.0 and spec.init.feather == 4
+    assert spec.init is not None and spec.init.strength == 0.8 and spec.init.feather == 4
     canvas, mask = opened(spec.init.data), np.asarray(opened(spec.init.mask))
     assert canvas.size == (size[0] * 4, size[1] * 4)
     kept = np.argwhere(mask == 0)

@@ -142,6 +142,9 @@ PROMPTS: dict[str, str] = {
     "without effect: {model} paints without guidance": "不起作用：{model} 不使用引导",
     "without effect: there is no picture in front of the text": "不起作用：文字前没有图片",
     "without effect: there is no `--{flag}`": "不起作用：没有 `--{flag}`",
+    "{model} cannot take the style alone: what the picture shows comes with it": (
+        "{model} 无法只取风格：图片中的内容也会一起带入"
+    ),
     "{model} reads all words alike: weights in the text are left out": (
         "{model} 对所有词一视同仁：文字里的权重被略去"
     ),

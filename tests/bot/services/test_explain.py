@@ -7,6 +7,7 @@ from dataclasses import replace
 from bot.config import load
 from bot.domain.prompt import parse
 from bot.services.explain import Explanation, explain, price
+from engine.api import ReferenceKind
 from engine.fake import SKETCH
 
 SETTINGS = load(None, {})
@@ -77,3 +78,14 @@ def test_prices_by_lane_and_unit() -> None:
     seconds = load(None, {"TESSERA_QUOTA__UNIT": "gpu_seconds"})
     assert price(parse("cat"), seconds) is None
     assert price(parse("cat --turbo"), seconds, 2.5) == 5.0
+
+
+def test_a_style_that_cannot_be_taken_alone_is_told() -> None:
+    text = "a cat --sref https://example.org/a.png --cref https://example.org/b.png"
+    both = tuple(ReferenceKind)
+    assert {note.typed: note.says for note in told(text, references=both, style_apart=False).ignored} == {
+        "--sref https://example.org/a.png": (
+            "plain cannot take the style alone: what the picture shows comes with it"
+        )
+    }
+    assert not told(text, references=both).ignored

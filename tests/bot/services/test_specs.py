@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from bot.config import Settings, load
-from bot.domain.job import Action, Job, JobStatus, Place, Requester
+from bot.domain.job import CHANGES, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, parse
 from bot.errors import PromptError
 from bot.services import specs
-from engine.api import ModelInfo
+from engine.api import Hires, ModelInfo
 from engine.fake import SKETCH
 
 SETTINGS = load(None, {})
@@ -100,6 +100,13 @@ def test_iw_and_variations() -> None:
     assert strengths == [0.7746, 0.6, 0.216]
     assert specs.input_strength(parse("x"), Action.VARIATION) == 0.65
     assert not specs.uses_pictures(parse("x --iw 0"))
+
+
+def test_a_creative_upscale_adds_no_more_detail_than_the_model_can() -> None:
+    upscale = job("x", change=CHANGES[Action.UPSCALE_CREATIVE])
+    for most, detail in ((1.0, 0.3), (0.15, 0.15)):
+        spec = specs.build(upscale, replace(SKETCH, most_detail=most), SETTINGS)
+        assert spec.hires == Hires(2.0, detail)
 
 
 def test_the_whole_spec() -> None:
