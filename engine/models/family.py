@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def _stock(
     guidance: float = 5.0,
     from_picture: str = "",
     inpainter: str = "",
-    **able: bool,
+    **able: Any,
 ) -> Family:
     """A pipeline that runs as diffusers wrote it; ``able`` are further fields of it."""
     return Family(
