@@ -23,9 +23,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from engine.api import EngineError
+from engine.api import EngineError, ModelUnavailable
 from engine.models.family import PIPELINES
-from engine.profile import trusted
+from engine.profile import is_component, trusted
 from engine.weights import PICKLES
 
 if TYPE_CHECKING:
@@ -273,16 +273,25 @@ def _fetched_index(
         )
     index = _json(_fetch(model, mirrors, _pinned(model, listed["model_index.json"])))
     for name, value in index.items():
-        library = value[0] if isinstance(value, list) and value else None
+        library = value[0] if is_component(value) else None
         if library is not None and not trusted(library) and name != CHECKER:
             raise DownloadFailed(
                 f"{model.repo} wants code from {library!r} for its {name}; "
                 "only diffusers and transformers are trusted. Choose another model."
             )
-    kind = str(index.get("_class_name"))
-    if kind not in PIPELINES:
-        raise DownloadFailed(f"{model.repo} is a {kind}, which this engine cannot run; choose another model.")
+    if (kind := str(index.get("_class_name"))) not in PIPELINES:
+        _refuse_unknown(model, kind, index)
     return index
+
+
+def _refuse_unknown(model: HubModel, kind: str, index: Mapping[str, Any]) -> None:
+    """DownloadFailed where not even diffusers has a pipeline that paints with it."""
+    from engine.models.unlisted import unlisted
+
+    try:
+        unlisted(kind, Path("model_index.json"), index)
+    except ModelUnavailable as fault:
+        raise DownloadFailed(f"{model.repo} cannot be run here: {fault} Choose another model.") from None
 
 
 def _chosen(
@@ -291,7 +300,7 @@ def _chosen(
     """The files that loading needs: JSON and tokenizers of every component, its weights in one variant."""
     yield from (listed[name] for name in ("model_index.json", "tessera.json") if name in listed)
     for component, value in index.items():
-        if not isinstance(value, list) or not value or value[0] is None:
+        if not is_component(value):
             continue
         if component == CHECKER and not model.checker:
             continue

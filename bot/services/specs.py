@@ -486,7 +486,7 @@ def _spread(prompt: Prompt) -> float:
 def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool) -> Iterator[Sentence]:
     yield from _too_much(prompt, model, settings)
     name = quoted(model.name)
-    if pictures and not model.image_to_image:
+    if pictures and not model.image_to_image and not prompt.get("blend"):
         yield say(
             "The model {model} cannot start from a picture; leave the picture out, or choose "
             "another `--model`.",

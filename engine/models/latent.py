@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import diffusers
@@ -25,7 +27,7 @@ from engine.models.preview import fit_rgb, to_rgb
 from engine.models.references import Borrower, References
 from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
-from engine.profile import Profile, factor_of
+from engine.profile import Profile, factor_of, is_component
 from engine.prompting import Fragment, compositions
 from engine.sentence import say
 
@@ -280,18 +282,39 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
 
 def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
     """Parts whose class diffusers 0.42 no longer finds by itself, since it moved the pipeline's module."""
-    if profile.family.name != "unclip":
-        return {}
-    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+    module = import_module(getattr(diffusers, profile.family.pipelines[0]).__module__)
+    found = {}
+    for name, value in _index(profile).items():
+        kind = _stray(module, *value) if is_component(value) else None
+        if kind is not None:
+            found[name] = kind.from_pretrained(
+                profile.source.path / name,
+                use_safetensors=True,
+                local_files_only=True,
+                variant=profile.variant,
+                torch_dtype=dtype,
+            )
+    return found
 
-    folder = profile.source.path / "text_proj"
-    return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
+
+def _stray(module: ModuleType, library: str, kind: str) -> Any:
+    """The class of a network that only the module of its pipeline knows; None for all others."""
+    own = diffusers if library == "diffusers" else None
+    if library == "transformers" or hasattr(own or diffusers.pipelines, kind if own else library):
+        return None
+    found = getattr(module, kind, None)
+    return found if isinstance(found, type) and issubclass(found, torch.nn.Module) else None
 
 
 def _absent(profile: Profile) -> dict[str, None]:
     """Parts that the folder says it goes without."""
-    index = json.loads((profile.source.path / "model_index.json").read_text(encoding="utf-8"))
+    index = _index(profile)
     return {name: None for name, value in index.items() if value == [None, None] and name[0] != "_"}
+
+
+def _index(profile: Profile) -> dict[str, Any]:
+    index: dict[str, Any] = json.loads((profile.source.path / "model_index.json").read_text(encoding="utf-8"))
+    return index
 
 
 def _without_extras(kind: Any) -> dict[str, Any]:
