@@ -354,10 +354,13 @@ def test_a_listing_without_an_end(
     ("files", "said"),
     [
         ({"model_index.json": b"[" * 100_000}, "model_index.json of the model is no JSON object"),
-        ({"model_index.json": b"{}"}, "is a None, which this engine cannot run; choose another model"),
+        (
+            {"model_index.json": b"{}"},
+            "describes a None, which neither this engine nor the installed diffusers knows. Choose another",
+        ),
         (
             {"model_index.json": b'{"_class_name": [null, "X"]}'},
-            "which this engine cannot run; choose another model",
+            "which neither this engine nor the installed diffusers knows. Choose another model.",
         ),
         (
             {"model_index.json": FILES["model_index.json"], "unet/config.json": b"{}"},
