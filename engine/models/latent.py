@@ -25,7 +25,7 @@ from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
 from engine.models.references import Borrower, References
-from engine.models.single_file import load_single_file
+from engine.models.single_file import load_single_file, unread
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of, is_component
 from engine.prompting import Fragment, compositions
@@ -272,6 +272,11 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             **_without_extras(kind) | dict.fromkeys(parts),
         )
         pipeline.register_modules(**parts)
+        for name, lacking in unread(pipeline):
+            raise ModelUnavailable(
+                f"{profile.source.path / name} lacks {len(lacking)} weights that its config.json describes, "
+                f"{lacking[0]} for one; copy the model's folder again."
+            )
         return pipeline
     except ModelUnavailable:
         raise

@@ -37,14 +37,19 @@ def load_single_file(kind: Any, profile: Profile, dtype: torch.dtype, options: M
             f"{source.checkpoint} lacks weights that {source.path} describes; choose another file, or the "
             "configuration that fits it."
         ) from error
-    for name, part in pipeline.components.items():
-        lacking = [key for key, weight in _weights(part) if weight.is_meta]
-        if lacking:
-            raise ModelUnavailable(
-                f"{source.checkpoint} lacks {len(lacking)} weights of the {name} that {source.path} "
-                f"describes, {lacking[0]} for one; choose another file, or the configuration that fits it."
-            )
+    for name, lacking in unread(pipeline):
+        raise ModelUnavailable(
+            f"{source.checkpoint} lacks {len(lacking)} weights of the {name} that {source.path} "
+            f"describes, {lacking[0]} for one; choose another file, or the configuration that fits it."
+        )
     return pipeline
+
+
+def unread(pipeline: Any) -> Iterator[tuple[str, list[str]]]:
+    """Parts of a loaded pipeline with the weights that no file held."""
+    for name, part in pipeline.components.items():
+        if lacking := [key for key, weight in _weights(part) if weight.is_meta]:
+            yield name, lacking
 
 
 def _whole(kind: Any, profile: Profile, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:

@@ -234,6 +234,22 @@ def test_weights_of_a_text_encoder_that_are_not_there(file: Path) -> None:
         Registry({"mine": ModelSource("mine", file)}).load("mine", CPU, torch.float32)
 
 
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_weights_of_a_folder_that_are_not_there(folders: dict[str, Path], tmp_path: Path, part: str) -> None:
+    """Its component is named, and the first of what it lacks."""
+    folder = Path(shutil.copytree(folders["classic"], tmp_path / "model"))
+    weights = folder / part / "diffusion_pytorch_model.safetensors"
+    state = load_file(weights)
+    missing = next(key for key in state if "conv_in" in key)
+    save_file({key: weight for key, weight in state.items() if key != missing}, weights)
+    with pytest.raises(ModelUnavailable) as caught:
+        Registry({"mine": ModelSource("mine", folder)}).load("mine", CPU, torch.float32)
+    assert str(caught.value) == (
+        f"{folder / part} lacks 1 weights that its config.json describes, {missing} for one; copy the "
+        "model's folder again."
+    )
+
+
 def test_weights_of_another_shape(file: Path) -> None:
     state = load_file(file)
     state["model.diffusion_model.out.2.bias"] = torch.ones(9)
