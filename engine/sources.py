@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -243,7 +244,7 @@ def _list(model: HubModel, mirror: str) -> dict[str, RemoteFile]:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    _connect()
+    _connect(mirror)
     tree = HfApi(endpoint=mirror, token=_token(model, mirror)).list_repo_tree(
         model.repo, recursive=True, revision=model.revision
     )
@@ -426,7 +427,7 @@ def _receive(model: HubModel, mirror: str, file: RemoteFile, growing: Path, begu
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    _connect()
+    _connect(mirror)
     size = min(_bytes(growing), file.size) if begun else 0
     with _Bounded(growing, file.size) as stream:
         stream.truncate(size)
@@ -459,8 +460,8 @@ class _Bounded(io.BufferedWriter):
         return super().write(chunk)
 
 
-def _connect() -> None:
-    """An http client that does not wait for ever; progress is for people only."""
+def _connect(mirror: str) -> None:
+    """An http client that does not wait for ever and keeps the secret; progress is for people only."""
     import httpx2
     import huggingface_hub
     from huggingface_hub import constants
@@ -468,13 +469,26 @@ def _connect() -> None:
 
     huggingface_hub.set_client_factory(
         lambda: httpx2.Client(
-            follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"response": [_refuse_drips]}
+            follow_redirects=True,
+            timeout=TIMEOUT_S,
+            event_hooks={"request": [partial(_keep_secret, mirror)], "response": [_refuse_drips]},
         )
     )
     constants.DOWNLOAD_CHUNK_SIZE = KEPT  # of its 10 MB a cut line would lose whatever is not full
     logging.set_verbosity_error()
     if not sys.stderr.isatty():
         disable_progress_bars()
+
+
+def _keep_secret(mirror: str, request: Any) -> None:
+    """A mirror's listing may say that its next page lies with somebody else."""
+    if _origin(str(request.url)) != _origin(mirror):
+        request.headers.pop("Authorization", None)
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port
 
 
 def _refuse_drips(response: Any) -> None:

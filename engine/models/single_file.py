@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from engine.api import ModelUnavailable
 from engine.checkpoint import INDEX, PREFIX
+from engine.models.encoders import read_encoder
 from engine.profile import Profile
 
 
@@ -89,16 +90,19 @@ def _beside(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
         if not weights or name in profile.held or not isinstance(value, list) or value[0] is None:
             continue
         kind = getattr(import_module(value[0]), value[1])
-        yield (
-            name,
-            kind.from_pretrained(
-                root / name,
-                dtype=dtype,
-                variant=profile.variant,
-                use_safetensors=True,
-                local_files_only=True,
-            ),
-        )
+        if value[0] == "transformers":
+            yield name, read_encoder(kind, root / name, dtype, profile.variant)
+        else:
+            yield (
+                name,
+                kind.from_pretrained(
+                    root / name,
+                    dtype=dtype,
+                    variant=profile.variant,
+                    use_safetensors=True,
+                    local_files_only=True,
+                ),
+            )
 
 
 def _index(profile: Profile) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ from engine.memory import is_out_of_memory
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import OwnCourse, OwnWay
 from engine.models.family import Family
-from engine.models.latent import load_pipeline
+from engine.models.loading import load_pipeline
 from engine.models.preview import fit_rgb, to_rgb
 from engine.models.references import Borrower
 from engine.models.unet_references import UNetReferences

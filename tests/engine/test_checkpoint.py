@@ -250,6 +250,15 @@ def test_weights_of_a_folder_that_are_not_there(folders: dict[str, Path], tmp_pa
     )
 
 
+def test_a_text_encoder_of_another_kind(folders: dict[str, Path], tmp_path: Path) -> None:
+    """transformers would draw what it does not find."""
+    folder = Path(shutil.copytree(folders["classic"], tmp_path / "model"))
+    weights = folder / "text_encoder" / "model.safetensors"
+    save_file({f"other.{key}": weight for key, weight in load_file(weights).items()}, weights)
+    with pytest.raises(ModelUnavailable, match=r"text_encoder lacks \d+ weights that its config.json"):
+        Registry({"mine": ModelSource("mine", folder)}).load("mine", CPU, torch.float32)
+
+
 def test_weights_of_another_shape(file: Path) -> None:
     state = load_file(file)
     state["model.diffusion_model.out.2.bias"] = torch.ones(9)

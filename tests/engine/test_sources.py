@@ -180,6 +180,14 @@ def test_the_token_goes_to_the_first_mirror_alone(model: HubModel, mirrors: tupl
     assert set(mirrors[1].tokens) | {asked.token for asked in mirrors[1].asked} == {None}
 
 
+def test_no_next_page_elsewhere_gets_the_token(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    first, other = mirrors
+    page = f"/api/models/{REPO}/tree/{REVISION}"
+    first.headers["Link"] = f'<{other.address}{page}>; rel="next"'
+    sources.pull(replace(model, token="hf_canary", mirrors=(first.address,)))
+    assert first.tokens == ["Bearer hf_canary"] and other.tokens == [None]
+
+
 @pytest.mark.parametrize(
     "name", ["../../evil.json", "/etc/evil.json", "unet/../../evil.json", "unet\\..\\e.json"]
 )

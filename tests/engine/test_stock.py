@@ -33,7 +33,7 @@ from engine.checks import check_spec
 from engine.fake import gradient
 from engine.models.base import OwnCourse
 from engine.models.family import FAMILIES
-from engine.models.latent import strays
+from engine.models.loading import strays
 from engine.models.registry import Registry
 from engine.models.stock import StockCourse, StockPipeline, _paint
 from engine.profile import ModelSource

@@ -31,7 +31,7 @@ from engine.api import (
 from engine.checks import check_spec
 from engine.models import stock as adapter
 from engine.models.family import FAMILIES, PIPELINES
-from engine.models.latent import strays
+from engine.models.loading import strays
 from engine.models.registry import Registry
 from engine.models.stock import StockPipeline
 from engine.models.unlisted import unlisted
