@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import logging
 import os
@@ -256,7 +257,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     try:
         if profile.source.checkpoint:
             return load_single_file(kind, profile, dtype, _without_extras(kind))
-        parts = {**_absent(profile), **strays(profile, dtype)}
+        parts = {**_absent(profile, kind), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -302,10 +303,10 @@ def _stray(module: ModuleType, library: str, kind: str) -> Any:
     return found if isinstance(found, type) and issubclass(found, torch.nn.Module) else None
 
 
-def _absent(profile: Profile) -> dict[str, None]:
-    """Parts that the folder says it goes without."""
-    index = _index(profile)
-    return {name: None for name, value in index.items() if value == [None, None] and name[0] != "_"}
+def _absent(profile: Profile, kind: Any) -> dict[str, None]:
+    """Parts of the pipeline that the folder says it goes without."""
+    known = inspect.signature(kind).parameters
+    return {name: None for name, value in _index(profile).items() if value == [None, None] and name in known}
 
 
 def _index(profile: Profile) -> dict[str, Any]:

@@ -295,6 +295,7 @@ def _estimate(
 def _arguments(pipeline: Any, spec: GenerationSpec, true_cfg_scale: float) -> dict[str, Any]:
     """What of the spec this pipeline's call takes, by diffusers' names; the rest stays its default."""
     given: dict[str, Any] = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, **_AS_ASKED}
+    given["max_area"] = spec.width * spec.height
     given.update(dict.fromkeys(_STEPS, spec.steps))
     known = parameters(pipeline.__class__)
     if spec.negative_prompt:
