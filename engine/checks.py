@@ -231,11 +231,10 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
         yield say("{model} cannot paint a picture larger in a second pass.", model=info.name)
     for kind in dict.fromkeys(reference.kind for reference in spec.references):
         if kind not in info.references:
-            why: dict[str, object] = {"model": info.name, "kind": kind.said, "reason": info.unfit_references}
-            yield (
-                say("{model} has no adapter for {kind} references: {reason}.", **why)
-                if info.unfit_references
-                else say("{model} has no adapter for {kind} references; leave them out.", **why)
+            yield say(
+                "{model} has no adapter for {kind} references; leave them out.",
+                model=info.name,
+                kind=kind.said,
             )
 
 

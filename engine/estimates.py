@@ -22,7 +22,10 @@ PRIOR = 2e-6
 """Device seconds per pixel, image and step before anything ran: of the order of a small model on a CPU."""
 LEARNED = 0.3
 """Weight of the newest job in the running average."""
-KEPT = 512
+LONGEST_S, MOST = 1e6, 2**31
+"""More device seconds than any job takes, and more pixels, calls and images than any has."""
+KEPT, FILE_CHARS = 512, 2**20
+"""Jobs that are remembered, and the most that a file of them may hold."""
 SAVE_EVERY_S = 30.0
 
 
@@ -132,15 +135,23 @@ def _work(key: _Key) -> int:
 def _read(file: Path, about: str) -> dict[_Key, float]:
     """What was learned; nothing where the file is none of ours, or tells of another device."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        with file.open(encoding="utf-8") as text:
+            content = json.loads(text.read(FILE_CHARS))
         if content["about"] != about:
             return {}
-        return {
+        learned = {
             (str(model), int(pixels), int(shown), int(calls), int(images)): float(cost)
-            for model, pixels, shown, calls, images, cost in content["seconds"]
+            for model, pixels, shown, calls, images, cost in content["seconds"][-KEPT:]
         }
+        return {key: cost for key, cost in learned.items() if _likely(key, cost)}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         log.warning("what jobs cost cannot be read from %s: %s", file, error)
         return {}
+
+
+def _likely(key: _Key, cost: float) -> bool:
+    """Whether a job can have taken so long: one number that is none would upset all turns."""
+    counts = min(key[1:]) >= 0 and min(key[2:]) > 0 and max(key[1:]) < MOST
+    return counts and 0 < cost < LONGEST_S

@@ -170,7 +170,9 @@ def _adapter(
     config = _json(source.path / family.denoiser / "config.json")
     misfit = adapter_misfit(files, family.name, config, weights)
     if misfit:
-        log.warning("model %s goes without reference pictures: %s", source.name, misfit)
+        log.warning(
+            "model %s goes without reference pictures (%s): %s", source.name, source.ip_adapter, misfit
+        )
     return (None, misfit) if misfit else (files, None)
 
 

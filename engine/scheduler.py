@@ -9,7 +9,7 @@ is all that idling saves up. Rows that fit the leader's forward pass ride along 
 
 A lane's jobs run before those of the next; once a lane got nothing for ``patience`` seconds, each of its
 users who got nothing for as long has one ticket moved up. A model that is not loaded waits until its turn is
-due by more than loading costs.
+due by more than loading costs, or its user got nothing for as long.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ SLICE = 2.0
 PATIENCE_S = 600.0
 LOOKS = 64
 """Tickets that are looked at for the room that is left."""
+LEARNED = 0.1
+"""Weight of the newest job in what is ordinary."""
 AHEAD = 1.0
 """Ordinary jobs by which a rider's turn may lie ahead while other groups wait."""
 EPSILON = 1e-9
@@ -66,7 +68,7 @@ class Scheduler:
         self._quiet: list[OrderedDict[str, float]] = [OrderedDict() for _ in Lane]
         """When each user of a lane was last served or began to wait, the longest first."""
         self._served_at = [-math.inf] * len(Lane)
-        """When each lane was last served with jobs of its own."""
+        """When each lane last had a turn with a job of its own: who rides along uses up nobody's turn."""
         self._models: dict[tuple[int | None, int, str], Line] = {}
         """By the device that it began on, lane and model."""
         self._groups: dict[tuple[int | None, int, Hashable], Line] = {}
@@ -75,6 +77,8 @@ class Scheduler:
         self._crowd = [0] * len(Lane)
         """Tickets of each lane."""
         self._ordinary = 0.0
+        """Virtual seconds of a job: of the first that came, until some have ended."""
+        self._ended = 0
         self._numbers = 0
         self._pace = Pace()
 
@@ -102,9 +106,12 @@ class Scheduler:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
-        self._leave(entry)
         if entry.spent > 0:
-            self._ordinary += 0.1 * (entry.spent / entry.ticket.share - self._ordinary)
+            self._ended += 1
+            # Whatever was expected of the first, what they took is all that is known.
+            weight = max(LEARNED, 1 / self._ended)
+            self._ordinary += weight * (entry.spent / entry.ticket.share - self._ordinary)
+        self._leave(entry)
         job = entry.ticket.job or key
         del self._jobs[job][key]
         if not self._jobs[job]:
@@ -138,6 +145,8 @@ class Scheduler:
         if leader is None:
             return ()
         self._now[leader.lane] = max(self._now[leader.lane], leader.start)
+        if leader.lane == _PRIORITY[leader.ticket.lane]:
+            self._served_at[leader.lane] = self._clock()
         chosen = [leader, *self._riders(leader, place)]
         for entry in chosen:
             for sibling in self._jobs[entry.ticket.job or entry.ticket.key].values():
@@ -167,16 +176,16 @@ class Scheduler:
             entry.slice = 0.0
         quiet[ticket.user] = self._clock()
         quiet.move_to_end(ticket.user)
-        if entry.lane == _PRIORITY[ticket.lane]:
-            self._served_at[entry.lane] = quiet[ticket.user]
 
     def _account(self, lane: int, ticket: Ticket) -> Account:
-        """The user's account; who comes from idling is as far ahead as an ordinary job costs, at most."""
+        """The user's account; who comes from idling is as far ahead as an ordinary job costs, whatever their
+        own costs: so those who came before are never passed.
+        """
         owner = (lane, ticket.user)
         if owner not in self._owned:
             self._catch_up(lane)
             # Of what lies further back than anyone may borrow, nothing need be remembered.
-            start = self._now[lane] - min(ticket.price, self._ordinary)
+            start = self._now[lane] - self._ordinary
             known = self._accounts.get(owner)
             if len(self._accounts) > 2 * len(self._owned) + 1000:
                 self._forget()  # Before the new one, which nothing holds on to yet.
@@ -230,10 +239,13 @@ class Scheduler:
             del self._groups[group]
 
     def _refund(self, entry: Entry) -> None:
-        """What was expected and not spent; the user's next turn comes that much sooner."""
+        """What was expected and not spent; the user's next turn comes that much sooner, though no sooner than
+        for who comes from idling: what was expected may have been any number.
+        """
         unspent = entry.ticket.price - entry.spent / entry.ticket.share
         if unspent > 0:
-            entry.account.finish -= unspent
+            least = min(entry.account.finish, self._now[entry.lane] - self._ordinary)
+            entry.account.finish = max(entry.account.finish - unspent, least)
             for (place, lane, _), line in self._models.items():
                 if place is None and lane == entry.lane:
                     line.touch(entry.ticket.user)
@@ -278,10 +290,16 @@ class Scheduler:
         for (at, lane, model), line in self._models.items():
             if at not in (None, place) or (entry := line.first()) is None:
                 continue
-            turn = (lane, entry.start + self._loading(model, place), entry.number)
+            turn = (lane, entry.start + self._handicap(entry, model, place), entry.number)
             if best is None or turn < best:
                 best, leader = turn, entry
         return leader
+
+    def _handicap(self, entry: Entry, model: str, place: int) -> float:
+        """What loading its model costs; nothing for whom that has kept waiting long enough."""
+        loading = self._loading(model, place)
+        waited = self._clock() - self._quiet[entry.lane][entry.ticket.user] if loading else 0.0
+        return loading if waited < self._patience else 0.0
 
     def _riders(self, leader: Entry, place: int) -> list[Entry]:
         """Those of the leader's group that share its step: its own lane first, then the others."""

@@ -23,6 +23,8 @@ LEARNED, ENOUGH = 64, 16
 """Newest waits of a kind that the next are told by, and fewest."""
 FORGOTTEN_S = 3600.0
 """Seconds after which a wait tells nothing any more: a stall is not held against those who come later."""
+ORDINARY = 0.1
+"""Weight of the newest job in what one usually costs."""
 ENDED = 0.1
 """Share left of a job that went to its end, at the last that was heard of it."""
 _Owner = tuple[str, int]
@@ -76,6 +78,9 @@ class Backlog:
         self._moved: set[str] = set()
         """Lanes whose virtual time may have gone on since it was reckoned."""
         self._numbers = 0
+        self._ordinary = 0.0
+        """Virtual seconds of a job: of the first that came, until some have gone."""
+        self._gone = 0
         self._lanes = dict.fromkeys(LANES, clock())
         """When each lane was last served."""
         self._stretches: dict[_Kind, deque[tuple[float, float]]] = {}
@@ -103,7 +108,8 @@ class Backlog:
         """A job joined the queue."""
         owner = (lane, user_id)
         price = seconds / share
-        start = self._start(owner, price)
+        self._ordinary = self._ordinary or price
+        start = self._start(owner)
         self._numbers += 1
         came = self._clock() if since is None else since
         entry = _Entry(owner, LANES.index(lane), seconds, price, start, self._numbers, came)
@@ -188,7 +194,7 @@ class Backlog:
     def before(self, lane: str, user_id: int, seconds: float) -> float:
         """Seconds until a job that is yet to be queued could begin."""
         owner = (lane, user_id)
-        turn = (LANES.index(lane), self._start(owner, seconds), self._numbers + 1)
+        turn = (LANES.index(lane), self._start(owner), self._numbers + 1)
         return self._stretched(self._before(turn)[1], seconds, (lane, owner in self._owned))
 
     def _before(self, turn: tuple[int, float, int]) -> tuple[int, float]:
@@ -200,7 +206,10 @@ class Backlog:
         return entry.owner[0], next(iter(self._owned[entry.owner].values())) is not entry
 
     def _learn(self, entry: _Entry) -> None:
-        """How long a job that went to its end took to come."""
+        """How dear a job was that went to its end, and how long it took to come."""
+        if entry.left < ENDED:
+            self._gone += 1
+            self._ordinary += max(ORDINARY, 1 / self._gone) * (entry.price - self._ordinary)
         if entry.told > 0 and entry.left < ENDED:
             known = self._stretches.setdefault(entry.kind, deque(maxlen=LEARNED))
             now = self._clock()
@@ -213,8 +222,8 @@ class Backlog:
         stretch = max(1.0, statistics.median(known)) if len(known) >= ENOUGH else 1.0
         return stretch * (before + own) - own if before else 0.0
 
-    def _start(self, owner: _Owner, price: float) -> float:
-        """Behind the user's other jobs; who has none begins a job's cost ahead of those who wait."""
+    def _start(self, owner: _Owner) -> float:
+        """Behind the user's other jobs; who has none begins an ordinary job's cost ahead of who waits."""
         lane = owner[0]
         if owner in self._owned:
             return self._finish[owner]
@@ -222,4 +231,4 @@ class Backlog:
             self._moved.discard(lane)
             starts = (entry.start for entry in self._entries.values() if entry.owner[0] == lane)
             self._now[lane] = max(self._now[lane], min(starts, default=self._now[lane]))
-        return max(self._finish.get(owner, float("-inf")), self._now[lane] - price)
+        return max(self._finish.get(owner, float("-inf")), self._now[lane] - self._ordinary)

@@ -556,6 +556,13 @@ def _bad_blend(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
 
 def _no_lora(lora: str, model: ModelInfo) -> Sentence:
     name = quoted(model.name)
+    if lora in model.unfit_loras:
+        return say(
+            "LoRA {name!r} does not fit {model}: {reason}.",
+            name=lora,
+            model=name,
+            reason=model.unfit_loras[lora],
+        )
     if not model.loras:
         return say(
             "The model {model} has no LoRA {lora}, nor any other here; leave it out.",

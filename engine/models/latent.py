@@ -26,7 +26,7 @@ from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
 from engine.models.preview import fit_rgb, to_rgb
 from engine.models.references import Borrower, References
-from engine.models.single_file import load_single_file
+from engine.models.single_file import load_single_file, unread
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of, is_component
 from engine.prompting import Fragment, compositions
@@ -115,10 +115,14 @@ class LatentFamily(Borrower, ABC):
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
         """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
-        texts = [spec.negative_prompt] if self.guided(spec) else []
-        rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        away = [self._unwanted(spec)] if self.guided(spec) else []
+        rows = stack([*away, *(self.embed(part.text) for part in self._parts(spec))])
         lent = self._lent(spec, rows.rows, self.guided(spec))
         return rows.beside({**self._told(spec, rows.rows), **lent})
+
+    def _unwanted(self, spec: GenerationSpec) -> Conditioning:
+        """One row of what guidance leads away from."""
+        return self.embed(spec.negative_prompt)
 
     def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
         """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""
@@ -256,7 +260,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
         if profile.source.checkpoint:
-            return load_single_file(kind, profile, dtype, _without_extras(kind))
+            return load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile, kind))
         parts = {**_absent(profile, kind), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
@@ -269,6 +273,11 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             **_without_extras(kind) | dict.fromkeys(parts),
         )
         pipeline.register_modules(**parts)
+        for name, lacking in unread(pipeline):
+            raise ModelUnavailable(
+                f"{profile.source.path / name} lacks {len(lacking)} weights that its config.json describes, "
+                f"{lacking[0]} for one; copy the model's folder again."
+            )
         return pipeline
     except ModelUnavailable:
         raise

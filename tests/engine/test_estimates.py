@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.api import Hires, InitImage
-from engine.estimates import Estimates
+from engine.estimates import KEPT, Estimates
 from tests.engine.specs import spec
 
 
@@ -126,13 +126,39 @@ def test_two_devices_do_not_write_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(written) == 2
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"about": "cpu", "seconds": [[1]]}', "\0"])
+def _learned(*rows: str) -> str:
+    return f'{{"about": "cpu", "seconds": [{", ".join(rows)}]}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        _learned("[1]"),
+        "\0",
+        "[" * 100_000,
+        _learned('["classic", Infinity, 1, 1, 1, 1.0]'),
+        _learned('["classic", 1e400, 1, 1, 1, 1.0]'),
+        _learned(f'["classic", {"9" * 400}, 1, 1, 1, 1.0]'),
+        _learned('["classic", 0, 0, 1, 1, 1.0]'),
+        _learned('["classic", 9, 9, 0, 1, 1.0]'),
+        _learned('["classic", 9, 9, -8, 1, 1.0]'),
+        *(
+            _learned(f'["classic", 4096, 4096, 8, 2, {cost}]')
+            for cost in ("NaN", "Infinity", "-5", "0", "1e300")
+        ),
+        _learned(*(f'["classic", {side}, {side}, 1, 1, 1.0]' for side in range(1, 90_000))),
+    ],
+)
 def test_a_damaged_file_is_no_fault(tmp_path: Path, content: str) -> None:
     file = tmp_path / "learned.json"
     file.write_text(content)
     estimates = Estimates(file)
     estimates.concern("cpu")
-    assert estimates.expect(spec()) > 0
+    assert 0 < estimates.expect(spec()) < 60
+    assert len(estimates._seconds) <= KEPT
     estimates.learn(spec(), 3.0)
     estimates.save(now=True)
     again = Estimates(file)

@@ -378,6 +378,59 @@ def test_a_relaxed_job_that_began_ages_too() -> None:
     assert house.ended["relaxed"] < 300
 
 
+@pytest.mark.parametrize("lane", [Lane.FAST, Lane.RELAX])
+def test_who_rides_along_uses_up_nobodys_turn(lane: Lane) -> None:
+    """A lane whose jobs fill up the passes of the one before has not been served by that."""
+    house = House(40.0, 1.0, patience=2000.0)
+    house.order("other", "cyd", lane=lane, group="wide")
+    for number in range(40):
+        house.order(number, "ada", lane=Lane.TURBO)
+        house.order(("rider", number), "bob", lane=lane)
+        while number not in house.ended:
+            house.tick()
+    assert house.served["bob"] > 0
+    assert house.ended["other"] < 5000
+
+
+@pytest.mark.parametrize(("steps", "share"), [(1, 1.0), (10, 1.0), (10, 3.0)])
+def test_nobody_is_passed_by_all_who_come_later(steps: int, share: float) -> None:
+    """New users' grids come as fast as they are painted; a cheaper job among them has its turn."""
+    house = House(max_rows=4)
+    for number in range(200):
+        if number == 20:
+            house.order("mine", "bob", steps=steps, share=share)
+        house.order(number, f"new {number}")
+        house.order(-1 - number, f"also new {number}")
+        for _ in range(10):
+            house.tick()
+    assert house.ended["mine"] < 2 * 20 * 40 + 40 * 3
+
+
+def test_a_wrong_guess_is_no_credit() -> None:
+    """At first a job is thought a hundred times too dear, and that is nobody's advantage."""
+    house = House(max_rows=4)
+    for number in range(30):
+        house.order(number, "heavy", cost=4000.0)
+    for _ in range(30):
+        house.tick()
+    house.order("light", "bob")
+    house.run()
+    assert house.ended["light"] <= 40 * 4
+
+
+def test_a_model_that_others_never_want_is_loaded_in_the_end() -> None:
+    """Those who come anew are always ahead by less than loading costs."""
+    loaded = ["m"]
+    house = House(max_rows=4, patience=500.0, loading=lambda model, place: 0.0 if model in loaded else 120.0)
+    house.order("rare", "bob", model="n", group="other")
+    for number in range(100):
+        house.order(number, f"new {number}")
+        house.order(-1 - number, f"also new {number}")
+        for _ in range(10):
+            loaded[:] = ["n" if house.tick() == ["rare"] else "m"]
+    assert house.ended["rare"] < 700
+
+
 def test_what_was_spent_before_moving_up_is_not_paid_for_again() -> None:
     now = 0.0
     scheduler = Scheduler(8, patience=100.0, clock=lambda: now)

@@ -82,7 +82,7 @@ def test_a_weight_brings_turns_sooner() -> None:
     for number in range(4):
         backlog.queued(f"ann{number}", "fast", ANN, 10.0)
         backlog.queued(f"bob{number}", "fast", BOB, 10.0, share=2.0)
-    assert backlog.ahead("bob3") == (6, 60.0)
+    assert backlog.ahead("bob3") == (5, 50.0)
     assert backlog.ahead("ann3") == (7, 70.0)
 
 
