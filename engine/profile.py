@@ -365,7 +365,7 @@ def _stock_info(
     native = _size(own, "native_size", min(trained, reach) // multiple * multiple or multiple)
     prediction = prediction_of(scheduler)
     known = samplers_for(prediction) if name_of(scheduler) and prediction != FLOW else ()
-    samplers = (DEFAULT, *known)
+    samplers = (DEFAULT, *(name for name in known if not family.samplers or name in family.samplers))
     return ModelInfo(
         name=source.name,
         family=family.name,

@@ -75,7 +75,7 @@ _BASES = (
     Sampler("dpm++ sde", _SINGLE, _SDE, schedules=_SIGMAS),
     Sampler("deis", "DEISMultistepScheduler", schedules=_SPACED),
     Sampler("unipc", "UniPCMultistepScheduler", schedules=_SPACED),
-    Sampler("sa-solver", "SASolverScheduler", schedules=_SPACED),
+    Sampler("sa-solver", "SASolverScheduler", {"algorithm_type": "data_prediction"}, schedules=_SPACED),
     Sampler("lcm", "LCMScheduler"),
     Sampler("tcd", "TCDScheduler"),
 )

@@ -230,6 +230,8 @@ def _stock(
     )
 
 
+_PLAIN = ("ddim", "ddpm", "dpm++ 2m", "dpm++ 2m sde", "dpm++ 2s", "deis", "unipc")
+"""For pipelines that index by timesteps or count them: others make them fractions, or repeat some."""
 _STOCK = (
     _stock(
         "kolors",
@@ -283,6 +285,7 @@ _STOCK = (
         "Kandinsky 2.1",
         "KandinskyCombinedPipeline",
         denoiser="unet",
+        samplers=_PLAIN,
         size=512,
         multiple=64,
         steps=50,
@@ -294,6 +297,7 @@ _STOCK = (
         "Kandinsky 2.1, inpainting",
         "KandinskyInpaintCombinedPipeline",
         denoiser="unet",
+        samplers=_PLAIN,
         size=512,
         multiple=64,
         steps=50,
@@ -305,6 +309,7 @@ _STOCK = (
         "Kandinsky 2.2",
         "KandinskyV22CombinedPipeline",
         denoiser="unet",
+        samplers=_PLAIN,
         size=512,
         multiple=64,
         steps=50,
@@ -316,6 +321,7 @@ _STOCK = (
         "Kandinsky 2.2, inpainting",
         "KandinskyV22InpaintCombinedPipeline",
         denoiser="unet",
+        samplers=_PLAIN,
         size=512,
         multiple=64,
         steps=50,
@@ -327,6 +333,7 @@ _STOCK = (
         "Kandinsky 3",
         "Kandinsky3Pipeline",
         denoiser="unet",
+        samplers=_PLAIN,
         multiple=64,
         guidance=3.0,
         from_picture="Kandinsky3Img2ImgPipeline",
@@ -356,6 +363,7 @@ _STOCK = (
         "DeepFloyd IF (first stage)",
         "IFPipeline",
         denoiser="unet",
+        samplers=_PLAIN,
         size=64,
         multiple=8,
         steps=50,

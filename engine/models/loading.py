@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     kind = getattr(diffusers, profile.family.pipelines[0])
     try:
         if profile.source.checkpoint:
-            return load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile))
-        parts = {**_absent(profile), **strays(profile, dtype)}
+            return load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile, kind))
+        parts = {**_absent(profile, kind), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
             dtype=dtype,
@@ -85,10 +86,10 @@ def _stray(module: ModuleType, library: str, kind: str) -> Any:
     return found if isinstance(found, type) and issubclass(found, torch.nn.Module) else None
 
 
-def _absent(profile: Profile) -> dict[str, None]:
-    """Parts that the folder says it goes without."""
-    index = _index(profile)
-    return {name: None for name, value in index.items() if value == [None, None] and name[0] != "_"}
+def _absent(profile: Profile, kind: Any) -> dict[str, None]:
+    """Parts of the pipeline that the folder says it goes without."""
+    known = inspect.signature(kind).parameters
+    return {name: None for name, value in _index(profile).items() if value == [None, None] and name in known}
 
 
 def _index(profile: Profile) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import copy
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +81,7 @@ class StockPipeline(Borrower, OwnWay):
             elif isinstance(part, ModelMixin) and changes_its_parts(kind):
                 own[name] = _another(part)
         if samplers.sampler_name(spec.sampler) != DEFAULT:
-            own["scheduler"] = schedulers.build(spec.sampler, self.profile.scheduler)
+            own["scheduler"] = _scheduler(spec.sampler, self.profile.scheduler)
         pipeline = _placed(kind, self.device)(**own)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
@@ -266,8 +266,12 @@ def _handing_over(
 ) -> Callable[..., Any]:
     """A scheduler's step that gives the turn back when it is done, with an estimate where one is due."""
 
+    known = inspect.signature(step).parameters
+
     @functools.wraps(step)  # pipelines read its signature
-    def handing_over(*given: Any, **options: Any) -> Any:
+    def handing_over(*given: Any, generator: Any = None, **options: Any) -> Any:
+        if "generator" in known:  # some pipelines give theirs to a scheduler of any kind
+            options["generator"] = generator
         rough = shown(*given[:3]) if wish.estimate and len(given) > 2 else None
         result = step(*given, **options)
         getcurrent().parent.switch(rough)
@@ -291,6 +295,7 @@ def _estimate(
 def _arguments(pipeline: Any, spec: GenerationSpec, true_cfg_scale: float) -> dict[str, Any]:
     """What of the spec this pipeline's call takes, by diffusers' names; the rest stays its default."""
     given: dict[str, Any] = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, **_AS_ASKED}
+    given["max_area"] = spec.width * spec.height
     given.update(dict.fromkeys(_STEPS, spec.steps))
     known = parameters(pipeline.__class__)
     if spec.negative_prompt:
@@ -317,6 +322,14 @@ def _marked(spec: GenerationSpec) -> Image.Image:
     if soft is None:
         return Image.new("L", (spec.width, spec.height), 255)
     return Image.fromarray(np.where(soft > 0, 255, 0).astype(np.uint8))
+
+
+def _scheduler(name: str, config: Mapping[str, Any]) -> Any:
+    """A sampler by its name. Where it reads no learned variance, the pipeline is to leave that away."""
+    scheduler = schedulers.build(name, config)
+    if "variance_type" not in inspect.signature(type(scheduler)).parameters:
+        scheduler.register_to_config(variance_type="fixed_small")
+    return scheduler
 
 
 def _kind(family: Family, spec: GenerationSpec) -> Any:

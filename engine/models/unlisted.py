@@ -34,8 +34,10 @@ _PICTURED = re.compile(
     r"|Layered|GLIGEN|Zero"
 )
 """In names of classes whose arguments do not say that they need a picture, or a region of one."""
-_BROKEN = frozenset({"ChromaInpaintPipeline"})
-"""Fail in diffusers 0.42.1 whatever they are given: here for a field that no Chroma transformer has."""
+_USELESS = frozenset({"ChromaInpaintPipeline", "FluxKontextInpaintPipeline"})
+"""Siblings that in diffusers 0.42.1 fail, for a field that no Chroma transformer has, or paint in a size of
+their own, which no mask fits.
+"""
 _SIBLING = re.compile(r"(?:Img2Img|Inpaint(?:ing)?)(?=(?:Combined)?Pipeline$)")
 _HALF = re.compile(r"(?:Decoder|Prior|Combined)?Pipeline$")
 _IMAGES = re.compile(r"return \w*Output\(\s*images?=")
@@ -147,7 +149,7 @@ def _sibling(kind: type, task: str, index: Mapping[str, Any]) -> str:
     """Name of the class that does ``task`` with the same parts; "" where there is none."""
     name = re.sub(r"(?=(?:Combined)?Pipeline$)", task, kind.__name__, count=1)
     found = _exported(name) or _exported(name.replace("Inpaint", "Inpainting"))
-    if found is None or found.__name__ in _BROKEN or not _continues(found, task, index):
+    if found is None or found.__name__ in _USELESS or not _continues(found, task, index):
         return ""
     return found.__name__
 

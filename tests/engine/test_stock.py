@@ -37,7 +37,7 @@ from engine.models.loading import strays
 from engine.models.registry import Registry
 from engine.models.stock import StockCourse, StockPipeline, _paint
 from engine.profile import ModelSource
-from engine.samplers import DEFAULT
+from engine.samplers import DEFAULT, SCHEDULES
 from tests import pipelines, stock_pipelines
 from tests.engine.company import disc, encoded, picture
 from tests.engine.conftest import Bench
@@ -184,6 +184,18 @@ def test_pictures_of_a_blend_are_looked_at_by_those_that_can(
     ours = painted(here, job)
     assert float((ours - stock(here, job, 1)).abs().max()) <= TOLERANCE
     assert float((ours - painted(here, order(here))).abs().max()) > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", stock_pipelines.BUILDERS)
+def test_every_sampler_that_is_offered_paints(family: Callable[[str], StockPipeline], name: str) -> None:
+    """From a text and, where it can, from a picture; by another spread of its steps too."""
+    here = family(name)
+    info = here.profile.info
+    bases = [sampler for sampler in info.samplers if not sampler.endswith((*SCHEDULES,))]
+    for sampler in (*bases, *(each for each in info.samplers if each == "dpm++ 2m karras")):
+        for init in {False, info.image_to_image}:
+            job = order(here, init, sampler=sampler, steps=2 if name == "sana-sprint" else 4)
+            assert bool(painted(here, job).isfinite().all()), (sampler, init)
 
 
 @pytest.mark.parametrize("name", MASKED)

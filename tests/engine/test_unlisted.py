@@ -37,7 +37,7 @@ from engine.models.stock import StockPipeline
 from engine.models.unlisted import unlisted
 from engine.profile import ModelSource, read_profile
 from engine.samplers import DEFAULT
-from tests import pipelines, unlisted_pipelines
+from tests import flow_pipelines, pipelines, unlisted_pipelines
 from tests.engine.company import CPU, TOLERANCE, disc, encoded, picture
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
@@ -344,6 +344,21 @@ def test_every_pipeline_that_is_taken_can_be_asked(tmp_path: Path) -> None:
         taken.append(name)
     assert {"OmniGenPipeline", "HiDreamImagePipeline", "FluxKontextPipeline", "PRXPipeline"} <= set(taken)
     assert 40 < len(taken) < 90
+
+
+def test_the_size_that_is_asked_for_is_painted(tmp_path: Path) -> None:
+    """Where a pipeline would choose one of as many pixels as it was trained on; and a part that it has no
+    place for may be named as one that is not there.
+    """
+    folder = flow_pipelines.build("flux", tmp_path / "flux")
+    index = json.loads((folder / "model_index.json").read_text())
+    changed = {**index, "_class_name": "FluxKontextPipeline", "refiner": [None, None]}
+    (folder / "model_index.json").write_text(json.dumps(changed))
+    registry = Registry({"kontext": ModelSource("kontext", folder)})
+    here: Any = registry.load("kontext", CPU, torch.float32)
+    job = order(registry.models()["kontext"], width=48)
+    assert painted(here, job).shape == (1, 3, 32, 48)
+    assert float((painted(here, replace(job, negative_prompt="")) - painted(here, job)).abs().max()) > 1e-3
 
 
 def test_foreign_code_is_never_loaded(folder: Callable[[str], Path], tmp_path: Path) -> None:
