@@ -243,7 +243,8 @@ class Core:
     def _advance(self, part: _Part, row: Rows | OwnCourse, prediction: torch.Tensor) -> None:
         """A step; a course of its own that finds no memory begins again when some has been freed."""
         try:
-            stages.advance(row, prediction, want_clean=self._preview_due(part.job))
+            ease = partial(self._ease, row.family)
+            stages.advance(row, prediction, self._preview_due(part.job), ease)
         except Exception as error:
             own = isinstance(row, OwnCourse) and is_out_of_memory(error)
             if not own or not self._ease(row.family):
@@ -436,7 +437,8 @@ class Core:
         return self._meter.apart(charge)
 
     def _preview_due(self, job: _Job) -> bool:
-        return self._clock() >= job.preview_at
+        """Never of pictures that may be held back: a preview shows what they show, and nothing checks it."""
+        return not job.spec.checks and self._clock() >= job.preview_at
 
     def _preview(self, job: _Job) -> bytes | None:
         """A small JPEG grid of the estimates, when one is due and every part has one."""
@@ -480,7 +482,8 @@ def _failure(job: _Job, error: Exception) -> Failed:
         )
         return Failed(job.spec.job_id, OutOfMemory(sentence))
     if isinstance(error, EngineError):
-        return Failed(job.spec.job_id, error)
+        # Its frames hold the job's tensors for as long as the event is kept.
+        return Failed(job.spec.job_id, error.with_traceback(None))
     # The error's own words may hold paths and are for the log alone.
     sentence = say("The picture could not be painted: a {error} in the engine", error=type(error).__name__)
     return Failed(job.spec.job_id, EngineError(sentence), retryable=True)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
@@ -313,10 +314,10 @@ class TestOneFaultOneJob:
     def test_in_the_scheduler(self, bench: BenchMaker, monkeypatch: pytest.MonkeyPatch) -> None:
         advance = stages.advance
 
-        def fragile(rows: stages.Rows, prediction: torch.Tensor, want_clean: bool) -> None:
+        def fragile(rows: stages.Rows, *given: Any) -> None:
             if rows.spec.job_id == "broken":
                 raise ValueError("no such step")
-            advance(rows, prediction, want_clean)
+            advance(rows, *given)
 
         monkeypatch.setattr(stages, "advance", fragile)
         here = bench()
