@@ -352,7 +352,8 @@ class Safety(Section):
 
     nudity: Literal["allowed", "refused"] = Field(
         "allowed",
-        description="allowed or refused; to refuse it takes a detector: pip install 'tessera[safety]'.",
+        description="allowed or refused; to refuse it takes a detector: pip install 'tessera[safety]'. "
+        "Where it is refused, pictures are shown once they are checked, without previews.",
     )
     nudity_channels: Snowflakes = Field(
         (), description="Channels (age-restricted ones) where it is allowed all the same."

@@ -245,7 +245,8 @@ class Core:
     def _advance(self, part: _Part, row: Rows | OwnCourse, prediction: torch.Tensor) -> None:
         """A step; a course of its own that finds no memory begins again when some has been freed."""
         try:
-            stages.advance(row, prediction, want_clean=self._preview_due(part.job))
+            ease = partial(self._ease, row.family)
+            stages.advance(row, prediction, self._preview_due(part.job), ease)
         except Exception as error:
             own = isinstance(row, OwnCourse) and is_out_of_memory(error)
             if not own or not self._ease(row.family):
@@ -438,7 +439,8 @@ class Core:
         return self._meter.apart(charge)
 
     def _preview_due(self, job: _Job) -> bool:
-        return self._clock() >= job.preview_at
+        """Never of pictures that may be held back: a preview shows what they show, and nothing checks it."""
+        return not job.spec.checks and self._clock() >= job.preview_at
 
     def _preview(self, job: _Job) -> bytes | None:
         """A small JPEG grid of the estimates, when one is due and every part has one."""
@@ -484,7 +486,8 @@ def _failure(job: _Job, error: Exception) -> Failed:
     if isinstance(error, ModelUnavailable):
         return Failed(job.spec.job_id, unusable(job.spec.model))
     if isinstance(error, EngineError):
-        return Failed(job.spec.job_id, error)
+        # Its frames hold the job's tensors for as long as the event is kept.
+        return Failed(job.spec.job_id, error.with_traceback(None))
     # The error's own words may hold paths and are for the log alone.
     sentence = say("The picture could not be painted: a {error} in the engine", error=type(error).__name__)
     return Failed(job.spec.job_id, EngineError(sentence), retryable=True)

@@ -230,7 +230,8 @@ class FakeEngine:
         except EngineError as error:
             self._end(run, Failed(run.spec.job_id, error))
             return
-        self._emit(Progress(run.spec.job_id, run.step, run.spec.steps, _preview(pictures)))
+        preview = None if run.spec.checks else _preview(pictures)
+        self._emit(Progress(run.spec.job_id, run.step, run.spec.steps, preview))
         if run.step >= run.spec.steps:
             self._end(run, Finished(run.spec.job_id, pictures, self.estimate(run.spec)))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from engine.api import BLEND_STRENGTH, EngineError, GenerationSpec, InitImage
 from engine.conditioning import Conditioning, stack
 from engine.inpainting import Kept, beside, mask_of_latents, noised
 from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restored, softened
+from engine.memory import in_less_memory
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
 from engine.samplers import EDM, EPSILON, FLOW, SAMPLE, prediction_of
@@ -331,12 +332,22 @@ class Batcher:
         return cond[[*range(cond.rows), *[cond.rows - 1] * more]] if more else cond
 
 
-def advance(part: Rows | OwnCourse, prediction: torch.Tensor, want_clean: bool) -> None:
-    """One step of the job's scheduler; with ``want_clean`` (and where a job stops early) also an estimate."""
+def advance(
+    part: Rows | OwnCourse,
+    prediction: torch.Tensor,
+    want_clean: bool,
+    ease: Callable[[], bool] = lambda: False,
+) -> None:
+    """One step of the job's scheduler; with ``want_clean`` (and where a job stops early) also an estimate.
+    ``ease`` frees memory for the next step's texts, where they are others.
+    """
     if isinstance(part, OwnCourse):
         part.take_turn(want_clean)
-    else:
-        _advance(part, prediction, want_clean)
+        return
+    _advance(part, prediction, want_clean)
+    if not part.done and part.moments[part.step] is not part.spec:
+        part.spec = part.moments[part.step]
+        in_less_memory(partial(_reword, part), ease)
 
 
 @torch.inference_mode()
@@ -354,10 +365,12 @@ def _advance(part: Rows, prediction: torch.Tensor, want_clean: bool) -> None:
     if part.kept is not None:
         coming = None if part.done else part.timesteps[part.step]
         part.latents = part.kept.blend(part.scheduler, part.latents, coming)
-    if not part.done and part.moments[part.step] is not part.spec:
-        part.spec = part.moments[part.step]
-        part.family.wear(part.spec.loras)
-        part.cond = part.family.condition(part.spec).repeat(part.count)
+
+
+@torch.inference_mode()
+def _reword(part: Rows) -> None:
+    part.family.wear(part.spec.loras)
+    part.cond = part.family.condition(part.spec).repeat(part.count)
 
 
 @torch.inference_mode()

@@ -14,6 +14,10 @@ from itertools import count
 from engine.api import Lane
 
 
+SLACK = 64
+"""Items of a heap that may count no longer, beside as many as do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """Rows that step together. ``key`` names them; ``group`` is equal for what can share a forward pass."""
@@ -113,6 +117,14 @@ class Line:
         if who in self._queues and self._valid.get(who) != (turn := self._turn(who)):
             self._valid[who] = turn
             heapq.heappush(self._heap, (*turn, who))
+            if len(self._heap) > SLACK + 2 * len(self._queues):
+                self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget what no longer counts: who drops a job and orders another leaves an item each time."""
+        self._valid = {who: turn for who, turn in self._valid.items() if who in self._queues}
+        self._heap = [(*turn, who) for who, turn in self._valid.items()]
+        heapq.heapify(self._heap)
 
     def first(self) -> Entry | None:
         """Whose turn is next; None when nobody waits."""

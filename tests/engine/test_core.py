@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -329,10 +330,10 @@ class TestOneFaultOneJob:
     def test_in_the_scheduler(self, bench: BenchMaker, monkeypatch: pytest.MonkeyPatch) -> None:
         advance = stages.advance
 
-        def fragile(rows: stages.Rows, prediction: torch.Tensor, want_clean: bool) -> None:
+        def fragile(rows: stages.Rows, *given: Any) -> None:
             if rows.spec.job_id == "broken":
                 raise ValueError("no such step")
-            advance(rows, prediction, want_clean)
+            advance(rows, *given)
 
         monkeypatch.setattr(stages, "advance", fragile)
         here = bench()

@@ -156,6 +156,28 @@ class TestTheLadder:
         assert isinstance(here.failed("job").error, OutOfMemory)
         assert set(held) == {"classic"}
 
+    def test_a_prompt_that_changes_on_the_way_frees_memory_too(
+        self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry.load("sketchy", CPU, torch.float32)
+        registry.load("classic", CPU, torch.float32)
+        edited = spec(prompt="a [red:blue:0.5] apple")
+        clean = Bench(registry)
+        clean.run(edited)
+        family.forget()
+        embed, refused = family._embed, []
+
+        def limited(text: str) -> Conditioning:
+            if "blue" in text and len(registry._loaded) > 1:
+                refused.append(1)
+                raise out_of_memory()
+            return embed(text)
+
+        monkeypatch.setattr(family, "_embed", limited)
+        here.run(edited)
+        assert refused == [1]
+        assert close(pictures(here, "job"), pictures(clean, "job"))
+
     def test_enlarging_frees_memory_too(
         self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from engine import safety
-from engine.api import Finished, HeldBack, InvalidSpec
+from engine.api import Finished, HeldBack, InvalidSpec, Progress
 from engine.fake import gradient
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
@@ -55,6 +55,38 @@ def test_a_job_whose_picture_fails_ends_without_it(
         failed = here.failed("checked")
         assert isinstance(failed.error, HeldBack) and not failed.retryable
         assert not any(isinstance(event, Finished) and event.job_id == "checked" for event in here.events)
+
+
+def test_nothing_is_shown_before_it_was_checked(bench: BenchMaker) -> None:
+    """A preview shows what the picture shows."""
+    here = bench(preview_interval=0.0)
+    here.core._finisher._gate = Gate({NUDITY: Brightness})
+    here.run(spec("checked", checks=(NUDITY,)), spec("free", user="bob"))
+    shown = {event.job_id for event in here.events if isinstance(event, Progress) and event.preview}
+    assert shown == {"free"}
+
+
+def test_a_check_that_breaks_lets_nothing_pass(bench: BenchMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(checker: Brightness, picture: Image.Image) -> bool:
+        raise ValueError("no such layer")
+
+    monkeypatch.setattr(Brightness, "passes", broken)
+    here = bench()
+    here.core._finisher._gate = Gate({NUDITY: Brightness})
+    here.run(spec("checked", checks=(NUDITY,)), spec("free", user="bob"))
+    assert here.finished("free").images
+    assert here.failed("checked").retryable
+
+
+def test_what_is_held_back_is_not_held_by_its_event(
+    bench: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error's frames hold a job's tensors for as long as somebody keeps it."""
+    monkeypatch.setattr(Brightness, "passes", lambda self, picture: False)
+    here = bench()
+    here.core._finisher._gate = Gate({NUDITY: Brightness})
+    here.run(spec("checked", checks=(NUDITY,)))
+    assert here.failed("checked").error.__traceback__ is None
 
 
 def test_what_cannot_be_checked_is_refused_before_it_is_painted(folders: Mapping[str, Path]) -> None:

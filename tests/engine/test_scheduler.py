@@ -537,3 +537,27 @@ def test_thousands_of_users_who_come_and_go_are_forgotten_not_missed() -> None:
         scheduler.add(ticket(f"job {number}", user=f"user {number}"))
         scheduler.remove(f"job {number}")
     assert len(scheduler) == 1
+
+
+def test_who_orders_and_drops_for_ever_leaves_nothing_behind() -> None:
+    """Somebody else is first in turn all the while."""
+    scheduler = Scheduler(8)
+    scheduler.add(Ticket("first", "ada", Lane.FAST, 8, "square", 10.0))
+    for user in "bc":
+        scheduler.add(Ticket(user, user, Lane.FAST, 8, "square", 10.0))
+        scheduler.add(Ticket((user, 0), user, Lane.FAST, 8, "square", 10.0))
+    for _ in range(3):
+        (chosen,) = scheduler.plan()
+        scheduler.update({chosen.key: 10.0})
+        scheduler.remove(chosen.key)
+    scheduler.add(Ticket("first again", "ada", Lane.FAST, 8, "square", 10.0))
+    for number in range(1000):
+        scheduler.remove(("c", number))
+        scheduler.add(Ticket(("c", number + 1), "c", Lane.FAST, 8, "square", 10.0))
+    lines = [*scheduler._models.values(), *scheduler._groups.values()]
+    assert sum(len(line._heap) for line in lines) < 200
+    assert [keys(scheduler), scheduler.remove(("b", 0)), keys(scheduler)] == [
+        [("b", 0)],
+        None,
+        ["first again"],
+    ]
