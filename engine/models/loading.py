@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -16,7 +15,7 @@ import transformers
 
 from engine.api import ModelUnavailable
 from engine.models.encoders import incomplete, read_encoder
-from engine.models.single_file import load_single_file, unread
+from engine.models.single_file import index_of, load_single_file, unread
 from engine.profile import Profile, is_component
 
 
@@ -54,8 +53,10 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
 
 def _encoders(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
     """Networks of transformers, by the names of their parts."""
-    for name, value in _index(profile).items():
-        kind = getattr(transformers, value[1]) if is_component(value) and value[0] == "transformers" else None
+    for name, value in index_of(profile).items():
+        ours = is_component(value) and value[0] == "transformers"
+        # Of tokenizers and the like a folder may give names that only diffusers still understands.
+        kind = getattr(transformers, value[1], None) if ours else None
         if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
             yield name, read_encoder(kind, profile.source.path / name, dtype, profile.variant)
 
@@ -64,7 +65,7 @@ def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
     """Parts whose class diffusers 0.42 no longer finds by itself, since it moved the pipeline's module."""
     module = import_module(getattr(diffusers, profile.family.pipelines[0]).__module__)
     found = {}
-    for name, value in _index(profile).items():
+    for name, value in index_of(profile).items():
         kind = _stray(module, *value) if is_component(value) else None
         if kind is not None:
             found[name] = kind.from_pretrained(
@@ -89,12 +90,7 @@ def _stray(module: ModuleType, library: str, kind: str) -> Any:
 def _absent(profile: Profile, kind: Any) -> dict[str, None]:
     """Parts of the pipeline that the folder says it goes without."""
     known = inspect.signature(kind).parameters
-    return {name: None for name, value in _index(profile).items() if value == [None, None] and name in known}
-
-
-def _index(profile: Profile) -> dict[str, Any]:
-    index: dict[str, Any] = json.loads((profile.source.path / "model_index.json").read_text(encoding="utf-8"))
-    return index
+    return {name: None for name, value in index_of(profile).items() if value == [None, None] and name in known}
 
 
 def _without_extras(kind: Any) -> dict[str, Any]:

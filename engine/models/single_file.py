@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from engine.api import ModelUnavailable
 from engine.checkpoint import INDEX, PREFIX
 from engine.models.encoders import read_encoder
-from engine.profile import Profile
+from engine.profile import Profile, is_component
 
 
 def load_single_file(kind: Any, profile: Profile, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
@@ -68,7 +68,7 @@ def _around_denoiser(kind: Any, profile: Profile, dtype: torch.dtype, options: M
     source, name = profile.source, profile.family.denoiser
     assert source.checkpoint is not None
     weights = {key.removeprefix(PREFIX): weight for key, weight in load_file(source.checkpoint).items()}
-    denoiser = getattr(diffusers, _index(profile)[name][1]).from_single_file(
+    denoiser = getattr(diffusers, index_of(profile)[name][1]).from_single_file(
         weights, config=str(source.path), subfolder=name, local_files_only=True, torch_dtype=dtype
     )
     return kind.from_pretrained(
@@ -85,9 +85,9 @@ def _around_denoiser(kind: Any, profile: Profile, dtype: torch.dtype, options: M
 def _beside(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
     """Components with weights of their own in the folder, where the file has none of them."""
     root = profile.source.path
-    for name, value in _index(profile).items():
+    for name, value in index_of(profile).items():
         weights = (root / name).is_dir() and any((root / name).glob("*.safetensors"))
-        if not weights or name in profile.held or not isinstance(value, list) or value[0] is None:
+        if not weights or name in profile.held or not is_component(value):
             continue
         kind = getattr(import_module(value[0]), value[1])
         if value[0] == "transformers":
@@ -105,7 +105,8 @@ def _beside(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
             )
 
 
-def _index(profile: Profile) -> Mapping[str, Any]:
+def index_of(profile: Profile) -> Mapping[str, Any]:
+    """What the folder says of its parts."""
     index: dict[str, Any] = json.loads((profile.source.path / INDEX).read_text(encoding="utf-8"))
     return index
 

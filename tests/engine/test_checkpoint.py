@@ -250,6 +250,15 @@ def test_weights_of_a_folder_that_are_not_there(folders: dict[str, Path], tmp_pa
     )
 
 
+def test_old_names_of_parts_are_understood(folders: dict[str, Path], tmp_path: Path) -> None:
+    """transformers has no CLIPFeatureExtractor any more; folders of Stable Diffusion 1.x name it."""
+    folder = Path(shutil.copytree(folders["classic"], tmp_path / "model"))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert Registry({"mine": ModelSource("mine", folder)}).load("mine", CPU, torch.float32)
+
+
 def test_a_text_encoder_of_another_kind(folders: dict[str, Path], tmp_path: Path) -> None:
     """transformers would draw what it does not find."""
     folder = Path(shutil.copytree(folders["classic"], tmp_path / "model"))
