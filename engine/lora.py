@@ -141,7 +141,10 @@ def _text_misfit(file: Path, shapes: Shapes, model: Path) -> str | None:
     takes = {
         f"text_encoder_{(found['number'] or '')[-1:]}".rstrip("_"): shape[1]
         for key, shape in shapes.items()
-        if (found := _TEXT.match(key)) and _DOWN.fullmatch(key) and key.split(".lora")[0].endswith("q_proj")
+        if len(shape) >= 2
+        and (found := _TEXT.match(key))
+        and _DOWN.fullmatch(key)
+        and key.split(".lora")[0].endswith("q_proj")
     }
     if not takes:
         return say("{file} holds no LoRA", file=file.name)

@@ -110,7 +110,8 @@ class Adapters:
 def _refuse_no_numbers(weights: Mapping[str, torch.Tensor]) -> None:
     """ValueError for what could only spoil pictures."""
     for name, weight in weights.items():
-        if not bool(weight.isfinite().all()) or (weight.ndim > 1 and not weight.is_floating_point()):
+        # float8 has no such question.
+        if not bool(weight.float().isfinite().all()) or (weight.ndim > 1 and not weight.is_floating_point()):
             raise ValueError(f"its {name} is no number, or none that can be scaled")
 
 

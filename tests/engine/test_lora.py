@@ -328,6 +328,21 @@ def test_a_lora_of_the_text_encoder_alone(folders: dict[str, Path], tmp_path: Pa
     assert gap(ours(here, job), ours(here, spec(seeds=(4,), steps=2))) > 100 * TOLERANCE
 
 
+def test_a_lora_of_no_shape_is_left_out_and_not_its_model(folders: dict[str, Path], tmp_path: Path) -> None:
+    file = tmp_path / "flat.safetensors"
+    save_file({"lora_te_layers_0_q_proj.lora_down.weight": torch.ones(4)}, file)
+    here = Registry({"classic": ModelSource("classic", folders["classic"], loras=(("flat", file),))})
+    assert here.models()["classic"].unfit_loras == {"flat": "flat.safetensors holds no LoRA"}
+
+
+def test_a_lora_in_eight_bits(folders: dict[str, Path], tmp_path: Path) -> None:
+    file = written(tmp_path / "small.safetensors", folders["classic"], "kohya")
+    save_file({key: weight.to(torch.float8_e4m3fn) for key, weight in load_file(file).items()}, file)
+    here = Registry({"classic": ModelSource("classic", folders["classic"], loras=(("small", file),))})
+    job = spec(seeds=(4,), steps=2, loras=(("small", 0.7),))
+    assert gap(ours(here, job), ours(here, spec(seeds=(4,), steps=2))) > 100 * TOLERANCE
+
+
 @pytest.mark.parametrize("kind", ["hada_w1_a", "lokr_w1", "dora_scale"])
 def test_what_would_be_left_out_or_not_read_is_refused(
     folders: dict[str, Path], tmp_path: Path, kind: str
