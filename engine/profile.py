@@ -120,6 +120,24 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
 
     ``families`` maps the pipeline classes that can be loaded to their family.
     """
+    try:
+        return _read(source, families)
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+        OSError,
+    ) as fault:
+        # JSON of any shape may stand in a folder; one that makes no sense must not stop the others.
+        raise ModelUnavailable(
+            f"The files of {source.path} make no sense together ({repr(fault)[:400]})."
+        ) from None
+
+
+def _read(source: ModelSource, families: Mapping[str, Family]) -> Profile:
     folder, checkpoint = found(source.path, source.config)
     source = replace(source, path=folder, checkpoint=checkpoint)
     index = _index(source)
@@ -280,13 +298,15 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     """Folders of the components; code from elsewhere than diffusers and transformers is never loaded."""
     folders = []
     for name, value in index.items():
-        if name.startswith("_") or name in _OPTIONAL or not is_component(value):
+        if name.startswith("_") or not is_component(value):
             continue
         if not trusted(value[0]):
             raise ModelUnavailable(
                 f"{root / 'model_index.json'} wants code from {value[0]!r} for its {name}; "
                 "only diffusers and transformers are trusted."
             )
+        if name in _OPTIONAL:
+            continue
         if not (root / name).is_dir():
             raise ModelUnavailable(f"{root / name} is missing; copy the model's folder again.")
         folders.append(root / name)

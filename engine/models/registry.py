@@ -70,17 +70,6 @@ class Registry:
             self.profiles[name] = read_profile(source, PIPELINES)
         except ModelUnavailable as fault:
             self.faults[name] = fault
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-            LookupError,
-            ArithmeticError,
-            RecursionError,
-        ) as fault:
-            # JSON of any shape may stand in a folder; one that makes no sense must not stop the others.
-            sentence = f"The files of {source.path} make no sense together ({fault!r})."
-            self.faults[name] = ModelUnavailable(sentence)
 
     def for_another_device(self) -> Registry:
         """The same models, none of them loaded."""

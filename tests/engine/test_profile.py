@@ -80,6 +80,16 @@ BROKEN: list[tuple[str, Break, str]] = [
         lambda f: edit(f / "model_index.json", unet=["my_code", "Evil"]),
         r"wants code from 'my_code' for its unet; only diffusers and transformers are trusted",
     ),
+    (
+        "foreign code for what may be left out",
+        lambda f: edit(f / "model_index.json", image_encoder=["my_code", "Evil"]),
+        r"wants code from 'my_code' for its image_encoder; only diffusers and transformers are trusted",
+    ),
+    (
+        "a name that no disk takes",
+        lambda f: edit(f / "model_index.json", **{"a" * 5000: ["diffusers", "AutoencoderKL"]}),
+        r"^The files of .*/model make no sense together \(OSError.{0,400}\)\.$",
+    ),
     ("no component", lambda f: shutil.rmtree(f / "vae"), r"/vae is missing; copy"),
     ("no weights", lambda f: (f / WEIGHTS).unlink(), r"/unet has no .safetensors file; copy"),
     (
@@ -124,5 +134,7 @@ def test_foul_descriptions_stop_no_other_model(folder: Path, tmp_path: Path, fou
     whole = Path(shutil.copytree(folder, tmp_path / "whole"))
     (folder / "tessera.json").write_text(json.dumps(foul))
     edit(folder / "unet" / "config.json", block_out_channels=[{}], sample_size="wide")
+    with pytest.raises(ModelUnavailable):
+        read(folder)
     registry = Registry({"foul": ModelSource("foul", folder), "whole": ModelSource("whole", whole)})
     assert list(registry.models()) == ["whole"] and "foul" in registry.faults
