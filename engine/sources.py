@@ -287,10 +287,10 @@ def _fetched_index(
 
 def _refuse_unknown(model: HubModel, kind: str, index: Mapping[str, Any]) -> None:
     """DownloadFailed where not even diffusers has a pipeline that paints with it."""
-    from engine.models.unlisted import unlisted
+    from engine.models.unlisted import painter
 
     try:
-        unlisted(kind, Path("model_index.json"), index)
+        painter(kind, Path("model_index.json"), index)
     except ModelUnavailable as fault:
         raise DownloadFailed(f"{model.repo} cannot be run here: {fault} Choose another model.") from None
 

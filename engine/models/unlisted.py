@@ -51,7 +51,7 @@ _SIDE = 1024
 
 def unlisted(architecture: str, file: Path, index: Mapping[str, Any]) -> Family:
     """The family of the folder whose model_index.json is ``file``; ModelUnavailable with the reason."""
-    kind = _painter(architecture, file, index)
+    kind = painter(architecture, file, index)
     known, root = parameters(kind), file.parent
     denoiser = next((name for name in _DENOISERS if isinstance(index.get(name), list)), "unet")
     settings = settings_of(root / denoiser)
@@ -99,8 +99,11 @@ def changes_its_parts(kind: type) -> bool:
     return bool(re.search(r"set_attn_processor|\.processor = ", _source(kind)))
 
 
-def _painter(architecture: str, file: Path, index: Mapping[str, Any]) -> type:
-    """The class that paints from a text alone; of a sibling that starts from a picture, its base."""
+def painter(architecture: str, file: Path, index: Mapping[str, Any]) -> type:
+    """The class that paints from a text alone; of a sibling that starts from a picture, its base.
+
+    ``file`` is the model_index.json that ModelUnavailable names; nothing beside it is read.
+    """
     kind = _exported(architecture)
     if kind is None:
         _refuse(file, architecture, "which neither this engine nor the installed diffusers knows")
