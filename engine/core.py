@@ -486,7 +486,8 @@ def _failure(job: _Job, error: Exception) -> Failed:
     if isinstance(error, ModelUnavailable):
         return Failed(job.spec.job_id, unusable(job.spec.model))
     if isinstance(error, EngineError):
-        # Its frames hold the job's tensors for as long as the event is kept.
+        # Its frames, and those of what it came from, hold tensors for as long as the event is kept.
+        error.__cause__ = error.__context__ = None
         return Failed(job.spec.job_id, error.with_traceback(None))
     # The error's own words may hold paths and are for the log alone.
     sentence = say("The picture could not be painted: a {error} in the engine", error=type(error).__name__)

@@ -19,6 +19,7 @@ from engine import stages
 from engine.api import (
     Cancelled,
     EngineBroken,
+    EngineError,
     Finished,
     GenerationSpec,
     Hires,
@@ -446,6 +447,23 @@ def test_broken_frames_never_leave(
     here = bench()
     here.run(spec())
     assert str(here.failed("job").error) == sentence
+
+
+def test_an_error_that_is_told_holds_no_tensors(
+    bench: BenchMaker, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(latents: torch.Tensor, tile: bool) -> torch.Tensor:
+        try:
+            raise ValueError("of latents")
+        except ValueError as error:
+            raise EngineError("A sentence.") from error
+
+    monkeypatch.setattr(family, "decode", refusing)
+    here = bench()
+    here.run(spec())
+    error = here.failed("job").error
+    assert str(error) == "A sentence."
+    assert [error.__traceback__, error.__cause__, error.__context__] == [None] * 3
 
 
 def test_what_overflows_in_half_precision_is_decoded_in_whole(
