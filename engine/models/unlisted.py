@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -116,6 +116,9 @@ def painter(architecture: str, file: Path, index: Mapping[str, Any]) -> type:
     kind = base if base is not None and _has_parts(base, index) else kind
     if reason := _unfit(kind, parameters(kind)):
         _refuse(file, architecture, reason)
+    for part in _lacking(kind, index):
+        if part not in getattr(kind, "_optional_components", ()):
+            _refuse(file, architecture, f"and names no {part}, which that is made of; copy the folder again")
     return kind
 
 
@@ -165,8 +168,14 @@ def _continues(found: type, task: str, index: Mapping[str, Any]) -> bool:
 
 def _has_parts(kind: type, index: Mapping[str, Any]) -> bool:
     """Whether a folder has all that a pipeline is made of."""
-    parts = inspect.signature(kind).parameters.values()
-    return all(part.name in index for part in parts if part.default is part.empty)
+    return next(_lacking(kind, index), None) is None
+
+
+def _lacking(kind: type, index: Mapping[str, Any]) -> Iterator[str]:
+    """What a pipeline cannot be made without, and a folder does not name."""
+    for name, part in inspect.signature(kind).parameters.items():
+        if part.default is part.empty and name not in index:
+            yield name
 
 
 def _takes_loras(kind: Any, denoiser: str) -> bool:
@@ -200,4 +209,5 @@ def _whole(value: object) -> int:
 
 
 def _refuse(file: Path, architecture: str, reason: str) -> NoReturn:
-    raise ModelUnavailable(f"{file} describes a {architecture}, {reason}.")
+    name = architecture if architecture.isprintable() else repr(architecture)
+    raise ModelUnavailable(f"{file} describes a {name[:80]}, {reason}.")

@@ -306,6 +306,21 @@ def test_what_cannot_be_run_says_why(tmp_path: Path, architecture: str, sentence
         read_profile(ModelSource("mine", tmp_path), PIPELINES)
 
 
+def test_a_name_of_any_kind_is_told_in_few_signs(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "\x1b[2J" + "A" * 10**6}))
+    with pytest.raises(ModelUnavailable, match=r"describes a '\\x1b\[2JA{10,80}, which neither"):
+        read_profile(ModelSource("mine", tmp_path), PIPELINES)
+
+
+def test_a_folder_that_lacks_what_its_pipeline_is_made_of(
+    folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    index = json.loads((folder(PAG) / "model_index.json").read_text())
+    del index["unet"]
+    with pytest.raises(ModelUnavailable, match=f"describes a {PAG}, and names no unet, which that is made of"):
+        unlisted(PAG, tmp_path / "model_index.json", index)
+
+
 def test_a_part_of_a_model_is_missed(folder: Callable[[str], Path], tmp_path: Path) -> None:
     """Where the folder lacks what a sibling is made of, that is not offered."""
     index = json.loads((folder(PAG) / "model_index.json").read_text())
