@@ -16,6 +16,8 @@ from bot.config import Settings, load
 from bot.errors import DiscordLoginError, EngineStartError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bot.cli.models import Shelf
     from engine.api import Engine
     from engine.profile import ModelSource
@@ -40,11 +42,11 @@ models = typer.Typer(
 )
 app.add_typer(models, name="models")
 
+QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
 LIBRARIES = {
     "HF_HUB_OFFLINE": "1",
     "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",
+    **QUIET,
     "GOMP_SPINCOUNT": "10000",
 }
 """How the libraries behind the engine behave: nothing is fetched, no code of models runs, no advice.
@@ -232,6 +234,7 @@ def _shelf(settings: Settings) -> Shelf:
     from bot.cli.models import Shelf
     from engine import sources
 
+    _tell_libraries(QUIET)
     return Shelf(
         pull=lambda name: sources.pull(_hub_model(settings, name)),
         check=lambda name: sources.check(_hub_model(settings, name)),
@@ -257,8 +260,7 @@ def _hub_model(settings: Settings, name: str) -> HubModel:
 
 def build_engine(settings: Settings) -> Engine:
     """The engine that paints; EngineStartError without its default model. Tests swap it."""
-    for variable, value in LIBRARIES.items():
-        os.environ.setdefault(variable, value)  # before the import: they are read as the libraries load
+    _tell_libraries(LIBRARIES)
     from engine.runtime import LocalEngine
 
     engine = LocalEngine(
@@ -284,6 +286,12 @@ def build_engine(settings: Settings) -> Engine:
     return engine
 
 
+def _tell_libraries(variables: Mapping[str, str]) -> None:
+    """Before any of them is imported: they read this as they load."""
+    for variable, value in variables.items():
+        os.environ.setdefault(variable, value)
+
+
 def _bytes(gibibytes: float | None) -> int | None:
     return None if gibibytes is None else int(gibibytes * 2**30)
 
@@ -299,6 +307,7 @@ def describe_device(settings: Settings) -> str:
 
 def describe_model(settings: Settings, name: str) -> str:
     """What a model's folder holds; ModelUnavailable names the file that is missing or broken."""
+    _tell_libraries(QUIET)
     from engine.models.family import PIPELINES
     from engine.profile import read_profile
 

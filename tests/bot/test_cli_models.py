@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_a_lora_that_is_left_out_is_told_with_its_reason(tessera: Tessera, tmp_p
     assert code == 0 and out.endswith(
         "; without LoRA 'ink': ink.safetensors is not a whole safetensors file; copy it again\n"
     )
+
+
+def test_no_advice_of_libraries_beside_the_answer(tmp_path: Path) -> None:
+    """A pipeline that no table lists is looked up in diffusers, which loads others that have much to say."""
+    (tmp_path / "flux").mkdir()
+    (tmp_path / "flux" / "model_index.json").write_text('{"_class_name": "FluxKontextPipeline"}')
+    (tmp_path / "config.toml").write_text('[models.mine]\npath = "flux"\n')
+    command = [sys.executable, "-m", "bot", "models", "list", "--config", "config.toml"]
+    where = {"cwd": tmp_path, "env": {"PYTHONPATH": str(Path(commands.__file__).parents[1])}}
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, **where)  # type: ignore[call-overload]
+    assert "mine: NOT USABLE: " in answer.stdout and answer.stderr == ""
 
 
 @pytest.mark.parametrize(
