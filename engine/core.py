@@ -445,7 +445,8 @@ class Core:
     def _preview(self, job: _Job) -> bytes | None:
         """A small JPEG grid of the estimates, when one is due and every part has one."""
         rows = [part.rows for part in job.parts if part.rows is not None and part.rows.clean is not None]
-        if len(rows) < len(job.parts):
+        # Where a job stops early there is an estimate that nobody asked for.
+        if len(rows) < len(job.parts) or not self._preview_due(job):
             return None
         job.preview_at = self._clock() + self._preview_interval
         cell = PREVIEW_SIDE // columns_for(job.spec.count)

@@ -61,14 +61,17 @@ class SafetyChecker:
     """diffusers' StableDiffusionSafetyChecker with the weights of a model's folder."""
 
     def __init__(self, folder: Path) -> None:
+        import torch
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
         from transformers import CLIPImageProcessor
 
-        offline = {"local_files_only": True}
-        self._model: Any = StableDiffusionSafetyChecker.from_pretrained(
-            folder / "safety_checker", use_safetensors=True, **offline
+        from engine.models.encoders import read_encoder
+
+        checker = folder / "safety_checker"
+        self._model: Any = read_encoder(StableDiffusionSafetyChecker, checker, torch.float32)
+        self._processor = CLIPImageProcessor.from_pretrained(
+            folder / "feature_extractor", local_files_only=True
         )
-        self._processor = CLIPImageProcessor.from_pretrained(folder / "feature_extractor", **offline)
 
     def passes(self, picture: Image.Image) -> bool:
         """The checker blackens what it holds back in the copy that it is given."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from engine import safety
-from engine.api import Finished, HeldBack, InvalidSpec, Progress
+from engine.api import Finished, HeldBack, InvalidSpec, ModelUnavailable, Progress
 from engine.fake import gradient
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
@@ -57,11 +58,12 @@ def test_a_job_whose_picture_fails_ends_without_it(
         assert not any(isinstance(event, Finished) and event.job_id == "checked" for event in here.events)
 
 
-def test_nothing_is_shown_before_it_was_checked(bench: BenchMaker) -> None:
-    """A preview shows what the picture shows."""
+@pytest.mark.parametrize("stop", [1.0, 0.5])
+def test_nothing_is_shown_before_it_was_checked(bench: BenchMaker, stop: float) -> None:
+    """A preview shows what the picture shows; where a job stops early, it is the picture."""
     here = bench(preview_interval=0.0)
     here.core._finisher._gate = Gate({NUDITY: Brightness})
-    here.run(spec("checked", checks=(NUDITY,)), spec("free", user="bob"))
+    here.run(spec("checked", checks=(NUDITY,), stop=stop), spec("free", user="bob"))
     shown = {event.job_id for event in here.events if isinstance(event, Progress) and event.preview}
     assert shown == {"free"}
 
@@ -139,3 +141,8 @@ def test_the_checker_of_a_model_s_folder(tmp_path: Path) -> None:
         model.concept_embeds_weights.fill_(-2.0)
     model.save_pretrained(tmp_path / "safety_checker")
     assert not SafetyChecker(tmp_path).passes(gradient(3, 64, 64))
+    weights = tmp_path / "safety_checker" / "model.safetensors"
+    state = load_file(weights)
+    save_file({key: weight for key, weight in state.items() if key != "concept_embeds"}, weights)
+    with pytest.raises(ModelUnavailable, match="safety_checker lacks 1 weights"):
+        SafetyChecker(tmp_path)
