@@ -78,6 +78,7 @@ def _around_denoiser(kind: Any, profile: Profile, dtype: torch.dtype, options: M
         use_safetensors=True,
         local_files_only=True,
         **{name: denoiser},
+        **dict(_beside(profile, dtype)),
         **options,
     )
 

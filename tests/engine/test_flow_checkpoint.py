@@ -185,6 +185,17 @@ def test_weights_that_are_not_there(name: str, write: Write, missing: str, tmp_p
     assert str(caught.value).endswith("; choose another file, or the configuration that fits it.")
 
 
+@pytest.mark.parametrize(("name", "write"), [("z-image", z_image_file), ("qwen-image", plain_file)])
+def test_weights_of_an_encoder_beside_it_that_are_not_there(name: str, write: Write, tmp_path: Path) -> None:
+    """transformers would draw them."""
+    file = write(pipeline_of(name), tmp_path / "model.safetensors")
+    weights = read(file).source.path / "text_encoder" / "model.safetensors"
+    state = load_file(weights)
+    save_file({key: state[key] for key in list(state)[1:]}, weights)
+    with pytest.raises(ModelUnavailable, match="text_encoder lacks 1 weights that its config.json describes"):
+        Registry({"mine": ModelSource("mine", file)}).load("mine", CPU, torch.float32)
+
+
 def test_the_configuration_of_another_family(tmp_path: Path) -> None:
     files = {
         name: write(pipeline_of(name), tmp_path / f"{name}.safetensors")
