@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -59,7 +59,7 @@ def _whole(kind: Any, profile: Profile, dtype: torch.dtype, options: Mapping[str
         config=str(profile.source.path),
         local_files_only=True,
         torch_dtype=dtype,
-        **dict(_beside(profile, dtype)),
+        **dict(_beside(profile, dtype, options)),
         **options,
     )
 
@@ -78,17 +78,19 @@ def _around_denoiser(kind: Any, profile: Profile, dtype: torch.dtype, options: M
         use_safetensors=True,
         local_files_only=True,
         **{name: denoiser},
-        **dict(_beside(profile, dtype)),
+        **dict(_beside(profile, dtype, options)),
         **options,
     )
 
 
-def _beside(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
-    """Components with weights of their own in the folder, where the file has none of them."""
+def _beside(profile: Profile, dtype: torch.dtype, given: Container[str]) -> Iterator[tuple[str, Any]]:
+    """Components with weights of their own in the folder, where the file has none of them, nor are they
+    ``given``.
+    """
     root = profile.source.path
     for name, value in index_of(profile).items():
         weights = (root / name).is_dir() and any((root / name).glob("*.safetensors"))
-        if not weights or name in profile.held or not is_component(value):
+        if not weights or name in profile.held or name in given or not is_component(value):
             continue
         kind = getattr(import_module(value[0]), value[1])
         if value[0] == "transformers":

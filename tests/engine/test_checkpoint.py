@@ -112,6 +112,20 @@ def test_its_configuration_may_be_named_and_may_have_weights(
     assert gap(whole, other) > 1e-3
 
 
+def test_a_configuration_that_brings_a_checker(
+    folders: dict[str, Path], files: dict[str, Path], tmp_path: Path
+) -> None:
+    """As published folders do; it does not paint, and its class is no library's."""
+    folder = Path(shutil.copytree(folders["classic"], tmp_path / "model"))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "safety_checker").mkdir()
+    save_file({"a": torch.zeros(1)}, folder / "safety_checker" / "model.safetensors")
+    source = ModelSource("mine", files["classic"], config=folder)
+    assert Registry({"mine": source}).load("mine", CPU, torch.float32)
+
+
 def test_a_folder_with_the_file_inside(files: dict[str, Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(files["classic"].with_suffix(""), tmp_path / "model"))
     shutil.copy(files["classic"], folder / "any name.safetensors")
