@@ -37,6 +37,8 @@ from engine.weights import shapes_of
 log = logging.getLogger(__name__)
 SKETCH_PATH = Path(__file__).parent / "assets" / "sketch"
 """The model that comes with the package."""
+MOST_JSON = 1 << 26
+"""Bytes of a description; the largest lists all weights of a model."""
 TRUE_CFG_SCALE = 2.0
 """Mild: it comes on top of the guidance that such a model has learned."""
 
@@ -206,7 +208,9 @@ _AUTOENCODERS = ("vae", "movq", "vqvae", "vqgan")
 """Folders of what turns latents into pixels, as pipelines name it."""
 _COUNTED = frozenset({"AuraFlowTransformer2DModel"})
 """Denoisers whose ``pos_embed_max_size`` counts all positions, not those along a side."""
-_OPTIONAL = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermarker"})
+CHECKER = "safety_checker"
+"""Component that only the picture check of that name wants."""
+_OPTIONAL = frozenset({CHECKER, "feature_extractor", "image_encoder", "watermarker"})
 
 
 def trusted(library: object) -> bool:
@@ -220,6 +224,15 @@ def trusted(library: object) -> bool:
     named = isinstance(library, str) and library.isidentifier()
     inside = [Path(place) / "pipelines" / deep for place in places for deep in ("", "deprecated")]
     return named and any((folder / str(library)).is_dir() for folder in inside)
+
+
+def foreign(index: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Components of a ``model_index.json`` whose code would come from elsewhere, and from where; but for a
+    safety checker, which no pipeline here is given.
+    """
+    for name, value in index.items():
+        if name != CHECKER and is_component(value) and not trusted(value[0]):
+            yield name, value[0]
 
 
 def is_component(value: object) -> bool:
@@ -264,6 +277,8 @@ def _index(source: ModelSource) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
+        if (size := path.stat().st_size) > MOST_JSON:
+            raise ModelUnavailable(f"{path} has {size:,} bytes, too many for what it is to say.")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
@@ -296,16 +311,14 @@ def _unlisted(architecture: str, root: Path, index: Mapping[str, Any]) -> Family
 
 def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     """Folders of the components; code from elsewhere than diffusers and transformers is never loaded."""
+    for name, library in foreign(index):
+        raise ModelUnavailable(
+            f"{root / 'model_index.json'} wants code from {library!r} for its {name}; "
+            "only diffusers and transformers are trusted."
+        )
     folders = []
     for name, value in index.items():
-        if name.startswith("_") or not is_component(value):
-            continue
-        if not trusted(value[0]):
-            raise ModelUnavailable(
-                f"{root / 'model_index.json'} wants code from {value[0]!r} for its {name}; "
-                "only diffusers and transformers are trusted."
-            )
-        if name in _OPTIONAL:
+        if name.startswith("_") or name in _OPTIONAL or not is_component(value):
             continue
         if not (root / name).is_dir():
             raise ModelUnavailable(f"{root / name} is missing; copy the model's folder again.")

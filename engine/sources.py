@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from engine.api import EngineError, ModelUnavailable
 from engine.models.family import PIPELINES
-from engine.profile import is_component, trusted
+from engine.profile import CHECKER, foreign, is_component
 from engine.weights import PICKLES
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ MANIFEST = "tessera-hub.json"
 """Lies in a pulled folder: where it came from, and the size and hash of every file of it."""
 SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
 """Of files that are taken, weights and what belongs to tokenizers; everything else stays where it is."""
-CHECKER = "safety_checker"
-"""Component of a gigabyte that only the picture check of that name wants."""
 TIMEOUT_S = 30.0
 SLOWEST = 1 << 10
 """Bytes a second, on average over ``TIMEOUT_S``, below which a line counts as dead."""
+MOST_INDEX = 1 << 20
+"""Bytes of model_index.json."""
 MOST_FILES = 10_000
 """Of a repository; a listing without end is no model's."""
 KEPT = 1 << 16
@@ -272,14 +272,14 @@ def _fetched_index(
         raise DownloadFailed(
             f"{model.repo} has no model_index.json, so it is not a diffusers model; choose another hub name."
         )
+    if listed["model_index.json"].size > MOST_INDEX:
+        raise DownloadFailed(f"{model.repo} has a model_index.json that is none; choose another model.")
     index = _json(_fetch(model, mirrors, _pinned(model, listed["model_index.json"])))
-    for name, value in index.items():
-        library = value[0] if is_component(value) else None
-        if library is not None and not trusted(library) and name != CHECKER:
-            raise DownloadFailed(
-                f"{model.repo} wants code from {library!r} for its {name}; "
-                "only diffusers and transformers are trusted. Choose another model."
-            )
+    for name, library in foreign(index):
+        raise DownloadFailed(
+            f"{model.repo} wants code from {library!r} for its {name}; "
+            "only diffusers and transformers are trusted. Choose another model."
+        )
     if (kind := str(index.get("_class_name"))) not in PIPELINES:
         _refuse_unknown(model, kind, index)
     return index

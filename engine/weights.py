@@ -10,6 +10,8 @@ from pathlib import Path
 from engine.api import ModelUnavailable
 
 PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl"})
+MOST_HEADER = 100_000_000
+"""Bytes of a header, as the library of safetensors has it: what is longer would fill the memory, not tell."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -31,7 +33,7 @@ def shapes_of(path: Path) -> Shapes:
         size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else None
+            header = json.loads(file.read(length)) if length < min(size, MOST_HEADER) else None
     except FileNotFoundError:
         raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
     except (OSError, struct.error, ValueError):

@@ -90,7 +90,9 @@ def _stray(module: ModuleType, library: str, kind: str) -> Any:
 def _absent(profile: Profile, kind: Any) -> dict[str, None]:
     """Parts of the pipeline that the folder says it goes without."""
     known = inspect.signature(kind).parameters
-    return {name: None for name, value in index_of(profile).items() if value == [None, None] and name in known}
+    return {
+        name: None for name, value in index_of(profile).items() if value == [None, None] and name in known
+    }
 
 
 def _without_extras(kind: Any) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def _beside(profile: Profile, dtype: torch.dtype, given: Container[str]) -> Iter
     root = profile.source.path
     for name, value in index_of(profile).items():
         weights = (root / name).is_dir() and any((root / name).glob("*.safetensors"))
-        if not weights or name in profile.held or name in given or not is_component(value):
+        ours = is_component(value) and value[0] in ("diffusers", "transformers")
+        if not weights or name in profile.held or name in given or not ours:
             continue
         kind = getattr(import_module(value[0]), value[1])
         if value[0] == "transformers":

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from engine import weights
 from engine.api import ModelUnavailable
 from engine.models.family import PIPELINES
 from engine.models.registry import Registry
 from engine.profile import ModelSource, Profile, read_profile
 from tests.pipelines import describe
 
+CPU = torch.device("cpu")
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -102,6 +106,11 @@ BROKEN: list[tuple[str, Break, str]] = [
         lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-7]),
         r"unet/diffusion_pytorch_model.safetensors is cut short: [\d,]+ of [\d,]+ bytes; copy it again",
     ),
+    (
+        "a description without end",
+        lambda f: os.truncate(f / "unet/config.json", 2**26 + 1),
+        r"unet/config.json has 67,108,865 bytes, too many for what it is to say",
+    ),
     ("empty", lambda f: (f / WEIGHTS).write_bytes(b""), r"is not a whole safetensors file; copy it again"),
     ("noise", lambda f: (f / WEIGHTS).write_bytes(b"\x07" * 99), r"is not a whole safetensors file"),
     (
@@ -125,6 +134,18 @@ def test_broken_folders_name_the_file(folder: Path, breaks: Break, sentence: str
     with pytest.raises(ModelUnavailable, match=sentence):
         read(folder)
     assert "mine" in Registry({"mine": ModelSource("mine", folder)}).faults
+
+
+def test_a_header_without_end_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "MOST_HEADER", 99)
+    with pytest.raises(ModelUnavailable, match="safetensors is not a whole safetensors file; copy it again"):
+        read(folder)
+
+
+def test_a_checker_of_another_s_code_is_never_loaded(folder: Path) -> None:
+    """So a folder may name one, as the hub's may; a pull leaves it out."""
+    edit(folder / "model_index.json", safety_checker=["my_code", "Checker"])
+    assert Registry({"mine": ModelSource("mine", folder)}).load("mine", CPU, torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,12 @@ def test_code_of_a_model_s_own_is_refused_before_the_weights(
     assert not mirrors[0].ranges(WEIGHTS)
 
 
+def test_an_index_without_end_is_not_read(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    for mirror in mirrors:
+        mirror.files = {**FILES, "model_index.json": b" " * 2**21}
+    assert "has a model_index.json that is none" in refused(model)
+
+
 def test_pickles_alone_are_refused_before_the_weights(
     model: HubModel, mirrors: tuple[Mirror, Mirror]
 ) -> None:

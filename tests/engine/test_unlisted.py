@@ -317,7 +317,9 @@ def test_a_folder_that_lacks_what_its_pipeline_is_made_of(
 ) -> None:
     index = json.loads((folder(PAG) / "model_index.json").read_text())
     del index["unet"]
-    with pytest.raises(ModelUnavailable, match=f"describes a {PAG}, and names no unet, which that is made of"):
+    with pytest.raises(
+        ModelUnavailable, match=f"describes a {PAG}, and names no unet, which that is made of"
+    ):
         unlisted(PAG, tmp_path / "model_index.json", index)
 
 
