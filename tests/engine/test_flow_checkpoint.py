@@ -192,7 +192,9 @@ def test_weights_of_an_encoder_beside_it_that_are_not_there(name: str, write: Wr
     weights = read(file).source.path / "text_encoder" / "model.safetensors"
     state = load_file(weights)
     save_file({key: state[key] for key in list(state)[1:]}, weights)
-    with pytest.raises(ModelUnavailable, match="text_encoder lacks 1 weights that its config.json describes"):
+    with pytest.raises(
+        ModelUnavailable, match=r"text_encoder lacks 1 weights that its config.json describes"
+    ):
         Registry({"mine": ModelSource("mine", file)}).load("mine", CPU, torch.float32)
 
 
