@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.api import Lane
-from engine.scheduler import Scheduler, Ticket
+from engine.scheduler import LOOKS, Scheduler, Ticket
 from engine.turns import Line
 
 
@@ -366,6 +367,20 @@ def test_relaxed_jobs_age() -> None:
     assert {("bob", 0), ("cyd", 0), ("bob", 1)} <= house.ended.keys()
     assert 200 < house.ended["bob", 0] < 400
     assert house.served["ada"] > 0.6 * house.now
+
+
+def test_a_crowd_does_not_move_up_in_one_plan() -> None:
+    house = House(max_rows=4, patience=50.0)
+    for number in range(1000):
+        house.order(("relaxed", number), f"user {number}", lane=Lane.RELAX)
+    moved = []
+    for number in range(40):
+        house.order(number, "ada", lane=Lane.TURBO)
+        for _ in range(10):
+            house.tick()
+            moved.append(house.scheduler._crowd[1])
+    assert max(later - before for before, later in pairwise(moved)) <= LOOKS
+    assert moved[-1] > 900
 
 
 def test_a_relaxed_job_that_began_ages_too() -> None:
