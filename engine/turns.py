@@ -13,7 +13,6 @@ from itertools import count
 
 from engine.api import Lane
 
-
 SLACK = 64
 """Items of a heap that may count no longer, beside as many as do."""
 
