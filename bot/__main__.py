@@ -303,7 +303,13 @@ def describe_model(settings: Settings, name: str) -> str:
     from engine.profile import read_profile
 
     info = read_profile(_source(settings, name), PIPELINES).info
-    return f"{info.family}, {info.native_size * info.upscale} pixels, complete in {settings.folder_of(name)}"
+    facts = [
+        f"{info.family}, {info.native_size * info.upscale} pixels, complete in {settings.folder_of(name)}",
+        *(f"without LoRA {lora!r}: {reason}" for lora, reason in info.unfit_loras.items()),
+    ]
+    if info.unfit_references:
+        facts.append(f"without its IP-Adapter: {info.unfit_references}")
+    return "; ".join(facts)
 
 
 def _source(settings: Settings, name: str) -> ModelSource:

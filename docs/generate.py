@@ -211,10 +211,15 @@ def models() -> str:
 - **references** (`--sref`, `--cref`, `--oref`) need an IP-Adapter for the model, as below.
 - **blend** mixes what an IP-Adapter sees in the pictures; without one, their latents under one noise are
   mixed and painted anew at a strength of {BLEND_STRENGTH}; families without native batching start from the
-  pictures' mean.
+  pictures' mean, but for FLUX.2, which looks at each of them.
 - **upscale** enlarges a picture as it is; a **second pass** also paints the enlarged one once more.
 - **native batching**: jobs share each step of the model and join and leave between two steps. The others run
   as diffusers wrote them, one job at a time, with progress, and a cancel between two steps.
+- **Any other** pipeline of diffusers that paints from a text (AuraFlow, Chroma, Lumina 2, Stable Cascade,
+  perturbed-attention guidance ...) runs as those without native batching do. Its call and
+  its folder say what it takes; image to image and inpaint work where diffusers has a sibling of the same
+  parts, LoRAs where diffusers loads them. What makes films or sounds, needs more than a text, or is half a
+  pipeline is refused with that reason; code that lies in a folder is never run.
 
 {_references()}
 {_folders()}

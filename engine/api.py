@@ -38,7 +38,20 @@ class InvalidSpec(EngineError):
 
 
 class ModelUnavailable(EngineError):
-    """The model's files are missing, cut short or of another architecture; the message names the file."""
+    """The model's files are missing, cut short or of another architecture; the message names the file, and is
+    the operator's. What members read of it is :func:`unusable`.
+    """
+
+
+def unusable(model: str) -> ModelUnavailable:
+    """Without a path, and with what to do; the reason is in the log, and in ``tessera models check``."""
+    return ModelUnavailable(
+        say(
+            "The model {model} cannot be used here now, since something that it needs is missing or damaged; "
+            "choose another model, and tell those who run this bot.",
+            model=model,
+        )
+    )
 
 
 class OutOfMemory(EngineError):
@@ -196,7 +209,7 @@ class ModelInfo:
     style_apart: bool = True
     """Takes nothing but the style of a style reference; otherwise what it shows comes with it."""
     unfit_references: str = ""
-    """Why the IP-Adapter that is configured for it is not used."""
+    """Why the IP-Adapter that is configured for it is not used; names files, for the operator."""
     blend: bool = False
     """Honours ``GenerationSpec.blend``, with an IP-Adapter or without."""
     prompt_weights: bool = False
@@ -204,7 +217,7 @@ class ModelInfo:
     loras: tuple[str, ...] = ()
     """LoRAs that fit it, by name."""
     unfit_loras: Mapping[str, str] = field(default_factory=dict)
-    """Why each of the others does not."""
+    """Why each of the others does not, without a path."""
     hires: bool = False
     """Paints a second pass; a mere enlargement (``Hires.strength`` 0) works with every model."""
     most_detail: float = 1.0

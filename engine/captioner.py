@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from engine.sentence import say
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 KINDS = ("blip", "git", "vision-encoder-decoder")
 NEEDED = ("config.json", "model.safetensors")
 """Files of a model's folder as transformers saves it; weights that could run code are not read."""
@@ -127,7 +129,9 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
     kind = _json(folder / "config.json").get("model_type")
     if kind not in KINDS:
-        raise ModelUnavailable(f"The captioning model is {kind!r}; {', '.join(KINDS)} are known.")
+        raise ModelUnavailable(
+            say("The captioning model is {kind!r}; {kinds} are known.", kind=kind, kinds=", ".join(KINDS))
+        )
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
@@ -135,5 +139,6 @@ def _load(folder: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         # What transformers and tokenizers raise for files that make no sense is of every kind.
-        raise ModelUnavailable(f"The captioning model cannot be read: {error}") from error
+        log.warning("%s cannot be read: %s", folder, error)
+        raise ModelUnavailable(say("The captioning model cannot be read")) from error
     return model.eval(), tokenizer

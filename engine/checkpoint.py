@@ -7,6 +7,7 @@ component. Components that the file does not hold may lie there with their weigh
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,27 @@ from engine.weights import Shapes, refuse_pickle, shapes_of
 
 SUFFIX = ".safetensors"
 INDEX = "model_index.json"
-_UNET = "model.diffusion_model."
+PREFIX = "model.diffusion_model."
+"""Of a denoiser's weights beside those of other components."""
 _VAE = ("first_stage_model.", "vae.")
 _CLIP_L, _T5 = ("text_encoders.clip_l.",), ("text_encoders.t5xxl.",)
 
 
 def _bare(*names: str) -> tuple[str, ...]:
     """With and without the prefix that denoisers have beside other components."""
-    return (*names, *(_UNET + name for name in names))
+    return (*names, *(PREFIX + name for name in names))
 
 
 HELD: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sd1": {
-        "unet": (f"{_UNET}input_blocks.",),
+        "unet": (f"{PREFIX}input_blocks.",),
         "vae": _VAE[:1],
-        "text_encoder": ("cond_stage_model.transformer.", "cond_stage_model.model."),
+        "text_encoder": ("cond_stage_model.transformer.text_model.", "cond_stage_model.model."),
     },
     "sdxl": {
-        "unet": (f"{_UNET}label_emb.",),
+        "unet": (f"{PREFIX}label_emb.",),
         "vae": _VAE[:1],
-        "text_encoder": ("conditioner.embedders.0.transformer.",),
+        "text_encoder": ("conditioner.embedders.0.transformer.text_model.",),
         "text_encoder_2": ("conditioner.embedders.1.model.",),
     },
     "sd3": {
@@ -52,9 +54,22 @@ HELD: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "text_encoder": _CLIP_L,
         "text_encoder_2": _T5,
     },
+    "z-image": {"transformer": _bare("layers.0.adaLN_modulation.")},
+    "qwen-image": {"transformer": _bare("transformer_blocks.0.img_mod.")},
 }
 """By family: the components of a single file, and how names begin of which any shows that it is there."""
 _REFINER = "conditioner.embedders.0.model."
+_QUANTISED = re.compile(r".*(?:\.scale_weight|\.weight_scale|scaled_fp8|\.absmax|\.comfy_quant)")
+"""Names beside weights that are numbers only together with these; without them they would paint noise."""
+_FIRST = ("input_blocks.0.0.weight", "img_in.weight", "x_embedder.proj.weight")
+_STACKS = {
+    "double_blocks": "num_layers",
+    "single_blocks": "num_single_layers",
+    "joint_blocks": "num_layers",
+    "transformer_blocks": "num_layers",
+    "layers": "n_layers",
+}
+"""Blocks of transformers, and how many of them there are by the configuration."""
 
 
 def found(path: Path, config: Path | None) -> tuple[Path, Path | None]:
@@ -100,6 +115,10 @@ def held(file: Path, family: str, title: str, denoiser: str, folder: Path) -> fr
             f"{file} holds no {title} model, as {folder / INDEX} says; it {_looks(shapes)}. "
             "Choose another file, or the configuration that fits it."
         )
+    if (name := next(filter(_QUANTISED.fullmatch, shapes), None)) is not None:
+        raise ModelUnavailable(
+            f"{file} is quantised ({name}), which is not read; choose the file in bf16, fp16 or plain fp8."
+        )
     for fault in _misfits(shapes, folder / denoiser / "config.json"):
         raise ModelUnavailable(f"{file} does not fit {folder / denoiser / 'config.json'}: {fault}.")
     return frozenset(parts)
@@ -121,16 +140,25 @@ def _looks(shapes: Shapes) -> str:
 
 
 def _misfits(shapes: Shapes, file: Path) -> Iterator[str]:
-    """What of a UNet's first layers is not as its configuration says."""
+    """What of the denoiser's first layers, or of what diffusers would leave out, is not as its configuration
+    says.
+    """
     config = _config(file)
-    first = shapes.get(f"{_UNET}input_blocks.0.0.weight")
+    own = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
+    first = next((own[name] for name in _FIRST if name in own), None)
     wanted = config.get("in_channels")
     if first and wanted is not None and first[1] != wanted:
-        yield f"its UNet takes {first[1]} channels, not {wanted}"
+        yield f"its denoiser takes {first[1]} channels, not {wanted}"
     wanted = config.get("cross_attention_dim")
-    keys = {shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")}
+    keys = {shape[1] for name, shape in own.items() if name.endswith("attn2.to_k.weight")}
     if keys and isinstance(wanted, int) and keys != {wanted}:
         yield f"its UNet attends to {', '.join(map(str, sorted(keys)))} values of text, not {wanted}"
+    if _any(own, ["guidance_in."]) and not config.get("guidance_embeds", True):
+        yield "it takes a guidance scale (FLUX.1 dev), which guidance_embeds denies"
+    for stack, key in _STACKS.items():
+        count = len({name.split(".")[1] for name in own if name.startswith(f"{stack}.")})
+        if count and count != config.get(key, count):
+            yield f"it has {count} {stack}, not {config[key]}"
 
 
 def _config(file: Path) -> Mapping[str, Any]:

@@ -218,7 +218,8 @@ def _weights(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
 
 
 def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
-    if spec.init and spec.init.strength > 0 and not info.image_to_image:
+    whole = spec.init is not None and spec.init.mask is None and spec.init.strength > 0
+    if whole and not info.image_to_image:
         yield say("{model} cannot start from a picture; leave the picture out.", model=info.name)
     if spec.negative_prompt and not info.negative_prompt:
         yield say("{model} takes no negative prompt; leave --no out.", model=info.name)
@@ -230,11 +231,10 @@ def _abilities(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
         yield say("{model} cannot paint a picture larger in a second pass.", model=info.name)
     for kind in dict.fromkeys(reference.kind for reference in spec.references):
         if kind not in info.references:
-            why: dict[str, object] = {"model": info.name, "kind": kind.said, "reason": info.unfit_references}
-            yield (
-                say("{model} has no adapter for {kind} references: {reason}.", **why)
-                if info.unfit_references
-                else say("{model} has no adapter for {kind} references; leave them out.", **why)
+            yield say(
+                "{model} has no adapter for {kind} references; leave them out.",
+                model=info.name,
+                kind=kind.said,
             )
 
 

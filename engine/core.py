@@ -26,9 +26,11 @@ from engine.api import (
     Failed,
     Finished,
     GenerationSpec,
+    ModelUnavailable,
     OutOfMemory,
     Progress,
     Started,
+    unusable,
 )
 from engine.estimates import Estimates
 from engine.finishing import TURN_S, Finisher, Finishing, eased, enlargements
@@ -481,6 +483,8 @@ def _failure(job: _Job, error: Exception) -> Failed:
             height=job.spec.height,
         )
         return Failed(job.spec.job_id, OutOfMemory(sentence))
+    if isinstance(error, ModelUnavailable):
+        return Failed(job.spec.job_id, unusable(job.spec.model))
     if isinstance(error, EngineError):
         # Its frames hold the job's tensors for as long as the event is kept.
         return Failed(job.spec.job_id, error.with_traceback(None))

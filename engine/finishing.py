@@ -74,6 +74,8 @@ class Finisher:
         self._gate = Gate()
         self._decoding: dict[Hashable, float] = {}
         """Seconds that a picture of a model and size took."""
+        self._unshared: set[Hashable] = set()
+        """Kinds of pictures that could not be decoded together before."""
 
     def turns(
         self,
@@ -107,16 +109,14 @@ class Finisher:
         else is left to each job's own turns. Small models wait for launches more than for arithmetic.
         """
         kind, count = _kind(finished[0]), sum(rows.count for rows in finished)
-        if count * self._decoding.get(kind, TURN_S) >= TURN_S:
+        if kind in self._unshared or count * self._decoding.get(kind, TURN_S) >= TURN_S:
             return
-        began = self._clock()
         try:
             stages.decode_together(finished)
         except Exception as error:
-            log.warning("pictures of %d jobs are decoded job by job: %s", len(finished), error)
+            log.warning("pictures of %d jobs are decoded job by job from now on: %s", len(finished), error)
+            self._unshared.add(kind)
             free(self._device)
-        else:
-            self._decoding[kind] = max(EPSILON_S, (self._clock() - began) / count)
 
     def _decoded(self, rows: Rows | OwnCourse, present: Callable[[], object]) -> Pictures:
         """As many in a turn as it has time for, one where that is not known; fewer where memory is short."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -125,8 +126,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
     family = _family(source, index, families)
     inside = _held(source, family)
     variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
-    own = _own(source)
-    scheduler = _scheduler(source, family)
+    own, scheduler = _own(source), _scheduler(source, family)
     denoiser = source.path / family.denoiser
     weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
     loras, unfit = sorted_out(source.loras if family.loras else (), denoiser, weights)
@@ -140,7 +140,7 @@ def read_profile(source: ModelSource, families: Mapping[str, Family]) -> Profile
             loras=tuple(loras),
             unfit_loras=unfit,
             references=tuple(ReferenceKind) if adapter else (),
-            blend=info.image_to_image or adapter is not None,
+            blend=info.image_to_image or family.looks or adapter is not None,
             unfit_references=misfit or "",
         ),
         scheduler=scheduler,
@@ -170,7 +170,9 @@ def _adapter(
     config = _json(source.path / family.denoiser / "config.json")
     misfit = adapter_misfit(files, family.name, config, weights)
     if misfit:
-        log.warning("model %s goes without reference pictures: %s", source.name, misfit)
+        log.warning(
+            "model %s goes without reference pictures (%s): %s", source.name, source.ip_adapter, misfit
+        )
     return (None, misfit) if misfit else (files, None)
 
 
@@ -182,6 +184,10 @@ def factor_of(vae: Mapping[str, Any]) -> int:
     return int(2 ** (len(stages) - 1))
 
 
+_AUTOENCODERS = ("vae", "movq", "vqvae", "vqgan")
+"""Folders of what turns latents into pixels, as pipelines name it."""
+_COUNTED = frozenset({"AuraFlowTransformer2DModel"})
+"""Denoisers whose ``pos_embed_max_size`` counts all positions, not those along a side."""
 _OPTIONAL = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermarker"})
 
 
@@ -196,6 +202,11 @@ def trusted(library: object) -> bool:
     named = isinstance(library, str) and library.isidentifier()
     inside = [Path(place) / "pipelines" / deep for place in places for deep in ("", "deprecated")]
     return named and any((folder / str(library)).is_dir() for folder in inside)
+
+
+def is_component(value: object) -> bool:
+    """Whether an entry of ``model_index.json`` is one that is there; options may be lists too."""
+    return isinstance(value, list) and len(value) == 2 and value[0] is not None
 
 
 def _variant(source: ModelSource, folders: Sequence[Path]) -> str | None:
@@ -248,13 +259,7 @@ def _json(path: Path) -> dict[str, Any]:
 def _family(source: ModelSource, index: Mapping[str, Any], families: Mapping[str, Family]) -> Family:
     """By the pipeline class; not for a part of a model, as SDXL's refiner is, which has no first encoder."""
     architecture, root = str(index.get("_class_name")), source.path
-    if architecture not in families:
-        known = ", ".join(families)
-        raise ModelUnavailable(
-            f"{root / 'model_index.json'} describes a {architecture}, which this engine cannot run; "
-            f"it runs {known}."
-        )
-    family = families[architecture]
+    family = families.get(architecture) or _unlisted(architecture, root, index)
     for name in family.needs:
         if not isinstance(index.get(name), list) or index[name][0] is None:
             raise ModelUnavailable(
@@ -264,11 +269,18 @@ def _family(source: ModelSource, index: Mapping[str, Any], families: Mapping[str
     return family
 
 
+def _unlisted(architecture: str, root: Path, index: Mapping[str, Any]) -> Family:
+    """Of a pipeline that no table lists; the only case in which diffusers is loaded to read a profile."""
+    from engine.models.unlisted import unlisted
+
+    return unlisted(architecture, root / "model_index.json", index)
+
+
 def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
     """Folders of the components; code from elsewhere than diffusers and transformers is never loaded."""
     folders = []
     for name, value in index.items():
-        if name.startswith("_") or name in _OPTIONAL or not isinstance(value, list) or value[0] is None:
+        if name.startswith("_") or name in _OPTIONAL or not is_component(value):
             continue
         if not trusted(value[0]):
             raise ModelUnavailable(
@@ -347,11 +359,13 @@ def _info(
 def _stock_info(
     source: ModelSource, family: Family, own: Mapping[str, Any], scheduler: Mapping[str, Any]
 ) -> ModelInfo:
-    """Of a pipeline that runs as it is: its sizes are the table's, its own scheduler is the first choice."""
-    native, multiple = _size(own, "native_size", family.size), _size(own, "size_multiple", family.multiple)
+    """Of a pipeline that runs as it is: its own scheduler is the first choice."""
+    multiple = _size(own, "size_multiple", family.multiple)
+    trained, reach = _stock_sides(source.path, family)
+    native = _size(own, "native_size", min(trained, reach) // multiple * multiple or multiple)
     prediction = prediction_of(scheduler)
     known = samplers_for(prediction) if name_of(scheduler) and prediction != FLOW else ()
-    samplers = (DEFAULT, *known)
+    samplers = (DEFAULT, *(name for name in known if not family.samplers or name in family.samplers))
     return ModelInfo(
         name=source.name,
         family=family.name,
@@ -363,7 +377,9 @@ def _stock_info(
             "min_size",
             native if family.fixed_size else max(multiple, native // 2 // multiple * multiple),
         ),
-        max_size=_size(own, "max_size", native if family.fixed_size else native * 2) // multiple * multiple,
+        max_size=min(_size(own, "max_size", native if family.fixed_size else native * 2), reach)
+        // multiple
+        * multiple,
         upscale=max(1, round(_size(own, "shown_size", native) / native)),
         steps=_size(own, "steps", family.steps),
         max_steps=_size(own, "max_steps", 150),
@@ -376,6 +392,27 @@ def _stock_info(
         tile=False,
         stop=False,
     )
+
+
+def _stock_sides(root: Path, family: Family) -> tuple[int, int]:
+    """Pixels along a side that a folder's denoiser was trained on, and that it has positions for at most."""
+    denoiser, factor = settings_of(root / family.denoiser), pixels_per_latent(root)
+    patch = denoiser.get("patch_size")
+    reach = _reach(denoiser) * factor * (patch if isinstance(patch, int) else 1)
+    trained = _side(denoiser.get("sample_size") or 0) * factor if family.listed else 0
+    return (family.size if family.fixed_size else trained or family.size), reach
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """A component's configuration; empty where it has none."""
+    file = folder / "config.json"
+    return _json(file) if file.exists() else {}
+
+
+def pixels_per_latent(root: Path) -> int:
+    """Along a side; 1 where a folder has no autoencoder, and paints pixels."""
+    found = next((root / name for name in _AUTOENCODERS if (root / name / "config.json").exists()), None)
+    return factor_of(settings_of(found)) if found else 1
 
 
 def _embedded(denoiser: Mapping[str, Any]) -> bool:
@@ -394,7 +431,10 @@ def _usual(family: Family, denoiser: Mapping[str, Any]) -> tuple[int, float]:
 
 def _reach(denoiser: Mapping[str, Any]) -> int:
     """Patches along a side that a transformer has positions for."""
-    tables = (denoiser.get("pos_embed_max_size"), *(denoiser.get("axes_lens") or ())[1:])
+    table = denoiser.get("pos_embed_max_size")
+    if table and denoiser.get("_class_name") in _COUNTED:
+        table = math.isqrt(int(table))
+    tables = (table, *(denoiser.get("axes_lens") or ())[1:])
     return min((int(length) for length in tables if length), default=2**16)
 
 

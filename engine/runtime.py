@@ -29,6 +29,7 @@ from engine.api import (
     ModelInfo,
     ModelUnavailable,
     Started,
+    unusable,
 )
 from engine.captioner import Captioner
 from engine.checks import check_spec
@@ -182,7 +183,7 @@ class LocalEngine:
     def check(self, spec: GenerationSpec) -> None:
         """Raise InvalidSpec for what no model can do, ModelUnavailable where its files are not whole."""
         if (fault := self._registry.faults.get(spec.model)) is not None:
-            raise fault
+            raise unusable(spec.model) from fault
         check_spec(spec, self._registry.models())
         folder = self._registry.profiles[spec.model].source.path
         if faults := list(missing(spec.checks, folder)):
@@ -267,7 +268,7 @@ class LocalEngine:
             worker.broken = True
             self._send(outbox)
             held = worker.core.abandon() if worker.core else ()
-            self._call(partial(self._break, str(error), held))
+            self._call(partial(self._break, held))
 
     def _build(self, worker: _Worker, emit: Callable[[Event], None]) -> int:
         """Make the worker's core, load its first model; the number of devices."""
@@ -344,14 +345,14 @@ class LocalEngine:
                 self._active.pop(event.job_id, None)
             self._events.put_nowait(event)
 
-    def _break(self, reason: str, held: Collection[str]) -> None:
+    def _break(self, held: Collection[str]) -> None:
         """The jobs of a device that is lost may be tried again by another, or after a restart; with the last
         device all that are left.
         """
         if self._alive():
-            error = EngineBroken(f"A device stopped working: {reason}. The bot should be restarted.")
+            error = EngineBroken(say("A device stopped working."))
         else:
-            error = EngineBroken(f"The engine stopped working: {reason}. The bot must be restarted.")
+            error = EngineBroken(say("The engine stopped working; tell those who run this bot."))
             held = tuple(self._active)
         lost = tuple(Failed(job_id, error, retryable=True) for job_id in held if job_id in self._active)
         self._receive(lost)

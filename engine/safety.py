@@ -94,10 +94,7 @@ def missing(names: Iterable[str], folder: Path) -> Iterator[Sentence]:
         elif name == NUDITY and find_spec("nudenet") is None:
             yield say("The nudity check is not installed here; type: pip install 'tessera[safety]'")
         elif name == SAFETY_CHECKER and not (folder / "safety_checker").is_dir():
-            yield say(
-                "The model in {folder} brings no safety_checker; use the check 'nudity' instead.",
-                folder=folder,
-            )
+            yield say("This model brings no safety_checker; use the check 'nudity' instead.")
 
 
 class Gate:

@@ -16,6 +16,8 @@ VELOCITY = "v_prediction"
 SAMPLE = "sample"
 FLOW = "flow_prediction"
 """The velocity from picture to noise (Lipman et al. 2022, arXiv:2210.02747)."""
+EDM = "edm"
+"""Scaled by the noise level (Karras et al. 2022, arXiv:2206.00364), as Playground v2.5's."""
 _ALL = frozenset({EPSILON, VELOCITY, SAMPLE})
 _NO_SAMPLE = frozenset({EPSILON, VELOCITY})
 
@@ -73,7 +75,7 @@ _BASES = (
     Sampler("dpm++ sde", _SINGLE, _SDE, schedules=_SIGMAS),
     Sampler("deis", "DEISMultistepScheduler", schedules=_SPACED),
     Sampler("unipc", "UniPCMultistepScheduler", schedules=_SPACED),
-    Sampler("sa-solver", "SASolverScheduler", schedules=_SPACED),
+    Sampler("sa-solver", "SASolverScheduler", {"algorithm_type": "data_prediction"}, schedules=_SPACED),
     Sampler("lcm", "LCMScheduler"),
     Sampler("tcd", "TCDScheduler"),
 )
@@ -92,6 +94,18 @@ _FLOW_BASES = (
 )
 FLOW_SAMPLERS: Mapping[str, Sampler] = {each.name: each for base in _FLOW_BASES for each in base.spread()}
 """Those of models that were trained by flow matching; the names mean the same there."""
+
+_EDMS = frozenset({EDM})
+_EDM_DPM = "EDMDPMSolverMultistepScheduler"
+_EDM_BASES = (
+    Sampler("euler", "EDMEulerScheduler", {}, _EDMS),
+    Sampler("dpm++ 2m", _EDM_DPM, {"algorithm_type": "dpmsolver++"}, _EDMS),
+    Sampler("dpm++ 2m sde", _EDM_DPM, _SDE, _EDMS),
+)
+_TABLES: Mapping[str, Mapping[str, Sampler]] = {
+    FLOW: FLOW_SAMPLERS,
+    EDM: {base.name: base for base in _EDM_BASES},
+}
 
 _SPELLINGS: Mapping[str, str] = {
     "eulerancestral": "euler a",
@@ -159,22 +173,29 @@ def _known(bare: str) -> str | None:
 
 def prediction_of(config: Mapping[str, Any]) -> str:
     """What a model predicts whose scheduler has this configuration."""
-    flows = "FlowMatch" in str(config.get("_class_name")) or config.get("use_flow_sigmas")
+    kind = str(config.get("_class_name"))
+    if kind.startswith("EDM"):
+        return EDM
+    flows = "FlowMatch" in kind or config.get("use_flow_sigmas")
     return FLOW if flows else str(config.get("prediction_type", EPSILON))
 
 
 def samplers_for(prediction_type: str) -> tuple[str, ...]:
     """Names of the samplers that can read a model's ``prediction_type``."""
-    table = FLOW_SAMPLERS if prediction_type == FLOW else SAMPLERS
+    table = table_of(prediction_type)
     return tuple(name for name, sampler in table.items() if prediction_type in sampler.predictions)
+
+
+def table_of(prediction_type: str) -> Mapping[str, Sampler]:
+    """What the names of samplers mean where this is predicted."""
+    return _TABLES.get(prediction_type, SAMPLERS)
 
 
 def name_of(config: Mapping[str, Any]) -> str | None:
     """The sampler that a model's own scheduler configuration amounts to, or None when it has no name here."""
-    table = FLOW_SAMPLERS if prediction_of(config) == FLOW else SAMPLERS
     matches = [
         sampler
-        for sampler in table.values()
+        for sampler in table_of(prediction_of(config)).values()
         if sampler.scheduler == config.get("_class_name")
         # What a sampler does not set stays the model's own, and so the spacing of its steps.
         and "timestep_spacing" not in sampler.settings

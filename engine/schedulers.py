@@ -12,10 +12,10 @@ from engine.samplers import (
     FLOW_EULER,
     FLOW_SAMPLERS,
     PLAIN,
-    SAMPLERS,
     Sampler,
     prediction_of,
     sampler_name,
+    table_of,
 )
 
 
@@ -27,7 +27,7 @@ def build(name: str, config: Mapping[str, Any], shift: float | None = None) -> A
     """
     if prediction_of(config) == FLOW:
         return _flow(FLOW_SAMPLERS[sampler_name(name)], config, shift)
-    sampler = SAMPLERS[sampler_name(name)]
+    sampler = table_of(prediction_of(config))[sampler_name(name)]
     return getattr(diffusers, sampler.scheduler).from_config(
         {"clip_sample": False, **config}, **sampler.settings
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from engine.sentence import Sentence, say
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 NEEDED = ("config.json", "model.safetensors")
 """Files of a model's folder as transformers saves it; weights that could run code are not read."""
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
@@ -140,7 +142,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
     try:
         kind = json.loads((folder / "config.json").read_text()).get("model_type")
         if kind != "clipseg":
-            raise ModelUnavailable(f"The segmentation model is {kind!r}, not clipseg.")
+            raise ModelUnavailable(say("The segmentation model is {kind!r}, not clipseg.", kind=kind))
         model = CLIPSegForImageSegmentation.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
@@ -149,5 +151,6 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise
     except Exception as error:
         # What transformers and tokenizers raise for files that make no sense is of every kind.
-        raise ModelUnavailable(f"The segmentation model cannot be read: {error}") from error
+        log.warning("%s cannot be read: %s", folder, error)
+        raise ModelUnavailable(say("The segmentation model cannot be read")) from error
     return model.eval(), tokenizer

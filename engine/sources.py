@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from engine.api import EngineError
-from engine.profile import trusted
+from engine.api import EngineError, ModelUnavailable
+from engine.models.family import PIPELINES
+from engine.profile import is_component, trusted
 from engine.weights import PICKLES
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 MANIFEST = "tessera-hub.json"
 """Lies in a pulled folder: where it came from, and the size and hash of every file of it."""
@@ -32,6 +39,10 @@ SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
 CHECKER = "safety_checker"
 """Component of a gigabyte that only the picture check of that name wants."""
 TIMEOUT_S = 30.0
+SLOWEST = 1 << 10
+"""Bytes a second, on average over ``TIMEOUT_S``, below which a line counts as dead."""
+MOST_FILES = 10_000
+"""Of a repository; a listing without end is no model's."""
 KEPT = 1 << 16
 """Bytes that are written at a time: a cut line loses fewer than these."""
 _CHUNK = 1 << 20
@@ -103,7 +114,7 @@ def pull(model: HubModel, free: Callable[[Path], int] = lambda path: shutil.disk
 def check(model: HubModel) -> list[str]:
     """What is wrong with a pulled folder, a sentence per file; reads every byte. Empty when all is well."""
     held = _manifest(model.folder)
-    if held is None:
+    if held is None or not held["files"]:
         return [f"Model {model.name!r} is not downloaded yet; {_again(model)}"]
     faults = []
     if any(held[key] != value for key, value in _identity(model).items()):
@@ -130,12 +141,15 @@ def remove(model: HubModel) -> int:
             shutil.rmtree(model.arriving)
         if model.folder.is_dir():
             _clear(model.folder)
+        if model.folder.is_dir():
+            _write_manifest(model, model.folder, ())  # still a folder for the next pull
         return before - _size(model.folder)
 
 
 def _refuse_foreign(model: HubModel) -> None:
-    """EngineError when the folder is one that we did not make."""
-    if model.folder.is_symlink() or (model.folder.exists() and _manifest(model.folder) is None):
+    """EngineError when the folder is one that we did not make, or leads elsewhere."""
+    linked = model.folder.is_symlink() or model.arriving.is_symlink()
+    if linked or (model.folder.exists() and _manifest(model.folder) is None):
         raise EngineError(
             f"{model.folder} was not pulled by Tessera; delete or move it by hand, or set "
             f"[models.{model.name}] path to another folder."
@@ -147,12 +161,13 @@ def _gather(model: HubModel, free: Callable[[Path], int]) -> None:
     mirrors, listed = _listing(model)
     index = _fetched_index(model, mirrors, listed)
     files = [_pinned(model, file) for file in _chosen(model, index, listed)]
+    _refuse_idle_pins(model, files)
     _room(model, files, free)
     for file in files:
         _fetch(model, mirrors, file)
     for stray in model.arriving.rglob(f"*{_GROWING}"):
         stray.unlink()
-    _write_manifest(model, files)
+    _write_manifest(model, model.arriving, files)
     if model.folder.exists():
         _clear(model.folder)
         _move_rest(model.folder, model.arriving)
@@ -160,13 +175,17 @@ def _gather(model: HubModel, free: Callable[[Path], int]) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete the files of the manifest, the manifest last, and the folders that are empty then."""
+    """Delete the files of the manifest, the manifest last, and the folders that are empty then. What lies in
+    another place by now, behind a link of the operator's, stays there.
+    """
     held = _manifest(folder) or {"files": []}
     for listed in held["files"]:
-        (folder / _safe(listed["path"])).unlink(missing_ok=True)
+        path = folder / listed["path"]
+        if path.parent.resolve().is_relative_to(folder.resolve()):
+            path.unlink(missing_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        if not any(inner.iterdir()):
+        if not inner.is_symlink() and not any(inner.iterdir()):
             inner.rmdir()
     if not any(folder.iterdir()):
         folder.rmdir()
@@ -176,8 +195,10 @@ def _move_rest(folder: Path, target: Path) -> None:
     """What the operator put into a folder moves along when a new pull takes its place."""
     if not folder.exists():
         return
-    for path in [path for path in folder.rglob("*") if path.is_file()]:
+    for path in [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]:
         place = target / path.relative_to(folder)
+        if place.is_dir():
+            continue  # a link to what has been pulled anew
         place.parent.mkdir(parents=True, exist_ok=True)
         path.replace(place)
     shutil.rmtree(folder)
@@ -223,7 +244,7 @@ def _list(model: HubModel, mirror: str) -> dict[str, RemoteFile]:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    _connect()
+    _connect(mirror)
     tree = HfApi(endpoint=mirror, token=_token(model, mirror)).list_repo_tree(
         model.repo, recursive=True, revision=model.revision
     )
@@ -231,8 +252,16 @@ def _list(model: HubModel, mirror: str) -> dict[str, RemoteFile]:
     for entry in tree:
         if isinstance(entry, RepoFile):
             digest = f"sha256:{entry.lfs.sha256}" if entry.lfs else f"git:{entry.blob_id}"
-            files[_safe(entry.path)] = RemoteFile(entry.path, entry.size, digest)
+            files[_safe(entry.path)] = RemoteFile(entry.path, _sized(entry.path, entry.size), digest)
+            if len(files) > MOST_FILES:
+                raise DownloadFailed(f"it lists more than {MOST_FILES:,} files")
     return files
+
+
+def _sized(path: str, size: object) -> int:
+    if not isinstance(size, int) or size < 0:
+        raise DownloadFailed(f"it lists {path[:80]!r} without a size")
+    return size
 
 
 def _fetched_index(
@@ -245,13 +274,25 @@ def _fetched_index(
         )
     index = _json(_fetch(model, mirrors, _pinned(model, listed["model_index.json"])))
     for name, value in index.items():
-        library = value[0] if isinstance(value, list) and value else None
+        library = value[0] if is_component(value) else None
         if library is not None and not trusted(library) and name != CHECKER:
             raise DownloadFailed(
                 f"{model.repo} wants code from {library!r} for its {name}; "
                 "only diffusers and transformers are trusted. Choose another model."
             )
+    if (kind := str(index.get("_class_name"))) not in PIPELINES:
+        _refuse_unknown(model, kind, index)
     return index
+
+
+def _refuse_unknown(model: HubModel, kind: str, index: Mapping[str, Any]) -> None:
+    """DownloadFailed where not even diffusers has a pipeline that paints with it."""
+    from engine.models.unlisted import unlisted
+
+    try:
+        unlisted(kind, Path("model_index.json"), index)
+    except ModelUnavailable as fault:
+        raise DownloadFailed(f"{model.repo} cannot be run here: {fault} Choose another model.") from None
 
 
 def _chosen(
@@ -260,13 +301,18 @@ def _chosen(
     """The files that loading needs: JSON and tokenizers of every component, its weights in one variant."""
     yield from (listed[name] for name in ("model_index.json", "tessera.json") if name in listed)
     for component, value in index.items():
-        if not isinstance(value, list) or not value or value[0] is None:
+        if not is_component(value):
             continue
         if component == CHECKER and not model.checker:
             continue
         files = [file for path, file in listed.items() if _inside(path, component)]
         variants = {_variant(file.path) for file in files} - {None}
         _refuse_pickled(model, component, listed, bool(variants))
+        if not variants and f"{component}/config.json" in listed:
+            raise DownloadFailed(
+                f"{model.repo} has no weights in safetensors for its {component}; choose another revision or "
+                "model."
+            )
         wanted = next((name for name in (model.variant, "", "fp16") if name in variants), None)
         yield from (file for file in files if _variant(file.path) in (None, wanted))
 
@@ -299,6 +345,16 @@ def _variant(path: str) -> str | None:
         return None
     found = _WEIGHTS.fullmatch(name)
     return next((part for part in found.groups() if part), "") if found else name
+
+
+def _refuse_idle_pins(model: HubModel, files: Sequence[RemoteFile]) -> None:
+    """DownloadFailed for a hash that would hold nothing, since its file does not come."""
+    idle = sorted(set(model.sha256) - {file.path for file in files})
+    if idle:
+        raise DownloadFailed(
+            f"[models.{model.name}] sha256 names {idle[0]!r}, which is none of the files that are fetched: "
+            f"{', '.join(file.path for file in files)}. Mend its name, or leave it out."
+        )
 
 
 def _room(model: HubModel, files: Iterable[RemoteFile], free: Callable[[Path], int]) -> None:
@@ -371,9 +427,9 @@ def _receive(model: HubModel, mirror: str, file: RemoteFile, growing: Path, begu
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    _connect()
+    _connect(mirror)
     size = min(_bytes(growing), file.size) if begun else 0
-    with growing.open("ab") as stream:
+    with _Bounded(growing, file.size) as stream:
         stream.truncate(size)
         http_get(
             hf_hub_url(model.repo, file.path, revision=model.revision, endpoint=mirror),
@@ -390,18 +446,72 @@ def _receive(model: HubModel, mirror: str, file: RemoteFile, growing: Path, begu
         os.fsync(stream.fileno())
 
 
-def _connect() -> None:
-    """An http client that does not wait for ever; progress is for people only."""
+class _Bounded(io.BufferedWriter):
+    """A file to append to that does not grow beyond what was listed, whatever a mirror sends."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        super().__init__(io.FileIO(path, "ab"))
+        self._most = most
+
+    def write(self, chunk: Buffer) -> int:
+        """DownloadFailed for what is too much."""
+        if self.tell() + memoryview(chunk).nbytes > self._most:
+            raise DownloadFailed("sent more than it lists")
+        return super().write(chunk)
+
+
+def _connect(mirror: str) -> None:
+    """An http client that does not wait for ever and keeps the secret; progress is for people only."""
     import httpx2
     import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.utils import disable_progress_bars, logging
 
-    huggingface_hub.set_client_factory(lambda: httpx2.Client(follow_redirects=True, timeout=TIMEOUT_S))
+    huggingface_hub.set_client_factory(
+        lambda: httpx2.Client(
+            follow_redirects=True,
+            timeout=TIMEOUT_S,
+            event_hooks={"request": [partial(_keep_secret, mirror)], "response": [_refuse_drips]},
+        )
+    )
     constants.DOWNLOAD_CHUNK_SIZE = KEPT  # of its 10 MB a cut line would lose whatever is not full
     logging.set_verbosity_error()
     if not sys.stderr.isatty():
         disable_progress_bars()
+
+
+def _keep_secret(mirror: str, request: Any) -> None:
+    """A mirror's listing may say that its next page lies with somebody else."""
+    if _origin(str(request.url)) != _origin(mirror):
+        request.headers.pop("Authorization", None)
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _refuse_drips(response: Any) -> None:
+    """ReadTimeout for a body that comes drop by drop: such a line is never silent for long enough."""
+    import httpx2
+
+    inner = response.stream
+
+    class Watched(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            began, arrived = time.monotonic(), 0
+            for part in inner:
+                yield part
+                arrived += len(part)
+                if (passed := time.monotonic() - began) > TIMEOUT_S:
+                    if arrived < SLOWEST * passed:
+                        raise httpx2.ReadTimeout("too slow")
+                    began, arrived = time.monotonic(), 0
+
+        def close(self) -> None:
+            inner.close()
+
+    response.stream = Watched()
 
 
 def _token(model: HubModel, mirror: str) -> str | bool:
@@ -495,7 +605,7 @@ def _size(folder: Path) -> int:
 def _json(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise DownloadFailed(f"{path.name} of the model is no JSON object; choose another model.")
@@ -507,18 +617,20 @@ def _identity(model: HubModel) -> dict[str, Any]:
     return {"hub": model.repo, "revision": model.revision, "variant": model.variant, "checker": model.checker}
 
 
-def _write_manifest(model: HubModel, files: Sequence[RemoteFile]) -> None:
+def _write_manifest(model: HubModel, folder: Path, files: Sequence[RemoteFile]) -> None:
     listed = [{"path": file.path, "size": file.size, "digest": file.digest} for file in files]
     content = {**_identity(model), "files": listed}
-    (model.arriving / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     """What was pulled into the folder; None for a folder that is not ours."""
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        whole = {"hub", "revision", "variant", "checker", "files"} <= content.keys()
-    except (OSError, ValueError, AttributeError):
+        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = [RemoteFile(**listed) for listed in content["files"]]
+        whole = {"hub", "revision", "variant", "checker"} <= content.keys()
+        whole = whole and all(_sized(_safe(file.path), file.size) >= 0 for file in files)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError, DownloadFailed):
         return None
     return content if whole else None
 

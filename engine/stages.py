@@ -23,7 +23,7 @@ from engine.masks import Mask, in_shape, mixed, read_mask, read_picture, restore
 from engine.memory import in_less_memory
 from engine.models.base import LatentSampler, ModelFamily, OwnCourse, OwnWay
 from engine.prompting import timeline
-from engine.samplers import EPSILON, FLOW, SAMPLE, prediction_of
+from engine.samplers import EDM, EPSILON, FLOW, SAMPLE, prediction_of
 from engine.sentence import say
 from engine.speed import fill, filled
 
@@ -604,6 +604,10 @@ def _estimate(part: Rows, prediction: torch.Tensor, timestep: torch.Tensor) -> t
         return prediction
     if kind == FLOW:
         return part.latents - _sigma(part.scheduler, timestep).to(part.latents.device) * prediction
+    if kind == EDM:
+        sigma = _sigma(part.scheduler, timestep).to(part.latents.device)
+        clean: torch.Tensor = part.scheduler.precondition_outputs(part.latents, prediction, sigma)
+        return clean
     scaled = _as_taken(part.scheduler, part.latents, timestep)
     signal, noise = _levels(part.scheduler, float(timestep))
     estimate: torch.Tensor = (

@@ -1,18 +1,19 @@
-"""Folders written again as one file in the layout that Stable Diffusion, SDXL and SD3 are trained in.
+"""Folders written again as one file in the layout that their models are trained in, and traded in.
 
-The inverse of what diffusers does when it reads one: the names of latent-diffusion and of OpenCLIP.
+The inverse of what diffusers does when it reads one: the names of latent-diffusion, of OpenCLIP, and of the
+code of Stability, Black Forest Labs and Z-Image.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusion3Pipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 State = Mapping[str, torch.Tensor]
@@ -84,8 +85,52 @@ _SD3_BLOCKS = {
 }
 
 
-def single_file(folder: Path, file: Path, config: Path | None = None) -> Path:
-    """The weights of ``folder`` as ``file``; all the rest goes to ``config``, beside it unless said."""
+_FLUX_ENDS = {
+    "time_text_embed.timestep_embedder.linear_1": "time_in.in_layer",
+    "time_text_embed.timestep_embedder.linear_2": "time_in.out_layer",
+    "time_text_embed.text_embedder.linear_1": "vector_in.in_layer",
+    "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
+    "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
+    "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
+    "context_embedder": "txt_in",
+    "x_embedder": "img_in",
+    "proj_out": "final_layer.linear",
+    "norm_out.linear": "final_layer.adaLN_modulation.1",
+}
+_FLUX_BLOCKS = {
+    "norm1.linear": "img_mod.lin",
+    "norm1_context.linear": "txt_mod.lin",
+    "attn.to_q": "img_attn.qkv",
+    "attn.add_q_proj": "txt_attn.qkv",
+    "attn.norm_q": "img_attn.norm.query_norm",
+    "attn.norm_k": "img_attn.norm.key_norm",
+    "attn.norm_added_q": "txt_attn.norm.query_norm",
+    "attn.norm_added_k": "txt_attn.norm.key_norm",
+    "attn.to_out.0": "img_attn.proj",
+    "attn.to_add_out": "txt_attn.proj",
+    "ff.net.0.proj": "img_mlp.0",
+    "ff.net.2": "img_mlp.2",
+    "ff_context.net.0.proj": "txt_mlp.0",
+    "ff_context.net.2": "txt_mlp.2",
+}
+_FLUX_SINGLE = {
+    "norm.linear": "modulation.lin",
+    "attn.to_q": "linear1",
+    "attn.norm_q": "norm.query_norm",
+    "attn.norm_k": "norm.key_norm",
+    "proj_out": "linear2",
+}
+_Z_IMAGE = (
+    (r"^all_(final_layer|x_embedder)\.2-1\.", r"\1."),
+    (r"\.attention\.to_out\.0\.", ".attention.out."),
+    (r"\.attention\.norm_([qk])\.", r".attention.\1_norm."),
+)
+
+
+def single_file(folder: Path, file: Path, config: Path | None = None, *, old: bool = True) -> Path:
+    """The weights of ``folder`` as ``file``; all the rest goes to ``config``, beside it unless said. ``old``
+    is Stable Diffusion 1, whose text encoder is OpenAI's; that of 2 is OpenCLIP's.
+    """
     large = "XL" in (folder / "model_index.json").read_text()
     kind: Any = StableDiffusionXLPipeline if large else StableDiffusionPipeline
     pipeline = kind.from_pretrained(folder, low_cpu_mem_usage=False)
@@ -93,8 +138,11 @@ def single_file(folder: Path, file: Path, config: Path | None = None) -> Path:
     state = {f"model.diffusion_model.{key}": value for key, value in unet(pipeline.unet.state_dict(), layers)}
     state |= {f"first_stage_model.{key}": value for key, value in vae(pipeline.vae.state_dict())}
     prefix = "conditioner.embedders.0" if large else "cond_stage_model"
-    for key, value in pipeline.text_encoder.state_dict().items():
-        state[f"{prefix}.transformer.text_model.{key.removeprefix('text_model.')}"] = value
+    first = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in _texts(pipeline)}
+    if old:
+        state |= {f"{prefix}.transformer.{key}": value for key, value in first.items()}
+    else:
+        state |= {f"{prefix}.model.{key}": value for key, value in open_clip(first)}
     if large:
         texts = open_clip(pipeline.text_encoder_2.state_dict())
         state |= {f"conditioner.embedders.1.model.{key}": value for key, value in texts}
@@ -103,6 +151,10 @@ def single_file(folder: Path, file: Path, config: Path | None = None) -> Path:
     without = shutil.ignore_patterns("*.safetensors")
     shutil.copytree(folder, config or file.with_suffix(""), ignore=without, dirs_exist_ok=True)
     return file
+
+
+def _texts(pipeline: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from pipeline.text_encoder.state_dict().items()
 
 
 def unet(state: State, layers: int) -> Iterator[tuple[str, torch.Tensor]]:
@@ -176,19 +228,87 @@ def open_clip(state: State) -> Iterator[tuple[str, torch.Tensor]]:
     yield "logit_scale", torch.tensor(4.6)
 
 
-def sd3_file(folder: Path, file: Path) -> Path:
-    """SD3's weights but those of T5 as ``file``; the rest goes to a folder of its name."""
-    pipeline: Any = StableDiffusion3Pipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+_ENCODERS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
+
+
+def sd3_file(pipeline: Any, file: Path, inside: Collection[str] = ("text_encoder", "text_encoder_2")) -> Path:
+    """SD3's transformer and VAE and the encoders ``inside`` as ``file``; the rest goes to a folder of its
+    name.
+    """
     state = {f"model.diffusion_model.{key}": value for key, value in mmdit(pipeline.transformer.state_dict())}
     state |= {f"first_stage_model.{key}": value for key, value in vae(pipeline.vae.state_dict())}
-    for name, encoder in (("clip_l", pipeline.text_encoder), ("clip_g", pipeline.text_encoder_2)):
-        state |= {f"text_encoders.{name}.transformer.{key}": own for key, own in encoder.state_dict().items()}
-    del state["text_encoders.clip_l.transformer.text_projection.weight"]  # it is one, and not written
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in state.items()}, file)
-    shutil.copytree(folder, file.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"))
-    shutil.copytree(folder / "text_encoder_3", file.with_suffix("") / "text_encoder_3", dirs_exist_ok=True)
+    for part in inside:
+        prefix, weights = (
+            f"text_encoders.{_ENCODERS[part]}.transformer.",
+            getattr(pipeline, part).state_dict(),
+        )
+        state |= {f"{prefix}{key}": own for key, own in weights.items()}
+    # It is one, and not written.
+    state.pop("text_encoders.clip_l.transformer.text_projection.weight", None)
+    return _written(state, pipeline, file, {"transformer", "vae", *inside})
+
+
+def flux_file(pipeline: Any, file: Path, prefix: str = "", whole: bool = False) -> Path:
+    """FLUX's transformer as ``file``, as Black Forest Labs publish it; ``whole`` is the form of ComfyUI, with
+    everything inside. The rest goes to a folder of its name.
+    """
+    state = {f"{prefix}{key}": value for key, value in bfl(pipeline.transformer.state_dict())}
+    if whole:
+        state |= {f"vae.{key}": value for key, value in vae(pipeline.vae.state_dict())}
+        for key, value in _texts(pipeline):
+            state[f"text_encoders.clip_l.transformer.text_model.{key.removeprefix('text_model.')}"] = value
+        for key, value in pipeline.text_encoder_2.state_dict().items():
+            state[f"text_encoders.t5xxl.transformer.{key}"] = value
+    inside = {"transformer", *(("vae", "text_encoder", "text_encoder_2") if whole else ())}
+    return _written(state, pipeline, file, inside)
+
+
+def z_image_file(pipeline: Any, file: Path, prefix: str = "") -> Path:
+    """Z-Image's transformer as ``file``, with one matrix for queries, keys and values."""
+    own, state = pipeline.transformer.state_dict(), {}
+    for key, value in own.items():
+        name = key
+        for pattern, replacement in _Z_IMAGE:
+            name = re.sub(pattern, replacement, name)
+        if ".attention.to_q." in key:
+            parts = [own[key.replace(".to_q.", f".to_{letter}.")] for letter in "qkv"]
+            state[prefix + name.replace(".to_q.", ".qkv.")] = torch.cat(parts)
+        elif not re.search(r"attention\.to_[kv]\.", key):
+            state[prefix + name] = value
+    return _written(state, pipeline, file, {"transformer"})
+
+
+def plain_file(pipeline: Any, file: Path, prefix: str = "") -> Path:
+    """A transformer as ``file`` by diffusers' own names, as Qwen-Image's is traded."""
+    own = pipeline.transformer.state_dict()
+    return _written({prefix + key: value for key, value in own.items()}, pipeline, file, {"transformer"})
+
+
+def _written(state: State, pipeline: Any, file: Path, inside: Collection[str]) -> Path:
+    """``state`` as ``file``, and the folder of its name without the weights of what is ``inside``."""
+    pipeline.save_pretrained(file.with_suffix(""))
+    for part in inside:
+        for weights in (file.with_suffix("") / part).glob("*.safetensors"):
+            weights.unlink()
+    save_file({key: value.clone().contiguous() for key, value in state.items()}, file)
     return file
+
+
+def bfl(state: State) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of Black Forest Labs' flux: joined matrices, scales of norms, shift before scale at the end."""
+    for key, value in state.items():
+        name, kind = key.rsplit(".", 1)
+        if name in _FLUX_ENDS:
+            yield f"{_FLUX_ENDS[name]}.{kind}", _swapped(value) if name == "norm_out.linear" else value
+        elif not re.search(r"attn\.(to_[kv]|add_[kv]_proj)$|proj_mlp$", name):
+            stack, block, inner = name.split(".", 2)
+            single = stack == "single_transformer_blocks"
+            place = f"{'single' if single else 'double'}_blocks.{block}"
+            scale = "scale" if ".norm_" in name else kind
+            joined = _joined(state, key)
+            if single and inner == "attn.to_q":
+                joined = torch.cat([joined, state[f"{stack}.{block}.proj_mlp.{kind}"]])
+            yield f"{place}.{(_FLUX_SINGLE if single else _FLUX_BLOCKS)[inner]}.{scale}", joined
 
 
 def mmdit(state: State) -> Iterator[tuple[str, torch.Tensor]]:

@@ -31,6 +31,14 @@ class Mirror:
     address: str = ""
     sends: dict[str, bytes] = field(default_factory=dict)
     """Files sent with another content than listed."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of the listing, beside the usual."""
+    endless: set[str] = field(default_factory=set)
+    """Files that never end."""
+    drips: set[str] = field(default_factory=set)
+    """Files that come a byte at a time."""
+    lies: dict[str, dict[str, object]] = field(default_factory=dict)
+    """What it lists of a file in place of the truth."""
     missing: set[str] = field(default_factory=set)
     cuts: dict[str, list[int]] = field(default_factory=dict)
     """After how many bytes the line is cut, one entry per request for the file."""
@@ -50,7 +58,9 @@ class Mirror:
         if self.status != 200 or request.match_info["revision"] != REVISION:
             return web.json_response({"error": "no"}, status=self.status if self.status != 200 else 404)
         entries = [_entry(path, content) for path, content in self.files.items()]
-        return web.json_response([*entries, *(_entry(name, b"?") for name in self.names)])
+        entries += [_entry(name, b"?") for name in self.names]
+        entries = [{**entry, **self.lies.get(str(entry["path"]), {})} for entry in entries]
+        return web.json_response(entries, headers=self.headers)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
@@ -60,10 +70,18 @@ class Mirror:
         content = self.sends.get(path, self.files[path])
         start = int((request.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
         response = web.StreamResponse(status=206 if start else 200)
-        response.content_length = len(content) - start
+        if path in self.endless:
+            response = web.StreamResponse(headers={"Connection": "close"})
+        else:
+            response.content_length = len(content) - start
         if start:
             response.headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         await response.prepare(request)
+        while path in self.endless:
+            await response.write(bytes(1 << 16))
+        while path in self.drips:
+            await response.write(content[start : start + 1])
+            await asyncio.sleep(0.05)
         if cuts := self.cuts.get(path):
             await response.write(content[start : cuts.pop(0)])
             assert request.transport is not None

@@ -86,6 +86,17 @@ def classic(
     return _save(path, tokenizer, _kl(), _unet(8, None, channels, taken), scheduler)
 
 
+def second(path: Path, seed: int = 9) -> Path:
+    """Stable Diffusion 2.1: velocity, linear projections, heads by level, OpenCLIP's activation."""
+    torch.manual_seed(seed)
+    tokenizer = _clip_tokenizer(pad_token="!")
+    unet = _unet(8, None, use_linear_projection=True, attention_head_dim=[2, 4])
+    scheduler = DDIMScheduler(
+        **LATENT, clip_sample=False, set_alpha_to_one=False, prediction_type="v_prediction"
+    )
+    return _save(path, tokenizer, _kl(), unet, scheduler, hidden_act="gelu")
+
+
 def zero_terminal(path: Path, seed: int = 5) -> Path:
     """Velocity, a schedule that ends in pure noise, guidance rescaled: as Stable Diffusion 2.x may be tuned
     (Lin et al. 2023, arXiv:2305.08891).
@@ -221,7 +232,7 @@ def _wordpiece_tokenizer(path: Path) -> BertTokenizer:
     return BertTokenizer(vocab=unique, model_max_length=16)
 
 
-def _text_encoder(tokenizer: Any, kind: type[Any] = CLIPTextModel, width: int = WIDTH) -> Any:
+def _text_encoder(tokenizer: Any, kind: type[Any] = CLIPTextModel, width: int = WIDTH, **options: Any) -> Any:
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -233,6 +244,7 @@ def _text_encoder(tokenizer: Any, kind: type[Any] = CLIPTextModel, width: int = 
         eos_token_id=len(tokenizer) - 1,
         pad_token_id=tokenizer.pad_token_id or 0,
         projection_dim=POOLED,
+        **options,
     )
     return kind(config).eval()
 
@@ -248,8 +260,7 @@ def _unet(
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        **{"cross_attention_dim": WIDTH, **options},
-        attention_head_dim=4,
+        **{"cross_attention_dim": WIDTH, "attention_head_dim": 4, **options},
         norm_num_groups=8,
         addition_embed_type=addition,
         addition_embed_type_num_heads=4,
@@ -263,10 +274,11 @@ def _save(
     unet: UNet2DConditionModel,
     scheduler: Any,
     kind: type[Any] = StableDiffusionPipeline,
+    **options: Any,
 ) -> Path:
     pipeline = kind(
         vae=vae.eval(),
-        text_encoder=_text_encoder(tokenizer),
+        text_encoder=_text_encoder(tokenizer, **options),
         tokenizer=tokenizer,
         unet=unet,
         scheduler=scheduler,

@@ -29,6 +29,7 @@ from transformers import (
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
+    XLMRobertaTokenizer,
 )
 
 from tests.pipelines import _clip_tokenizer, _wordpiece_tokenizer, describe
@@ -400,8 +401,8 @@ def flux2_klein(path: Path) -> tuple[Any, int]:
     return pipeline, 64
 
 
-def kandinsky22(path: Path) -> tuple[Any, int]:
-    """A prior from text to a picture's embedding, and a decoder of it."""
+def _kandinsky_prior() -> dict[str, Any]:
+    """From a text to the embedding of a picture."""
     prior = diffusers.PriorTransformer(
         num_attention_heads=2,
         attention_head_dim=12,
@@ -411,24 +412,6 @@ def kandinsky22(path: Path) -> tuple[Any, int]:
     ).eval()
     with torch.no_grad():
         prior.clip_std.fill_(1.0)
-    unet = UNet2DConditionModel(
-        in_channels=4,
-        out_channels=8,
-        sample_size=8,
-        addition_embed_type="image",
-        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
-        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        encoder_hid_dim=WIDTH,
-        encoder_hid_dim_type="image_proj",
-        cross_attention_dim=16,
-        attention_head_dim=4,
-        resnet_time_scale_shift="scale_shift",
-        class_embed_type=None,
-        norm_num_groups=8,
-    ).eval()
     vision = CLIPVisionConfig(
         hidden_size=WIDTH,
         image_size=32,
@@ -438,22 +421,94 @@ def kandinsky22(path: Path) -> tuple[Any, int]:
         num_hidden_layers=1,
         patch_size=16,
     )
-    pipeline = diffusers.KandinskyV22CombinedPipeline(
-        unet=unet,
-        scheduler=diffusers.DDIMScheduler(
-            beta_schedule="linear", clip_sample=False, set_alpha_to_one=False, prediction_type="epsilon"
-        ),
-        movq=_vq(width=32, norm_type="spatial"),
-        prior_prior=prior,
-        prior_image_encoder=CLIPVisionModelWithProjection(vision).eval(),
-        prior_text_encoder=_clip_text(),
-        prior_tokenizer=_clip_tokenizer(),
-        prior_scheduler=diffusers.UnCLIPScheduler(
+    return {
+        "prior_prior": prior,
+        "prior_image_encoder": CLIPVisionModelWithProjection(vision).eval(),
+        "prior_text_encoder": _clip_text(),
+        "prior_tokenizer": _clip_tokenizer(),
+        "prior_scheduler": diffusers.UnCLIPScheduler(
             variance_type="fixed_small_log", prediction_type="sample", clip_sample=True, clip_sample_range=5.0
         ),
-        prior_image_processor=CLIPImageProcessor(crop_size=32, size=32),
+        "prior_image_processor": CLIPImageProcessor(crop_size=32, size=32),
+    }
+
+
+def _kandinsky_decoder(channels: int, **options: Any) -> dict[str, Any]:
+    """From the embedding to the picture; of nine channels, it sees a mask and what that keeps."""
+    unet = UNet2DConditionModel(
+        in_channels=channels,
+        out_channels=8,
+        sample_size=8,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        encoder_hid_dim=WIDTH,
+        attention_head_dim=4,
+        resnet_time_scale_shift="scale_shift",
+        norm_num_groups=8,
+        **{"cross_attention_dim": 16, **options},
+    ).eval()
+    scheduler = diffusers.DDIMScheduler(
+        beta_schedule="linear", clip_sample=False, set_alpha_to_one=False, prediction_type="epsilon"
+    )
+    return {"unet": unet, "scheduler": scheduler, "movq": _vq(width=32, norm_type="spatial")}
+
+
+def _kandinsky21(kind: Any, channels: int) -> tuple[Any, int]:
+    """With a multilingual text encoder beside the prior's."""
+    from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
+
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *LETTERS, "<mask>"]
+    vocab = [(piece, -float(place > 3)) for place, piece in enumerate(pieces)]
+    config = MCLIPConfig(
+        numDims=WIDTH,
+        transformerDimensions=WIDTH,
+        vocab_size=len(pieces) + 10,
+        hidden_size=WIDTH,
+        intermediate_size=37,
+        num_attention_heads=4,
+        num_hidden_layers=1,
+    )
+    decoder = _kandinsky_decoder(
+        channels,
+        addition_embed_type="text_image",
+        encoder_hid_dim_type="text_image_proj",
+        cross_attention_dim=WIDTH,
+    )
+    pipeline = kind(
+        text_encoder=MultilingualCLIP(config).eval(),
+        tokenizer=XLMRobertaTokenizer(vocab=vocab, model_max_length=77),
+        **decoder,
+        **_kandinsky_prior(),
     )
     return pipeline, 64
+
+
+def kandinsky21(path: Path) -> tuple[Any, int]:
+    """A prior as unCLIP has it, and a decoder that reads the text too."""
+    return _kandinsky21(diffusers.KandinskyCombinedPipeline, 4)
+
+
+def kandinsky21_inpaint(path: Path) -> tuple[Any, int]:
+    """Its decoder sees what is kept."""
+    return _kandinsky21(diffusers.KandinskyInpaintCombinedPipeline, 9)
+
+
+def _kandinsky22(kind: Any, channels: int) -> tuple[Any, int]:
+    decoder = _kandinsky_decoder(channels, addition_embed_type="image", encoder_hid_dim_type="image_proj")
+    return kind(**decoder, **_kandinsky_prior()), 64
+
+
+def kandinsky22(path: Path) -> tuple[Any, int]:
+    """A prior from text to a picture's embedding, and a decoder of it."""
+    return _kandinsky22(diffusers.KandinskyV22CombinedPipeline, 4)
+
+
+def kandinsky22_inpaint(path: Path) -> tuple[Any, int]:
+    """Its decoder sees what is kept."""
+    return _kandinsky22(diffusers.KandinskyV22InpaintCombinedPipeline, 9)
 
 
 def kandinsky3(path: Path) -> tuple[Any, int]:
@@ -612,7 +667,10 @@ BUILDERS: Mapping[str, Callable[[Path], tuple[Any, int]]] = {
     "sana-sprint": sana_sprint,
     "flux2": flux2,
     "flux2-klein": flux2_klein,
+    "kandinsky21": kandinsky21,
+    "kandinsky21-inpaint": kandinsky21_inpaint,
     "kandinsky22": kandinsky22,
+    "kandinsky22-inpaint": kandinsky22_inpaint,
     "kandinsky3": kandinsky3,
     "unclip": unclip,
     "amused": amused,

@@ -32,6 +32,12 @@ class NoSuchModel(OperatorError):
     exit_code = 2
 
 
+class SharedModel(OperatorError):
+    """A folder that another entry of the configuration reads."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """The engine's side of it, made by ``bot.__main__`` so that nothing here loads it.
@@ -74,8 +80,30 @@ def check(
 
 def remove(settings: Settings, name: str, shelf: Shelf) -> str:
     """Delete what was pulled for a model; its entry in the configuration stays."""
-    freed = shelf.remove(_from_hub(settings, name))
+    if others := _sharing(settings, _from_hub(settings, name)):
+        raise SharedModel(
+            f"{settings.folder_of(name)} is used by {', '.join(others)} too; take it out of their entries "
+            "first."
+        )
+    freed = shelf.remove(name)
     return f"{name}: removed, {_gigabytes(freed)} freed; `tessera models pull {name}` brings it back"
+
+
+def _sharing(settings: Settings, name: str) -> list[str]:
+    """Entries of other models that name the folder of this one, or something in it."""
+    folder = settings.folder_of(name).resolve()
+    return [
+        f"[models.{other}] {key}"
+        for other, model in settings.models.items()
+        if other != name
+        for key, path in (
+            ("path", settings.folder_of(other)),
+            ("config", model.config),
+            ("ip_adapter", model.ip_adapter),
+            ("image_encoder", model.image_encoder),
+        )
+        if path is not None and path.resolve().is_relative_to(folder)
+    ]
 
 
 def _line(settings: Settings, name: str, look: Callable[[Settings, str], str]) -> str:

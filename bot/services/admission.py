@@ -15,7 +15,18 @@ from sqlalchemy import Connection
 from bot.config import Settings
 from bot.domain import policy, weights
 from bot.domain.change import Change, Layout
-from bot.domain.job import ENLARGING, PAINTS_FROM, UNFINISHED, Action, Job, JobStatus, Place, Requester
+from bot.domain.job import (
+    CHANGES,
+    ENLARGING,
+    PAINTS_FROM,
+    UNFINISHED,
+    VARIATIONS,
+    Action,
+    Job,
+    JobStatus,
+    Place,
+    Requester,
+)
 from bot.domain.policy import Unit
 from bot.domain.preferences import Preferences
 from bot.domain.prompt import Prompt, quoted
@@ -305,7 +316,9 @@ class Admission:
         if parent is not None and parent.job.model in models:
             default = parent.job.model
         model = specs.model_of(prompt, models, default, self._settings)
-        specs.check(prompt, model, self._settings, pictures=self._starts(order, prompt))
+        # Of parts that are painted anew, and of pictures that only grow, `derived.lacks` says it.
+        anew = order.action in VARIATIONS or order.action not in PAINTS_FROM
+        specs.check(prompt, model, self._settings, pictures=anew and self._starts(order, prompt))
         return model
 
     def _starts(self, order: Order, prompt: Prompt) -> bool:
@@ -316,9 +329,9 @@ class Admission:
         """The job, with what its button does to the parent's picture; UserError where it cannot be done."""
         if parent is None or order.action not in PAINTS_FROM:
             return self._job(order, prompt, model.name, self._seeds(order, prompt))
-        prompt, change = derived.apply(order.action, order.change, prompt, parent.job, model)
-        for fault in derived.lacks(order.action, change, model):
+        for fault in derived.lacks(order.action, order.change or CHANGES.get(order.action), model):
             raise UserError(fault)
+        prompt, change = derived.apply(order.action, order.change, prompt, parent.job, model)
         named = change is not None and change.layout is Layout.NAMED
         if named and (reason := self._engine.segmentation()):
             raise UserError(derived.no_naming(reason))

@@ -223,7 +223,7 @@ class Backlog:
         return stretch * (before + own) - own if before else 0.0
 
     def _start(self, owner: _Owner) -> float:
-        """Behind the user's other jobs; who has none begins an ordinary job's cost ahead."""
+        """Behind the user's other jobs; who has none begins an ordinary job's cost ahead of who waits."""
         lane = owner[0]
         if owner in self._owned:
             return self._finish[owner]

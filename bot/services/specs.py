@@ -486,7 +486,7 @@ def _spread(prompt: Prompt) -> float:
 def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool) -> Iterator[Sentence]:
     yield from _too_much(prompt, model, settings)
     name = quoted(model.name)
-    if pictures and not model.image_to_image:
+    if pictures and not model.image_to_image and not prompt.get("blend"):
         yield say(
             "The model {model} cannot start from a picture; leave the picture out, or choose "
             "another `--model`.",
@@ -556,6 +556,13 @@ def _bad_blend(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
 
 def _no_lora(lora: str, model: ModelInfo) -> Sentence:
     name = quoted(model.name)
+    if lora in model.unfit_loras:
+        return say(
+            "LoRA {name!r} does not fit {model}: {reason}.",
+            name=lora,
+            model=name,
+            reason=model.unfit_loras[lora],
+        )
     if not model.loras:
         return say(
             "The model {model} has no LoRA {lora}, nor any other here; leave it out.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections import OrderedDict
@@ -77,9 +78,9 @@ class Adapters:
         try:
             with torch.inference_mode(False), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._pipeline.load_lora_weights(
-                    str(file.parent), weight_name=file.name, adapter_name=key, low_cpu_mem_usage=False
-                )
+                weights = load_file(file)
+                _refuse_no_numbers(weights)
+                self._take(file, weights, key)
         except Exception as error:
             log.warning("%s cannot be loaded: %s", file, error)
             # What came in before the fault stays, switched off, under a name that is not used again.
@@ -91,6 +92,48 @@ class Adapters:
                 )
             ) from error
         self._names[name] = key
+
+    def _take(self, file: Path, weights: Mapping[str, torch.Tensor], key: str) -> None:
+        """By diffusers' loader, from the file, since its header may hold scales; ValueError where none of it
+        is taken, which that passes over.
+        """
+        if (own := _of_peft(weights, self._pipeline, file)) is not None:
+            self._pipeline.load_lora_weights(own, adapter_name=key, low_cpu_mem_usage=False)
+        else:
+            self._pipeline.load_lora_weights(
+                str(file.parent), weight_name=file.name, adapter_name=key, low_cpu_mem_usage=False
+            )
+        if not any(key in names for names in self._pipeline.get_list_adapters().values()):
+            raise ValueError("none of its layers is one of this model's")
+
+
+def _refuse_no_numbers(weights: Mapping[str, torch.Tensor]) -> None:
+    """ValueError for what could only spoil pictures."""
+    for name, weight in weights.items():
+        if not bool(weight.isfinite().all()) or (weight.ndim > 1 and not weight.is_floating_point()):
+            raise ValueError(f"its {name} is no number, or none that can be scaled")
+
+
+_PEFT = "base_model.model."
+
+
+def _of_peft(
+    weights: Mapping[str, torch.Tensor], pipeline: Any, file: Path
+) -> dict[str, torch.Tensor] | None:
+    """What PEFT itself saved of the denoiser, by the names that diffusers' loader takes, in the scale that an
+    adapter_config.json beside it says; None for a file in any other layout.
+    """
+    name = "unet" if hasattr(pipeline, "unet") else "transformer"
+    parts = {part for part, _ in getattr(pipeline, name).named_children()}
+    if not all(key.startswith(_PEFT) and key.split(".")[2] in parts for key in weights):
+        return None
+    told = file.with_name("adapter_config.json")
+    config = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
+    scale = float(config.get("lora_alpha") or 1) / float(config.get("r") or 1) if config else 1.0
+    return {
+        f"{name}.{key.removeprefix(_PEFT)}": weight * scale if ".lora_B." in key else weight
+        for key, weight in weights.items()
+    }
 
 
 def teach(pipeline: Any, files: Mapping[str, Path]) -> dict[str, str]:
@@ -121,6 +164,7 @@ def _encoders(pipeline: Any) -> list[tuple[Any, Any]]:
 def _taught(encoders: Sequence[tuple[Any, Any]], pipeline: Any, name: str, file: Path) -> str | None:
     try:
         vectors = load_file(file)
+        _refuse_no_numbers(vectors)
         names = EMBEDDING_KEYS if len(encoders) > 1 else tuple(vectors)
         for key, (tokenizer, encoder) in zip(names, encoders, strict=True):
             pipeline.load_textual_inversion(

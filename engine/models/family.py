@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,16 @@ class Family:
     """Sides in pixels are multiples of it, where that does not follow from the folder (stock pipelines)."""
     fixed_size: bool = False
     """Paints one size only, the native one (stock pipelines)."""
+    looks: bool = False
+    """Its call takes pictures to go by beside the text, several of them (stock pipelines)."""
     from_picture: str = ""
     """Pipeline class that starts from a picture (stock pipelines)."""
     inpainter: str = ""
     """Pipeline class that repaints a part of one, or all of it where ``from_picture`` is missing."""
     distilled: tuple[int, float] | None = None
     """Steps and guidance scale of folders whose denoiser embeds no guidance, where others do."""
+    listed: bool = True
+    """In :data:`FAMILIES`, rather than made from what diffusers says of a class."""
     samplers: tuple[str, ...] = ()
     """Those that fit the way it was trained; where empty, all that can read what it predicts."""
 
@@ -66,7 +71,7 @@ class Family:
             "text to image": True,
             "image to image": self.image_to_image,
             "inpaint, zoom, pan": self.inpaint,
-            "blend": self.image_to_image or self.references,
+            "blend": self.image_to_image or self.references or self.looks,
             "references": self.references,
             "LoRA": self.loras,
             "negative prompt": self.negative_prompt,
@@ -194,53 +199,55 @@ def _stock(
     title: str,
     pipeline: str,
     *,
+    denoiser: str = "transformer",
     size: int = 1024,
     multiple: int = 16,
     steps: int = 25,
     guidance: float = 5.0,
-    references: bool = False,
-    negative_prompt: bool = True,
-    fixed_size: bool = False,
     from_picture: str = "",
     inpainter: str = "",
+    **able: Any,
 ) -> Family:
-    """A pipeline that runs as diffusers wrote it."""
+    """A pipeline that runs as diffusers wrote it; ``able`` are further fields of it."""
     return Family(
         name,
         title,
         "engine.models.stock",
         "StockPipeline",
-        tuple(filter(None, (pipeline, from_picture, inpainter))),
+        tuple(dict.fromkeys(filter(None, (pipeline, from_picture, inpainter)))),
         size=size,
         steps=steps,
         guidance_scale=guidance,
+        denoiser=denoiser,
         native=False,
-        image_to_image=bool(from_picture or inpainter),
+        image_to_image=bool(from_picture) or inpainter not in ("", pipeline),
         inpaint=bool(inpainter),
-        references=references,
-        negative_prompt=negative_prompt,
         tile=False,
         multiple=multiple,
-        fixed_size=fixed_size,
         from_picture=from_picture,
         inpainter=inpainter,
+        **able,
     )
 
 
+_PLAIN = ("ddim", "ddpm", "dpm++ 2m", "dpm++ 2m sde", "dpm++ 2s", "deis", "unipc")
+"""For pipelines that index by timesteps or count them: others make them fractions, or repeat some."""
 _STOCK = (
     _stock(
         "kolors",
         "Kolors",
         "KolorsPipeline",
+        denoiser="unet",
         multiple=8,
-        references=True,
         from_picture="KolorsImg2ImgPipeline",
+        loras=True,
+        references=True,
     ),
     _stock("hunyuan-dit", "HunyuanDiT", "HunyuanDiTPipeline"),
     _stock("cogview3", "CogView3+", "CogView3PlusPipeline", multiple=32, steps=50),
     _stock("pixart-alpha", "PixArt-α", "PixArtAlphaPipeline", steps=20, guidance=4.5),
     _stock("pixart-sigma", "PixArt-Σ", "PixArtSigmaPipeline", steps=20, guidance=4.5),
-    _stock("sana", "Sana", "SanaPipeline", multiple=32, steps=20, guidance=4.5),
+    _stock("sana", "Sana", "SanaPipeline", multiple=32, steps=20, guidance=4.5, loras=True),
     _stock(
         "sana-sprint",
         "Sana Sprint",
@@ -250,8 +257,18 @@ _STOCK = (
         guidance=4.5,
         negative_prompt=False,
         from_picture="SanaSprintImg2ImgPipeline",
+        loras=True,
     ),
-    _stock("flux2", "FLUX.2", "Flux2Pipeline", steps=50, guidance=4.0, negative_prompt=False),
+    _stock(
+        "flux2",
+        "FLUX.2",
+        "Flux2Pipeline",
+        steps=50,
+        guidance=4.0,
+        negative_prompt=False,
+        loras=True,
+        looks=True,
+    ),
     _stock(
         "flux2-klein",
         "FLUX.2 Klein",
@@ -260,11 +277,39 @@ _STOCK = (
         guidance=4.0,
         negative_prompt=False,
         inpainter="Flux2KleinInpaintPipeline",
+        loras=True,
+        looks=True,
+    ),
+    _stock(
+        "kandinsky21",
+        "Kandinsky 2.1",
+        "KandinskyCombinedPipeline",
+        denoiser="unet",
+        samplers=_PLAIN,
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+        from_picture="KandinskyImg2ImgCombinedPipeline",
+    ),
+    _stock(
+        "kandinsky21-inpaint",
+        "Kandinsky 2.1, inpainting",
+        "KandinskyInpaintCombinedPipeline",
+        denoiser="unet",
+        samplers=_PLAIN,
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+        inpainter="KandinskyInpaintCombinedPipeline",
     ),
     _stock(
         "kandinsky22",
         "Kandinsky 2.2",
         "KandinskyV22CombinedPipeline",
+        denoiser="unet",
+        samplers=_PLAIN,
         size=512,
         multiple=64,
         steps=50,
@@ -272,9 +317,23 @@ _STOCK = (
         from_picture="KandinskyV22Img2ImgCombinedPipeline",
     ),
     _stock(
+        "kandinsky22-inpaint",
+        "Kandinsky 2.2, inpainting",
+        "KandinskyV22InpaintCombinedPipeline",
+        denoiser="unet",
+        samplers=_PLAIN,
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+        inpainter="KandinskyV22InpaintCombinedPipeline",
+    ),
+    _stock(
         "kandinsky3",
         "Kandinsky 3",
         "Kandinsky3Pipeline",
+        denoiser="unet",
+        samplers=_PLAIN,
         multiple=64,
         guidance=3.0,
         from_picture="Kandinsky3Img2ImgPipeline",
@@ -283,6 +342,7 @@ _STOCK = (
         "unclip",
         "unCLIP (Karlo)",
         "UnCLIPPipeline",
+        denoiser="decoder",
         size=256,
         guidance=8.0,
         negative_prompt=False,
@@ -302,12 +362,15 @@ _STOCK = (
         "if",
         "DeepFloyd IF (first stage)",
         "IFPipeline",
+        denoiser="unet",
+        samplers=_PLAIN,
         size=64,
         multiple=8,
         steps=50,
         guidance=7.0,
         from_picture="IFImg2ImgPipeline",
         inpainter="IFInpaintingPipeline",
+        loras=True,
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_ALL, *_STOCK)}

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-import diffusers
 import torch
-import transformers
 
 from engine import samplers, schedulers
-from engine.api import EngineError, GenerationSpec, ModelUnavailable
+from engine.api import EngineError, GenerationSpec
 from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
+from engine.models.loading import load_pipeline
 from engine.models.preview import fit_rgb, to_rgb
 from engine.models.references import Borrower, References
-from engine.models.single_file import load_single_file
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
@@ -112,10 +108,14 @@ class LatentFamily(Borrower, ABC):
 
     def condition(self, spec: GenerationSpec) -> Conditioning:
         """The negative prompt, where ``spec`` is guided, then the prompt, or what it is composed of."""
-        texts = [spec.negative_prompt] if self.guided(spec) else []
-        rows = stack([self.embed(text) for text in (*texts, *(part.text for part in self._parts(spec)))])
+        away = [self._unwanted(spec)] if self.guided(spec) else []
+        rows = stack([*away, *(self.embed(part.text) for part in self._parts(spec))])
         lent = self._lent(spec, rows.rows, self.guided(spec))
         return rows.beside({**self._told(spec, rows.rows), **lent})
+
+    def _unwanted(self, spec: GenerationSpec) -> Conditioning:
+        """One row of what guidance leads away from."""
+        return self.embed(spec.negative_prompt)
 
     def _told(self, spec: GenerationSpec, rows: int) -> Mapping[str, torch.Tensor]:
         """(rows, ...) of what the denoiser is told beside texts: sizes, embedded guidance ..."""
@@ -242,63 +242,3 @@ class LatentFamily(Borrower, ABC):
 def _sum(tensors: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
     products = [weight * tensor for tensor, weight in zip(tensors, weights, strict=True)]
     return reduce(torch.add, products)
-
-
-def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
-    """The folder as its family's stock pipeline: safetensors only, no code of its own, nothing from the
-    network. ModelUnavailable with diffusers' own reason where that fails.
-    """
-    os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
-    _hush()
-    kind = getattr(diffusers, profile.family.pipelines[0])
-    try:
-        if profile.source.checkpoint:
-            return load_single_file(kind, profile, dtype, _without_extras(kind))
-        parts = {**_absent(profile), **strays(profile, dtype)}
-        pipeline = kind.from_pretrained(
-            profile.source.path,
-            dtype=dtype,
-            # Else numbers are drawn for every layer first, and SD3 is left in float32 whatever was asked for.
-            low_cpu_mem_usage=True,
-            variant=profile.variant,
-            use_safetensors=True,
-            local_files_only=True,
-            **_without_extras(kind) | dict.fromkeys(parts),
-        )
-        pipeline.register_modules(**parts)
-        return pipeline
-    except ModelUnavailable:
-        raise
-    except Exception as error:
-        place = profile.source.checkpoint or profile.source.path
-        raise ModelUnavailable(f"{place} cannot be loaded: {error}") from error
-
-
-def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
-    """Parts whose class diffusers 0.42 no longer finds by itself, since it moved the pipeline's module."""
-    if profile.family.name != "unclip":
-        return {}
-    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
-
-    folder = profile.source.path / "text_proj"
-    return {"text_proj": UnCLIPTextProjModel.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)}
-
-
-def _absent(profile: Profile) -> dict[str, None]:
-    """Parts that the folder says it goes without."""
-    index = json.loads((profile.source.path / "model_index.json").read_text(encoding="utf-8"))
-    return {name: None for name, value in index.items() if value == [None, None] and name[0] != "_"}
-
-
-def _without_extras(kind: Any) -> dict[str, Any]:
-    """Parts that do not paint are not loaded."""
-    if "safety_checker" not in kind._optional_components:
-        return {}
-    return {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-
-
-def _hush() -> None:
-    """Progress bars and advice of the libraries are no matter for an operator's log."""
-    for library in (diffusers.logging, transformers.logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()

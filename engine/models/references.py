@@ -23,6 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from engine.api import EngineError, GenerationSpec, ReferenceKind
 from engine.ip_adapter import AdapterFiles, part_of
 from engine.masks import REFERENCE, opened
+from engine.models.encoders import read_encoder
 from engine.sentence import say
 
 log = logging.getLogger(__name__)
@@ -137,16 +138,7 @@ class References(ABC):
         kind, processor = self._vision()
         with torch.inference_mode(False):
             state = _sorted(load_file(self._files.weights))
-            encoder, report = kind.from_pretrained(
-                self._files.encoder,
-                dtype=self._place["dtype"],
-                use_safetensors=True,
-                local_files_only=True,
-                low_cpu_mem_usage=False,
-                output_loading_info=True,
-            )
-            if lacking := sorted(report["missing_keys"]):
-                raise ValueError(f"{self._files.encoder} lacks {lacking[0]} of a {kind.__name__}")
+            encoder = read_encoder(kind, self._files.encoder, self._place["dtype"])
             projection = self._denoiser._convert_ip_adapter_image_proj_to_diffusers(
                 state["image_proj"], low_cpu_mem_usage=False
             )

@@ -31,9 +31,6 @@ class StableDiffusionXL(UNetFamily):
     def _embed(self, text: str) -> Conditioning:
         """Last but one hidden states of both encoders side by side, and the pooled text of the second one's
         first chunk.
-
-        An empty text is encoded as any other: diffusers puts zeros (``force_zeros_for_empty_prompt``) where
-        none is given at all, and a spec always gives one.
         """
         pipeline = self.pipeline
         one, _ = self._encoded(text, pipeline.tokenizer, pipeline.text_encoder)
@@ -42,6 +39,13 @@ class StableDiffusionXL(UNetFamily):
             self._fill(one, two)
         hidden = torch.cat([torch.cat(one, dim=1), torch.cat(two, dim=1)], dim=-1)
         return Conditioning(hidden.to(self.dtype), extra={POOLED: pooled.to(self.dtype)})
+
+    def _unwanted(self, spec: GenerationSpec) -> Conditioning:
+        """Zeros in place of an empty text, where the folder says so: the model was trained without one."""
+        away = super()._unwanted(spec)
+        if spec.negative_prompt or not self.pipeline.config.force_zeros_for_empty_prompt:
+            return away
+        return Conditioning(torch.zeros_like(away.text), extra={POOLED: torch.zeros_like(away.extra[POOLED])})
 
     def _encoded(self, text: str, tokenizer: Any, encoder: Any) -> tuple[list[torch.Tensor], torch.Tensor]:
         """(1, L, D) of each chunk, and the first output of the first one."""

@@ -20,7 +20,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from diffusers import SchedulerMixin
+from diffusers import AutoencoderKL, ModelMixin, SchedulerMixin
 from greenlet import getcurrent, greenlet
 from PIL import Image
 
@@ -29,18 +29,21 @@ from engine.api import GenerationSpec
 from engine.blending import from_mean
 from engine.masks import read_picture
 from engine.memory import is_out_of_memory
+from engine.models.adapters import Adapters, Worn
 from engine.models.base import OwnCourse, OwnWay
 from engine.models.family import Family
-from engine.models.latent import load_pipeline
+from engine.models.loading import load_pipeline
 from engine.models.preview import fit_rgb, to_rgb
 from engine.models.references import Borrower
 from engine.models.unet_references import UNetReferences
-from engine.profile import Profile
+from engine.models.unlisted import changes_its_parts, guidance_name, parameters
+from engine.profile import Profile, pixels_per_latent
 from engine.samplers import DEFAULT
 
 log = logging.getLogger(__name__)
+_STEPPING = ("step", "batch_step_no_noise")
+"""Of schedulers, what makes a step, or several at once (ParaDiGMS, Shih et al. 2023, arXiv:2305.16317)."""
 _STEPS = ("num_inference_steps", "decoder_num_inference_steps")
-_GUIDANCE = ("guidance_scale", "decoder_guidance_scale")
 _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
 """The size and the text that were asked for, not what a pipeline finds nearer to its training."""
 
@@ -56,14 +59,16 @@ class StockPipeline(Borrower, OwnWay):
         for part in self.pipeline.components.values():
             if isinstance(part, torch.nn.Module):
                 part.to(device).eval()
-        self._vae = getattr(self.pipeline, "vae", None)
+        self._adapters = Adapters(self.pipeline, profile.loras)
+        self._vae = _autoencoder(self.pipeline)
         if profile.adapter:
             self._references = UNetReferences(self.pipeline.unet, profile.adapter, device, dtype)
         self._rgb = self._fitted()
 
     def begin(self, spec: GenerationSpec, seeds: Sequence[int]) -> StockCourse:
         """One image after another, by the pipeline itself."""
-        return StockCourse(self, spec if self._references else from_mean(spec), tuple(seeds))
+        looks = self._references or self.profile.family.looks
+        return StockCourse(self, spec if looks else from_mean(spec), tuple(seeds))
 
     def bound(self, spec: GenerationSpec) -> Any:
         """A pipeline of the job's own on the shared parts, with schedulers of its own."""
@@ -73,11 +78,17 @@ class StockPipeline(Borrower, OwnWay):
         for name, part in own.items():
             if isinstance(part, SchedulerMixin):
                 own[name] = copy.deepcopy(part)
+            elif isinstance(part, ModelMixin) and changes_its_parts(kind):
+                own[name] = _another(part)
         if samplers.sampler_name(spec.sampler) != DEFAULT:
-            own["scheduler"] = schedulers.build(spec.sampler, self.profile.scheduler)
+            own["scheduler"] = _scheduler(spec.sampler, self.profile.scheduler)
         pipeline = _placed(kind, self.device)(**own)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+    def wear(self, loras: Worn) -> None:
+        """Put exactly these LoRAs on for the next turn; EngineError for a broken one."""
+        self._adapters.wear(loras)
 
     def lent(self, spec: GenerationSpec) -> dict[str, Any]:
         """What the pipeline's call is told of reference pictures: of what is not wanted too, where the
@@ -91,8 +102,10 @@ class StockPipeline(Borrower, OwnWay):
         """A course's estimates are pixels already."""
         return pixels
 
-    def rough(self, latents: torch.Tensor) -> torch.Tensor | None:
-        """(1, 3, h, w) in [0, 1] of clean latents, or None where they cannot be shown (packed, tokens)."""
+    def rough(self, latents: torch.Tensor, spec: GenerationSpec) -> torch.Tensor | None:
+        """(1, 3, h, w) in [0, 1] of clean latents, or None where they are no colours (tokens, embeddings)."""
+        if latents.ndim == 3:
+            latents = self._unpacked(latents, spec)
         if latents.ndim != 4 or not latents.is_floating_point():
             return None
         if self._vae is None and latents.shape[1] == 3:
@@ -100,6 +113,15 @@ class StockPipeline(Borrower, OwnWay):
         if self._rgb is None or latents.shape[1] != len(self._rgb) - 1:
             return None
         return to_rgb(latents.float(), self._rgb)
+
+    def _unpacked(self, latents: torch.Tensor, spec: GenerationSpec) -> torch.Tensor:
+        """(B, h w, 4 C), two by two latents to a row as FLUX has them, as (B, C, 2 h, 2 w)."""
+        raster = 2 * pixels_per_latent(self.profile.source.path)
+        height, width = spec.height // raster, spec.width // raster
+        if latents.shape[1] != height * width or latents.shape[2] % 4:
+            return latents
+        rows = latents.view(-1, height, width, latents.shape[2] // 4, 2, 2)
+        return rows.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
     def decode(self, latents: torch.Tensor, tile: bool) -> torch.Tensor:
         """Pixels (B, 3, H, W) in [0, 1] of clean latents; to fit the preview only."""
@@ -197,13 +219,15 @@ class StockCourse(OwnCourse):
     def close(self) -> None:
         """Unwind the pipeline where it stands; its tensors are free then."""
         if self._turn is not None and not self._turn.dead:
-            self._turn.throw()
+            with torch.no_grad():  # what is unwound leaves it as it found it, when the turn began
+                self._turn.throw()
         self._turn = None
 
     def _resume(self) -> None:
         if self._turn is None:
             seed = self._seeds[len(self._pixels)]
             self._turn = greenlet(functools.partial(_paint, self.family, self.spec, seed, self._wish))
+        self.family.wear(self.spec.loras)
         with torch.no_grad():  # a pipeline leaves its own way of not keeping gradients at the end of its call
             said = self._turn.switch()
         self.step += 1
@@ -227,20 +251,28 @@ def _paint(family: StockPipeline, spec: GenerationSpec, seed: int, wish: _Wish) 
     pipeline = family.bound(spec)
     for part in pipeline.components.values():
         if isinstance(part, SchedulerMixin):
-            part.step = _handing_over(part, family, wish)
-    arguments = {**_arguments(pipeline, spec), **family.lent(spec)}
+            for name in _STEPPING:
+                if hasattr(part, name):
+                    shown = functools.partial(_estimate, family, spec, part)
+                    setattr(part, name, _handing_over(getattr(part, name), shown, wish))
+    arguments = {**_arguments(pipeline, spec, family.profile.true_cfg_scale), **family.lent(spec)}
     arguments["generator"] = torch.Generator().manual_seed(seed)
-    frames = pipeline(**arguments, output_type="np").images
+    frames = pipeline(**arguments, output_type="np")[0]
     return torch.from_numpy(np.asarray(frames, dtype=np.float32)).movedim(-1, 1)
 
 
-def _handing_over(scheduler: Any, family: StockPipeline, wish: _Wish) -> Callable[..., Any]:
-    """``scheduler.step`` that gives the turn back when it is done, with an estimate where one is due."""
-    step = scheduler.step
+def _handing_over(
+    step: Callable[..., Any], shown: Callable[..., torch.Tensor | None], wish: _Wish
+) -> Callable[..., Any]:
+    """A scheduler's step that gives the turn back when it is done, with an estimate where one is due."""
+
+    known = inspect.signature(step).parameters
 
     @functools.wraps(step)  # pipelines read its signature
-    def handing_over(*given: Any, **options: Any) -> Any:
-        rough = _estimate(family, scheduler, *given[:3]) if wish.estimate and len(given) > 2 else None
+    def handing_over(*given: Any, generator: Any = None, **options: Any) -> Any:
+        if "generator" in known:  # some pipelines give theirs to a scheduler of any kind
+            options["generator"] = generator
+        rough = shown(*given[:3]) if wish.estimate and len(given) > 2 else None
         result = step(*given, **options)
         getcurrent().parent.switch(rough)
         return result
@@ -249,30 +281,36 @@ def _handing_over(scheduler: Any, family: StockPipeline, wish: _Wish) -> Callabl
 
 
 def _estimate(
-    family: StockPipeline, scheduler: Any, output: Any, timestep: Any, sample: Any
+    family: StockPipeline, spec: GenerationSpec, scheduler: Any, output: Any, timestep: Any, sample: Any
 ) -> torch.Tensor | None:
     """Rough pixels that the model's answer points at; None where they cannot be shown."""
     try:
         state: Any = SimpleNamespace(scheduler=copy.copy(scheduler), latents=sample)
-        return family.rough(stages._estimate(state, output, timestep))
+        return family.rough(stages._estimate(state, output, timestep), spec)
     except Exception as error:
         log.debug("no preview: %s", error)
         return None
 
 
-def _arguments(pipeline: Any, spec: GenerationSpec) -> dict[str, Any]:
+def _arguments(pipeline: Any, spec: GenerationSpec, true_cfg_scale: float) -> dict[str, Any]:
     """What of the spec this pipeline's call takes, by diffusers' names; the rest stays its default."""
     given: dict[str, Any] = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, **_AS_ASKED}
+    given["max_area"] = spec.width * spec.height
     given.update(dict.fromkeys(_STEPS, spec.steps))
-    given.update(dict.fromkeys(_GUIDANCE, spec.guidance_scale))
+    known = parameters(pipeline.__class__)
     if spec.negative_prompt:
         given["negative_prompt"] = spec.negative_prompt
+        given["true_cfg_scale"] = true_cfg_scale
+    given[guidance_name(known) or ""] = spec.guidance_scale
+    if spec.blend:
+        given["image"] = [read_picture(data, spec.width, spec.height) for data in spec.blend]
+    elif spec.init is None and "mask_image" in known:
+        given |= {"image": Image.new("RGB", (spec.width, spec.height)), "mask_image": _marked(spec)}
     if spec.init is not None:
         given["image"] = read_picture(spec.init.data, spec.width, spec.height)
         given["mask_image"] = _marked(spec)
         # Where not one step is left, some pipelines fail, and others show what was never painted.
         given["strength"] = max(spec.init.strength, min(1.0, 1.001 / spec.steps))
-    known = _parameters(pipeline.__class__)
     if spec.steps != 2:
         given["intermediate_timesteps"] = None  # Sana Sprint's, for two steps only
     return {name: value for name, value in given.items() if name in known}
@@ -286,12 +324,35 @@ def _marked(spec: GenerationSpec) -> Image.Image:
     return Image.fromarray(np.where(soft > 0, 255, 0).astype(np.uint8))
 
 
+def _scheduler(name: str, config: Mapping[str, Any]) -> Any:
+    """A sampler by its name. Where it reads no learned variance, the pipeline is to leave that away."""
+    scheduler = schedulers.build(name, config)
+    if "variance_type" not in inspect.signature(type(scheduler)).parameters:
+        scheduler.register_to_config(variance_type="fixed_small")
+    return scheduler
+
+
 def _kind(family: Family, spec: GenerationSpec) -> Any:
     """The pipeline's class for text alone, from a picture, or for a part of one."""
     if spec.init is None:
         return getattr(diffusers, family.pipelines[0])
     masked = spec.init.mask is not None or not family.from_picture
     return getattr(diffusers, family.inpainter if masked else family.from_picture)
+
+
+def _autoencoder(pipeline: Any) -> Any:
+    """The one whose latents a preview can be made of; the oldest pipelines have it in VQGAN's place."""
+    other = getattr(pipeline, "vqvae", None)
+    return getattr(pipeline, "vae", other if isinstance(other, AutoencoderKL) else None)
+
+
+def _another(network: torch.nn.Module) -> Any:
+    """The same weights and hooks in layers of its own, which may be given other processors."""
+    layers = list(network.modules())
+    shared: list[Any] = [*network.parameters(), *network.buffers()]
+    for layer in layers:
+        shared += [*layer._forward_hooks.values(), *layer._forward_pre_hooks.values()]
+    return copy.deepcopy(network, {id(each): each for each in shared})
 
 
 def _placed(kind: type, device: torch.device) -> Any:
@@ -301,14 +362,10 @@ def _placed(kind: type, device: torch.device) -> Any:
     return type(kind.__name__, (kind,), members)
 
 
-def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(kind.__call__).parameters
-
-
 def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
     """Steps of every scheduler of the pipeline, and the decoding; a guess until one image is done."""
-    known = _parameters(_kind(family.profile.family, spec))
+    known = parameters(_kind(family.profile.family, spec))
     counts = {name: item.default for name, item in known.items() if name.endswith("num_inference_steps")}
     counts.update({name: spec.steps for name in _STEPS if name in counts})
-    share = spec.init.strength if spec.init else 1.0
+    share = spec.init.strength if spec.init and "strength" in known else 1.0
     return max(1, round(int(sum(counts.values())) * share)) + 1

@@ -72,6 +72,30 @@ def test_a_model_s_life(tessera: Tessera, tmp_path: Path) -> None:
     assert not weights.exists()
 
 
+def test_what_another_model_reads_is_not_removed(tessera: Tessera, tmp_path: Path) -> None:
+    assert tessera("pull", "mine")[0] == 0
+    folder = tmp_path / "data" / "models" / "mine"
+    with (tmp_path / "config.toml").open("a") as file:
+        file.write(f'[models.one]\npath = "one.safetensors"\nconfig = "{folder}"\n')
+    code, _, err = tessera("remove", "mine")
+    assert (code, err) == (
+        2,
+        f"{folder} is used by [models.one] config too; take it out of their entries first.\n",
+    )
+    assert (folder / "model_index.json").exists()
+
+
+def test_a_lora_that_is_left_out_is_told_with_its_reason(tessera: Tessera, tmp_path: Path) -> None:
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "ink.safetensors").write_bytes(b"cut")
+    with (tmp_path / "config.toml").open("a") as file:
+        file.write(f'[engine]\nloras_dir = "{tmp_path / "loras"}"\n')
+    code, out, _ = tessera("check", "own")
+    assert code == 0 and out.endswith(
+        "; without LoRA 'ink': ink.safetensors is not a whole safetensors file; copy it again\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -38,7 +38,7 @@ class Stock:
         pipeline.scheduler = schedulers.build(spec.sampler, pipeline.own_scheduler)
         given = {
             "prompt": spec.prompt,
-            "negative_prompt": spec.negative_prompt,
+            "negative_prompt": spec.negative_prompt or None,
             "num_inference_steps": spec.steps,
             "guidance_scale": spec.guidance_scale,
             "guidance_rescale": self._described(spec.model).get("guidance_rescale", 0.0),

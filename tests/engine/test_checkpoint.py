@@ -18,8 +18,8 @@ from engine.api import ModelUnavailable
 from engine.models.family import PIPELINES
 from engine.models.registry import Registry
 from engine.profile import ModelSource, Profile, read_profile
-from tests import flow_pipelines, pipelines
-from tests.checkpoints import sd3_file, single_file
+from tests import pipelines
+from tests.checkpoints import single_file
 from tests.engine.company import CPU, Company, gap
 from tests.engine.specs import spec
 
@@ -28,8 +28,16 @@ from tests.engine.specs import spec
 def files(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Single files, each with its configuration in a folder of its name."""
     root = tmp_path_factory.mktemp("files")
-    own = {"classic": folders["classic"], "xl": folders["xl"], "nine": pipelines.inpainter(root / "folder")}
-    return {name: single_file(folder, root / f"{name}.safetensors") for name, folder in own.items()}
+    own = {
+        "classic": folders["classic"],
+        "xl": folders["xl"],
+        "nine": pipelines.inpainter(root / "nine folder"),
+        "two": pipelines.second(root / "two folder"),
+    }
+    return {
+        name: single_file(folder, root / f"{name}.safetensors", old=name != "two")
+        for name, folder in own.items()
+    }
 
 
 @pytest.fixture
@@ -49,11 +57,11 @@ def refused(path: Path, **options: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("model", ["classic", "xl", "nine"])
+@pytest.mark.parametrize("model", ["classic", "xl", "nine", "two"])
 def test_the_folder_s_pictures(
     folders: dict[str, Path], files: dict[str, Path], model: str, tmp_path: Path
 ) -> None:
-    folder = folders.get(model) or files[model].parent / "folder"
+    folder = folders.get(model) or files[model].parent / f"{model} folder"
     job = spec(model="one", seeds=(3,), steps=2)
     pixels = [
         Company(Registry({"one": ModelSource("one", path)})).run([job])[0] for path in (folder, files[model])
@@ -136,33 +144,6 @@ def test_loras_are_sorted_out_by_its_layers(file: Path, tmp_path: Path) -> None:
     assert "takes 77 values, and this model's 32" in profile.info.unfit_loras["wide"]
 
 
-def test_sd3_with_t5_in_the_folder(tmp_path: Path) -> None:
-    pipeline = flow_pipelines.sd3()
-    with torch.no_grad():
-        pipeline.text_encoder.text_projection.weight.copy_(torch.eye(12))
-    pipeline.save_pretrained(tmp_path / "folder")
-    file = sd3_file(tmp_path / "folder", tmp_path / "sd3.safetensors")
-    assert read(file).held == {"transformer", "vae", "text_encoder", "text_encoder_2"}
-    job = spec(model="one", seeds=(3,), steps=2, width=32, height=32, sampler="euler")
-    pixels = [
-        Company(Registry({"one": ModelSource("one", path)})).run([job])[0]
-        for path in (tmp_path / "folder", file)
-    ]
-    assert gap(*pixels) == 0
-
-
-@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
-def test_flux_s_transformer_alone_with_the_rest_in_the_folder(tmp_path: Path, prefix: str) -> None:
-    """By its header: diffusers' conversion knows FLUX's own size only, which is no tiny one."""
-    flow_pipelines.flux().save_pretrained(tmp_path / "flux")
-    next((tmp_path / "flux" / "transformer").glob("*.safetensors")).unlink()
-    file = tmp_path / "flux.safetensors"
-    save_file({f"{prefix}double_blocks.0.img_attn.qkv.weight": torch.ones(2, 2)}, file)
-    profile = read(file)
-    assert profile.info.family == "flux"
-    assert profile.held == {"transformer"}
-
-
 def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
 
@@ -228,7 +209,7 @@ def test_one_architecture_under_the_configuration_of_another(files: dict[str, Pa
     said = refused(files["xl"], config=files["classic"].with_suffix(""))
     assert f"{files['xl']} does not fit" in said and "its UNet attends to 72 values of text, not 32" in said
     said = refused(files["nine"], config=files["classic"].with_suffix(""))
-    assert "its UNet takes 9 channels, not 4" in said
+    assert "its denoiser takes 9 channels, not 4" in said
 
 
 def test_weights_that_are_not_there_are_not_made_up(file: Path) -> None:
@@ -251,6 +232,31 @@ def test_weights_of_a_text_encoder_that_are_not_there(file: Path) -> None:
     save_file({key: value for key, value in state.items() if key != missing}, file)
     with pytest.raises(ModelUnavailable, match=f"{file} lacks 1 weights of the text_encoder that"):
         Registry({"mine": ModelSource("mine", file)}).load("mine", CPU, torch.float32)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_weights_of_a_folder_that_are_not_there(folders: dict[str, Path], tmp_path: Path, part: str) -> None:
+    """Its component is named, and the first of what it lacks."""
+    folder = Path(shutil.copytree(folders["classic"], tmp_path / "model"))
+    weights = folder / part / "diffusion_pytorch_model.safetensors"
+    state = load_file(weights)
+    missing = next(key for key in state if "conv_in" in key)
+    save_file({key: weight for key, weight in state.items() if key != missing}, weights)
+    with pytest.raises(ModelUnavailable) as caught:
+        Registry({"mine": ModelSource("mine", folder)}).load("mine", CPU, torch.float32)
+    assert str(caught.value) == (
+        f"{folder / part} lacks 1 weights that its config.json describes, {missing} for one; copy the "
+        "model's folder again."
+    )
+
+
+def test_a_text_encoder_of_another_kind(folders: dict[str, Path], tmp_path: Path) -> None:
+    """transformers would draw what it does not find."""
+    folder = Path(shutil.copytree(folders["classic"], tmp_path / "model"))
+    weights = folder / "text_encoder" / "model.safetensors"
+    save_file({f"other.{key}": weight for key, weight in load_file(weights).items()}, weights)
+    with pytest.raises(ModelUnavailable, match=r"text_encoder lacks \d+ weights that its config.json"):
+        Registry({"mine": ModelSource("mine", folder)}).load("mine", CPU, torch.float32)
 
 
 def test_weights_of_another_shape(file: Path) -> None:

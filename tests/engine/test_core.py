@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
+from itertools import count, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import EDMEulerScheduler
 from PIL import Image
 
 from engine import stages
@@ -30,6 +32,9 @@ from engine.api import (
 from engine.conditioning import Conditioning
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
+from engine.profile import ModelSource
+from engine.sentence import Sentence, sentence_of
+from tests import pipelines
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -227,10 +232,21 @@ def test_stopping_early_decodes_the_estimate(bench: BenchMaker) -> None:
     assert half.finished("job").images[0].tobytes() != full.finished("job").images[0].tobytes()
 
 
-@pytest.mark.parametrize("model", ["classic", "sketchy", "sample"])
-@pytest.mark.parametrize("sampler", ["ddim", "euler karras", "dpm++ 2m", "unipc"])
-def test_the_estimate_of_the_last_step_is_the_picture(registry: Registry, model: str, sampler: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "sampler"),
+    [
+        *product(("classic", "sketchy", "sample"), ("ddim", "euler karras", "dpm++ 2m", "unipc")),
+        ("edm", "euler"),
+        ("edm", "dpm++ 2m"),
+    ],
+)
+def test_the_estimate_of_the_last_step_is_the_picture(
+    registry: Registry, tmp_path: Path, model: str, sampler: str
+) -> None:
     """At its end a deterministic sampler lands on what the last prediction pointed at."""
+    if model == "edm":
+        folder = pipelines.classic(tmp_path / "edm", scheduler=EDMEulerScheduler())
+        registry = Registry({"edm": ModelSource("edm", folder)})
     job = spec(model=model, sampler=sampler, steps=6)
     rows = stages.prepare(registry.load(model, CPU, torch.float32), job, job.seeds)
     batcher = stages.Batcher()
@@ -454,19 +470,29 @@ def test_what_overflows_in_half_precision_is_decoded_in_whole(
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_job_alone(
-    bench: BenchMaker, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    bench: BenchMaker,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Members read which and what to do, the operator which file."""
     load = registry.load
 
     def refusing(name: str, *rest: object) -> object:
         if name == "velocity":
-            raise ModelUnavailable("unet/diffusion_pytorch_model.safetensors is gone.")
+            raise ModelUnavailable("/srv/unet/diffusion_pytorch_model.safetensors is gone.")
         return load(name, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(registry, "load", refusing)
     here = bench()
     here.run(spec("gone", "velocity"), spec("good", user="bob"))
-    assert str(here.failed("gone").error) == "unet/diffusion_pytorch_model.safetensors is gone."
+    error = here.failed("gone").error
+    assert isinstance(sentence_of(error), Sentence)
+    assert str(error) == (
+        "The model velocity cannot be used here now, since something that it needs is missing or damaged; "
+        "choose another model, and tell those who run this bot."
+    )
+    assert "job gone failed: /srv/unet/diffusion_pytorch_model.safetensors is gone." in caplog.text
     assert here.finished("good")
 
 

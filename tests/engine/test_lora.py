@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from engine import schedulers, stages
 from engine.api import GenerationSpec, InvalidSpec
@@ -256,3 +256,126 @@ def test_a_taught_word_is_the_stock_pipelines(
     taught = Registry({"classic": source})
     assert gap(ours(taught, job), expected) <= TOLERANCE
     assert gap(ours(taught, spec(prompt="red sea", seeds=(4,), steps=2)), expected) > 100 * TOLERANCE
+
+
+LAYOUTS = {
+    "diffusers": ("unet.{name}.lora_A.weight", "unet.{name}.lora_B.weight"),
+    "processors": ("unet.{block}.processor.{layer}_lora.down.weight",
+                   "unet.{block}.processor.{layer}_lora.up.weight"),
+    "peft": ("base_model.model.{name}.lora_A.weight", "base_model.model.{name}.lora_B.weight"),
+    "kohya": ("lora_unet_{flat}.lora_down.weight", "lora_unet_{flat}.lora_up.weight"),
+}  # fmt: skip
+
+
+def written(path: Path, folder: Path, layout: str) -> Path:
+    """The same changes of some attention, by the names of a layout."""
+    generator, state = torch.Generator().manual_seed(5), {}
+    for name, layer in stock_of(folder).unet.named_modules():
+        if name.endswith(("attn1.to_q", "attn2.to_v")) and isinstance(layer, torch.nn.Linear):
+            block, _, last = name.rpartition(".")
+            for pattern, shape in zip(
+                LAYOUTS[layout], ((2, layer.in_features), (layer.out_features, 2)), strict=True
+            ):
+                key = pattern.format(name=name, block=block, layer=last, flat=name.replace(".", "_"))
+                state[key] = torch.randn(shape, generator=generator) * 0.4
+    path.parent.mkdir(exist_ok=True)
+    save_file(state, path)
+    return path
+
+
+def test_every_layout_is_the_same_lora(folders: dict[str, Path], tmp_path: Path) -> None:
+    classic = folders["classic"]
+    shelf = {name: written(tmp_path / f"{name}.safetensors", classic, name) for name in LAYOUTS}
+    here = Registry({"classic": ModelSource("classic", classic, loras=tuple(shelf.items()))})
+    assert set(here.models()["classic"].loras) == set(shelf)
+    jobs = {name: spec(seeds=(4,), steps=2, loras=((name, 0.7),)) for name in shelf}
+    expected = theirs(classic, shelf, jobs["kohya"])
+    for job in jobs.values():
+        assert gap(ours(here, job), expected) <= TOLERANCE
+    assert gap(ours(here, spec(seeds=(4,), steps=2)), expected) > 100 * TOLERANCE
+
+
+def test_peft_s_own_scale_lies_beside_its_file(folders: dict[str, Path], tmp_path: Path) -> None:
+    shelf = {
+        name: written(tmp_path / name / "peft.safetensors", folders["classic"], "peft")
+        for name in ("flat", "scaled")
+    }
+    (tmp_path / "scaled" / "adapter_config.json").write_text('{"r": 2, "lora_alpha": 1}')
+    here = Registry({"classic": ModelSource("classic", folders["classic"], loras=tuple(shelf.items()))})
+    half, whole = (
+        ours(here, spec(seeds=(4,), steps=2, loras=(worn,))) for worn in (("flat", 0.5), ("scaled", 1.0))
+    )
+    assert gap(half, whole) <= TOLERANCE
+
+
+def test_a_lora_of_the_text_encoder_alone(folders: dict[str, Path], tmp_path: Path) -> None:
+    generator, state = torch.Generator().manual_seed(1), {}
+    for name, layer in stock_of(folders["classic"]).text_encoder.named_modules():
+        if name.endswith(("q_proj", "fc1")) and isinstance(layer, torch.nn.Linear):
+            key = "lora_te_text_model_" + name.removeprefix("text_model.").replace(".", "_")
+            state[f"{key}.lora_down.weight"] = torch.randn((2, layer.in_features), generator=generator)
+            state[f"{key}.lora_up.weight"] = torch.randn((layer.out_features, 2), generator=generator)
+    shelf = {name: tmp_path / f"{name}.safetensors" for name in ("texts", "second")}
+    save_file(state, shelf["texts"])
+    save_file({key.replace("_te_", "_te2_"): weight for key, weight in state.items()}, shelf["second"])
+    here = Registry({"classic": ModelSource("classic", folders["classic"], loras=tuple(shelf.items()))})
+    assert here.models()["classic"].unfit_loras == {
+        "second": "second.safetensors was made for another kind of model: its text_encoder_2 takes 32 "
+        "values, and this model's 0"
+    }
+    job = spec(seeds=(4,), steps=2, loras=(("texts", 0.7),))
+    assert gap(ours(here, job), theirs(folders["classic"], shelf, job)) <= TOLERANCE
+    assert gap(ours(here, job), ours(here, spec(seeds=(4,), steps=2))) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["hada_w1_a", "lokr_w1", "dora_scale"])
+def test_what_would_be_left_out_or_not_read_is_refused(
+    folders: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    file = written(tmp_path / "odd.safetensors", folders["classic"], "kohya")
+    state = load_file(file)
+    save_file({**state, f"{next(iter(state)).partition('.')[0]}.{kind}": torch.ones(1, 16)}, file)
+    info = Registry({"m": ModelSource("m", folders["classic"], loras=(("odd", file),))}).models()["m"]
+    assert info.unfit_loras["odd"] == (
+        "odd.safetensors is a LoHa, LoKr, DoRA of kohya's or the like, which is not read here; choose a "
+        "LoRA or LoCon"
+    )
+
+
+@pytest.mark.parametrize("spoilt", ["nan", "inf", "whole numbers", "no layer of it"])
+def test_what_could_only_spoil_pictures_fails_its_job_alone(
+    folders: dict[str, Path], tmp_path: Path, spoilt: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found when it is put on; whoever paints without it, before and after, is not touched."""
+    file = written(tmp_path / "odd.safetensors", folders["classic"], "kohya")
+    state = load_file(file)
+    if spoilt == "whole numbers":
+        state = {key: weight.to(torch.int8) for key, weight in state.items()}
+    elif spoilt == "no layer of it":
+        key = "base_model.model.nowhere.attn2.to_k"
+        state = {f"{key}.lora_A.weight": torch.ones(2, 32), f"{key}.lora_B.weight": torch.ones(16, 2)}
+    else:
+        next(iter(state.values()))[0, 0] = float(spoilt)
+    save_file(state, file)
+    fresh = Registry({"classic": ModelSource("classic", folders["classic"], loras=(("odd", file),))})
+    here = Bench(fresh)
+    here.run(spec("good", user="bob"), spec("bad", loras=(("odd", 1.0),)), spec("more", user="cyd"))
+    assert not here.failed("bad").retryable
+    assert str(here.failed("bad").error) == (
+        "The LoRA 'odd' cannot be used with this model; leave it out, or choose another."
+    )
+    assert f"{file} cannot be loaded: " in caplog.text
+    assert here.finished("good").images == here.finished("more").images
+
+
+@pytest.mark.parametrize("spoilt", [torch.full((2, 32), torch.nan), torch.ones((2, 32), dtype=torch.int8)])
+def test_words_that_could_only_spoil_pictures_are_left_out(
+    folders: dict[str, Path], tmp_path: Path, spoilt: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "myst.safetensors"
+    save_file({"emb": spoilt}, file)
+    source = ModelSource("classic", folders["classic"], embeddings=(("<myst>", file),))
+    here = Bench(Registry({"classic": source}))
+    here.run(spec(prompt="red <myst> sea"))
+    assert here.finished("job")
+    assert "embedding '<myst>' is left out: myst.safetensors cannot be loaded: its emb is no" in caplog.text

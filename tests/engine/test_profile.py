@@ -73,7 +73,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "another architecture",
         lambda f: edit(f / "model_index.json", _class_name="WanPipeline"),
-        r"model_index.json describes a WanPipeline, which this engine cannot run; it runs StableDiff",
+        r"model_index.json describes a WanPipeline, which does not make pictures from a text; choose",
     ),
     (
         "foreign code",

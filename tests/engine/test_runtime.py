@@ -24,6 +24,7 @@ from engine.api import (
 from engine.core import Core
 from engine.profile import ModelSource
 from engine.runtime import LocalEngine
+from engine.sentence import Sentence, sentence_of
 from tests.engine.specs import spec
 
 Start = Callable[..., Awaitable[LocalEngine]]
@@ -154,6 +155,9 @@ async def test_a_dead_thread_gives_every_job_back(start: Start, monkeypatch: pyt
     failures = [event for event in await until(engine, Failed, "two") if isinstance(event, Failed)]
     assert {failure.job_id for failure in failures} == {"one", "two"}
     assert all(isinstance(failure.error, EngineBroken) and failure.retryable for failure in failures)
+    assert {str(failure.error) for failure in failures} == {
+        "The engine stopped working; tell those who run this bot."
+    }
     assert not engine.health().alive
     assert engine.health().waiting == 0
     with pytest.raises(EngineBroken, match="restart"):
@@ -175,8 +179,11 @@ async def test_a_broken_model_beside_whole_ones(folders: dict[str, Path], tmp_pa
     engine = LocalEngine({**sources(folders), "lost": ModelSource("lost", tmp_path / "nowhere")})
     assert "lost" not in engine.models()
     assert str(tmp_path / "nowhere") in str(engine.faults["lost"])
-    with pytest.raises(ModelUnavailable, match="there is no folder"):
+    with pytest.raises(ModelUnavailable) as refusal:
         engine.check(spec(model="lost"))
+    said = sentence_of(refusal.value)
+    assert isinstance(said, Sentence) and said.startswith("The model lost cannot be used here now")
+    assert str(tmp_path) not in said
 
 
 async def test_a_default_that_memory_does_not_hold(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

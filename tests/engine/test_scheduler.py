@@ -409,7 +409,7 @@ def test_who_rides_along_uses_up_nobodys_turn(lane: Lane) -> None:
 
 @pytest.mark.parametrize(("steps", "share"), [(1, 1.0), (10, 1.0), (10, 3.0)])
 def test_nobody_is_passed_by_all_who_come_later(steps: int, share: float) -> None:
-    """New users' grids come as fast as they are painted; a cheaper job between them has its turn."""
+    """New users' grids come as fast as they are painted; a cheaper job among them has its turn."""
     house = House(max_rows=4)
     for number in range(200):
         if number == 20:
@@ -422,7 +422,7 @@ def test_nobody_is_passed_by_all_who_come_later(steps: int, share: float) -> Non
 
 
 def test_a_wrong_guess_is_no_credit() -> None:
-    """Before anything was learned a job is thought a hundred times too dear: nobody's advantage."""
+    """At first a job is thought a hundred times too dear, and that is nobody's advantage."""
     house = House(max_rows=4)
     for number in range(30):
         house.order(number, "heavy", cost=4000.0)

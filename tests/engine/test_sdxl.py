@@ -213,7 +213,7 @@ def painted(stock: Any, job: GenerationSpec) -> torch.Tensor:
     stock.scheduler = schedulers.build(job.sampler, stock.scheduler.config)
     result: torch.Tensor = stock(
         job.prompt,
-        negative_prompt=job.negative_prompt,
+        negative_prompt=job.negative_prompt or None,
         width=job.width,
         height=job.height,
         num_inference_steps=job.steps,

@@ -15,7 +15,7 @@ import pytest
 
 from engine import sources
 from engine.api import EngineError
-from engine.sources import MANIFEST, DownloadFailed, HubModel
+from engine.sources import MANIFEST, DownloadFailed, HubModel, RemoteFile
 from tests.hub import REPO, REVISION, Mirror, serving
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -180,6 +180,14 @@ def test_the_token_goes_to_the_first_mirror_alone(model: HubModel, mirrors: tupl
     assert set(mirrors[1].tokens) | {asked.token for asked in mirrors[1].asked} == {None}
 
 
+def test_no_next_page_elsewhere_gets_the_token(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    first, other = mirrors
+    page = f"/api/models/{REPO}/tree/{REVISION}"
+    first.headers["Link"] = f'<{other.address}{page}>; rel="next"'
+    sources.pull(replace(model, token="hf_canary", mirrors=(first.address,)))
+    assert first.tokens == ["Bearer hf_canary"] and other.tokens == [None]
+
+
 @pytest.mark.parametrize(
     "name", ["../../evil.json", "/etc/evil.json", "unet/../../evil.json", "unet\\..\\e.json"]
 )
@@ -301,3 +309,139 @@ def test_removing_frees_what_was_pulled_and_no_more(model: HubModel) -> None:
 def test_two_processes_do_not_pull_the_same(model: HubModel) -> None:
     with sources._alone(model):
         assert "Another process is at work on model 'mine'" in refused(model)
+
+
+@pytest.mark.parametrize("fault", ["endless", "drips"])
+def test_a_mirror_that_never_comes_to_an_end(
+    model: HubModel, mirrors: tuple[Mirror, Mirror], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """It fills no disk, it keeps nobody waiting, and the next one helps out."""
+    monkeypatch.setattr(sources, "TIMEOUT_S", 0.3)
+    getattr(mirrors[0], fault).add(WEIGHTS)
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_from_mirror", _watched(sources._from_mirror, len(CONTENT)))
+        sources.pull(model)
+    assert (model.folder / WEIGHTS).read_bytes() == CONTENT
+    assert mirrors[1].ranges(WEIGHTS)
+
+
+def _watched(fetch: Callable[..., str | None], most: int) -> Callable[..., str | None]:
+    def fetched(model: HubModel, mirror: str, file: RemoteFile, growing: Path) -> str | None:
+        fault = fetch(model, mirror, file, growing)
+        assert not growing.exists() or growing.stat().st_size <= most
+        return fault
+
+    return fetched
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"size": "12"}, f"it lists {WEIGHTS!r} without a size"),
+        ({"size": -5}, f"it lists {WEIGHTS!r} without a size"),
+        ({"size": None}, f"it lists {WEIGHTS!r} without a size"),
+        ({"path": None}, "sent something that is no answer of a hub"),
+    ],
+)
+def test_a_listing_that_makes_no_sense(
+    model: HubModel, mirrors: tuple[Mirror, Mirror], lie: dict[str, object], said: str
+) -> None:
+    for mirror in mirrors:
+        mirror.lies[WEIGHTS] = lie
+    assert said in refused(model)
+
+
+def test_a_listing_without_an_end(
+    model: HubModel, mirrors: tuple[Mirror, Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MOST_FILES", 12)
+    assert "it lists more than 12 files" in refused(model)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"model_index.json": b"[" * 100_000}, "model_index.json of the model is no JSON object"),
+        (
+            {"model_index.json": b"{}"},
+            "describes a None, which neither this engine nor the installed diffusers knows. Choose another",
+        ),
+        (
+            {"model_index.json": b'{"_class_name": [null, "X"]}'},
+            "which neither this engine nor the installed diffusers knows. Choose another model.",
+        ),
+        (
+            {"model_index.json": FILES["model_index.json"], "unet/config.json": b"{}"},
+            f"{REPO} has no weights in safetensors for its unet; choose another revision or model.",
+        ),
+    ],
+)
+def test_what_could_not_be_painted_with_is_told_before_the_weights(
+    model: HubModel, mirrors: tuple[Mirror, Mirror], files: dict[str, bytes], said: str
+) -> None:
+    for mirror in mirrors:
+        mirror.files = files
+    assert said in refused(model)
+
+
+def test_a_hash_for_no_file_is_told(model: HubModel, mirrors: tuple[Mirror, Mirror]) -> None:
+    said = refused(replace(model, sha256={"unet/model.safetensors": "0" * 64}))
+    assert "[models.mine] sha256 names 'unet/model.safetensors', which is none of the files that are" in said
+    assert not mirrors[0].ranges(WEIGHTS)
+
+
+def test_what_lies_behind_links_is_nobody_s_to_delete(model: HubModel, tmp_path: Path) -> None:
+    """The operator may keep a component once for several models."""
+    shared = tmp_path / "shared"
+    sources.pull(model)
+    (model.folder / "unet").rename(shared)
+    (model.folder / "unet").symlink_to(shared)
+    (model.folder / "vae").symlink_to(shared)
+    assert sources.check(model) == []
+    sources.pull(replace(model, variant="fp16"))
+    assert (model.folder / "vae").is_symlink() and (shared / WEIGHTS.split("/")[1]).read_bytes() == CONTENT
+    sources.remove(model)
+    assert (model.folder / "vae").is_symlink() and len(list(shared.iterdir())) == 2
+
+
+def test_a_place_that_leads_elsewhere_is_refused(model: HubModel, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    model.arriving.parent.mkdir()
+    model.arriving.symlink_to(tmp_path / "precious")
+    for deed in (sources.pull, sources.remove):
+        with pytest.raises(EngineError, match="was not pulled by Tessera"):
+            deed(model)
+    assert not list((tmp_path / "precious").iterdir())
+
+
+def test_what_was_removed_beside_an_operator_s_file_comes_back(model: HubModel) -> None:
+    sources.pull(model)
+    (model.folder / "tessera.json").write_text("{}")
+    sources.remove(model)
+    assert files(model.folder) == {"tessera.json"}
+    sources.pull(model)
+    assert files(model.folder) == {*TAKEN, "tessera.json"} and sources.check(model) == []
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"files": 5},
+        {"files": ["x"]},
+        {"files": [{"a": 1}]},
+        {"files": [{"path": "../../victim", "size": 1, "digest": "x"}]},
+        {"files": [{"path": "unet/config.json", "size": "x", "digest": "y"}]},
+    ],
+)
+def test_a_list_that_somebody_changed_deletes_nothing(
+    model: HubModel, tmp_path: Path, junk: dict[str, object]
+) -> None:
+    sources.pull(model)
+    (tmp_path / "victim").write_bytes(b"!")
+    manifest = model.folder / MANIFEST
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **junk}))
+    assert sources.check(model) == ["Model 'mine' is not downloaded yet; type: tessera models pull mine"]
+    for deed in (sources.pull, sources.remove):
+        with pytest.raises(EngineError, match="was not pulled by Tessera"):
+            deed(model)
+    assert files(model.folder) == TAKEN and (tmp_path / "victim").exists()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from engine import stages
 from engine.api import (
@@ -32,13 +33,13 @@ from engine.checks import check_spec
 from engine.fake import gradient
 from engine.models.base import OwnCourse
 from engine.models.family import FAMILIES
-from engine.models.latent import strays
+from engine.models.loading import strays
 from engine.models.registry import Registry
 from engine.models.stock import StockCourse, StockPipeline, _paint
 from engine.profile import ModelSource
-from engine.samplers import DEFAULT
+from engine.samplers import DEFAULT, SCHEDULES
 from tests import pipelines, stock_pipelines
-from tests.engine.company import disc, encoded
+from tests.engine.company import disc, encoded, picture
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -92,7 +93,7 @@ def painted(family: StockPipeline, job: GenerationSpec) -> torch.Tensor:
     return torch.cat(course._pixels)
 
 
-def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor:
+def stock(family: StockPipeline, job: GenerationSpec, seed: int, lora: Path | None = None) -> torch.Tensor:
     """Pixels (1, 3, H, W) by diffusers alone."""
     own = family.profile.family
     masked = job.init is not None and (job.init.mask is not None or own.name == "flux2-klein")
@@ -104,6 +105,9 @@ def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor
             family.profile.source.path, low_cpu_mem_usage=False, **dict.fromkeys(parts)
         )
         pipeline.register_modules(**parts)
+        if lora is not None:
+            pipeline.load_lora_weights(str(lora.parent), weight_name=lora.name, adapter_name="ink")
+            pipeline.set_adapters(["ink"], [weight for _, weight in job.loras])
     pipeline.set_progress_bar_config(disable=True)
     guided = {
         "unclip": {
@@ -120,7 +124,16 @@ def stock(family: StockPipeline, job: GenerationSpec, seed: int) -> torch.Tensor
         if masked:
             white = Image.new("L", picture.size, 255)
             sized["mask_image"] = Image.open(io.BytesIO(job.init.mask)) if job.init.mask else white
-    if own.name in ("kandinsky22", "sana-sprint"):
+    elif job.blend:
+        sized["image"] = [Image.open(io.BytesIO(data)).convert("RGB") for data in job.blend]
+    elif own.inpainter == own.pipelines[0]:
+        black, white = (
+            Image.new(mode, (job.width, job.height), 255 * (mode == "L")) for mode in ("RGB", "L")
+        )
+        sized |= {"image": black, "mask_image": white}
+    if own.inpainter == own.pipelines[0]:
+        sized.pop("strength", None)
+    if own.name.startswith("kandinsky2") or own.name == "sana-sprint":
         sized |= {"width": job.width, "height": job.height}
     as_asked = {"hunyuan-dit", "pixart-alpha", "pixart-sigma", "sana", "sana-sprint"}
     frames = pipeline(
@@ -159,6 +172,32 @@ def test_the_picture_is_the_stock_pipeline_s(
     assert float((painted(here, job) - expected).abs().max()) <= TOLERANCE
 
 
+@pytest.mark.parametrize("name", [family.name for family in FAMILIES.values() if family.looks])
+def test_pictures_of_a_blend_are_looked_at_by_those_that_can(
+    family: Callable[[str], StockPipeline], name: str
+) -> None:
+    here = family(name)
+    side = here.profile.info.native_size
+    blend = (picture(side, side), encoded(gradient(8, side, side)))
+    job = order(here, blend=blend)
+    check_spec(job, {name: here.profile.info})
+    ours = painted(here, job)
+    assert float((ours - stock(here, job, 1)).abs().max()) <= TOLERANCE
+    assert float((ours - painted(here, order(here))).abs().max()) > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", stock_pipelines.BUILDERS)
+def test_every_sampler_that_is_offered_paints(family: Callable[[str], StockPipeline], name: str) -> None:
+    """From a text and, where it can, from a picture; by another spread of its steps too."""
+    here = family(name)
+    info = here.profile.info
+    bases = [sampler for sampler in info.samplers if not sampler.endswith((*SCHEDULES,))]
+    for sampler in (*bases, *(each for each in info.samplers if each == "dpm++ 2m karras")):
+        for init in {False, info.image_to_image}:
+            job = order(here, init, sampler=sampler, steps=2 if name == "sana-sprint" else 4)
+            assert bool(painted(here, job).isfinite().all()), (sampler, init)
+
+
 @pytest.mark.parametrize("name", MASKED)
 def test_what_a_mask_keeps_is_given_back(family: Callable[[str], StockPipeline], name: str) -> None:
     here = family(name)
@@ -181,6 +220,60 @@ def test_a_strength_of_less_than_a_step_is_one_step(family: Callable[[str], Stoc
     while not course.done:
         course.take_turn(want_clean=False)
     assert course.told == (2, 2), "a step and the decoding"
+
+
+def inked(name: str, root: Path) -> tuple[Registry, Path]:
+    """A tiny model with one LoRA of random numbers for its queries, and one of another family."""
+    folder, own = stock_pipelines.build(name, root / name), FAMILIES[name]
+    generator = torch.Generator().manual_seed(5)
+    state: dict[str, torch.Tensor] = {}
+    for file in (folder / own.denoiser).glob("*.safetensors"):
+        for key, weight in load_file(file).items():
+            if key.endswith(("to_q.weight", "to_v.weight")):
+                stem = f"{own.denoiser}.{key.removesuffix('.weight')}"
+                state[f"{stem}.lora_A.weight"] = torch.randn((2, weight.shape[1]), generator=generator)
+                state[f"{stem}.lora_B.weight"] = torch.randn((weight.shape[0], 2), generator=generator)
+    save_file(state, root / "ink.safetensors")
+    foreign = {"lora_unet_double_blocks_0_img_attn_proj.lora_down.weight": torch.ones(2, 9)}
+    save_file(foreign, root / "flux.safetensors")
+    files = tuple((stem, root / f"{stem}.safetensors") for stem in ("ink", "flux"))
+    return Registry({name: ModelSource(name, folder, loras=files)}), root / "ink.safetensors"
+
+
+@pytest.mark.parametrize("name", [own.name for own in FAMILIES.values() if own.loras and not own.native])
+def test_a_lora_is_the_stock_pipeline_s_and_worn_by_its_own_job_alone(name: str, tmp_path: Path) -> None:
+    """Whoever steps in between does not wear it."""
+    registry, file = inked(name, tmp_path)
+    here: Any = registry.load(name, CPU, torch.float32)
+    jobs = [order(here), order(here, loras=(("ink", 0.7),)), order(here, prompt="the sea")]
+    expected = [stock(here, job, 1, file if job.loras else None) for job in jobs]
+    courses = [here.begin(job, job.seeds) for job in jobs]
+    while any(not course.done for course in courses):
+        for course in courses:
+            if not course.done:
+                course.take_turn(want_clean=False)
+    for course, pixels in zip(courses, expected, strict=True):
+        assert float((torch.cat(course._pixels) - pixels).abs().max()) <= TOLERANCE
+    assert float((expected[0] - expected[1]).abs().max()) > 10 * TOLERANCE
+
+
+def test_a_lora_of_another_family_is_refused(tmp_path: Path) -> None:
+    registry, _ = inked("sana", tmp_path)
+    info = registry.models()["sana"]
+    here: Any = registry.load("sana", CPU, torch.float32)
+    assert info.loras == ("ink",)
+    with pytest.raises(InvalidSpec, match=r"LoRA 'flux' does not fit sana: .* was made for another kind"):
+        check_spec(order(here, loras=(("flux", 1.0),)), {"sana": info})
+
+
+def test_a_lora_that_goes_bad_fails_its_job_alone(tmp_path: Path) -> None:
+    registry, file = inked("sana", tmp_path)
+    here: Any = registry.load("sana", CPU, torch.float32)
+    file.write_bytes(b"no more")
+    bench = Bench(registry)
+    bench.run(order(here, job_id="a", loras=(("ink", 1.0),)), order(here, job_id="b"))
+    assert "The LoRA 'ink' cannot be used with this model" in str(bench.failed("a").error)
+    assert bench.finished("b")
 
 
 def test_every_family_is_here() -> None:
@@ -246,6 +339,7 @@ def test_a_cancelled_job_unwinds_its_pipeline_at_once(
         bench.core.tick()
     bench.core.cancel("a")
     assert isinstance(bench.events[-1], Cancelled) and unwound == ["left"]
+    assert torch.is_grad_enabled()
     assert not bench.core.busy
 
 

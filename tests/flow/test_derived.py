@@ -247,7 +247,17 @@ async def test_what_a_button_made_can_be_made_again_alike(seeing: House) -> None
     assert seeing.engine.submitted[2].init == first.init
 
 
-@pytest.mark.parametrize("action", sorted(PAINTS_FROM))
+async def test_a_picture_grows_whatever_its_model_can(tmp_path: Path) -> None:
+    """Nothing of it is painted anew."""
+    poor = replace(SKETCH, inpaint=False, hires=False, image_to_image=False)
+    house = await build(tmp_path / "data", engine=FakeEngine({"sketch": poor}, manual=True))
+    house.start()
+    spec = await painted(house, await press(house, await grid(house), Action.UPSCALE_SUBTLE))
+    assert spec.init is not None and spec.init.strength == 0
+    await house.stop()
+
+
+@pytest.mark.parametrize("action", sorted(PAINTS_FROM - {Action.UPSCALE_SUBTLE}))
 async def test_what_a_model_lacks_is_said_before_anything_is_taken(tmp_path: Path, action: Action) -> None:
     """With what to do instead."""
     poor = replace(SKETCH, inpaint=False, hires=False, image_to_image=False)

@@ -1,8 +1,8 @@
-"""Many jobs, many random kills: ``python -m tests.wire.soak --jobs 1000 --kills 50``.
+"""Many jobs, many random ends: ``python -m tests.wire.soak --jobs 1000 --kills 50 --drains 50``.
 
-Users order, press U and V and re-roll; the process is killed at random moments; one send in seven loses its
-reply; at every other restart no nonce is remembered any more. In the end nothing may be lost, posted twice
-or charged twice.
+Users order, press U and V and re-roll; the process is killed or asked to stop at random moments; one send in
+seven loses its reply; at every other restart no nonce is remembered any more. In the end nothing may be lost,
+posted twice or charged twice, and who was asked to stop did so in time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from tests.wire.world import Interaction, Message, User
 
 PER_USER = 6
 """Jobs of one user under way at a time, within the limits of 3 running and 10 waiting."""
+DRAIN_S = 30.0
+"""Within which the process ends by itself when it is asked to."""
 ENVIRON = {
     "TESSERA_QUOTA__DAY": "0",
     "TESSERA_ENGINE__PREVIEW_INTERVAL": "1.0",
@@ -43,22 +46,25 @@ class Report:
     unposted: int = 0
     duplicates: int = 0
     kills: int = 0
+    drains: int = 0
+    slowest: float = 0.0
+    """Seconds of the drain that took longest."""
     dropped: int = 0
     seconds: float = 0.0
     leftovers: int = 0
     """Waiting messages that nobody will ever edit: no loss, but untidy."""
-    killed_at: Counter[str] = field(default_factory=Counter)
-    """Statuses of jobs at the moments of the kills."""
+    met_at: Counter[str] = field(default_factory=Counter)
+    """Statuses of jobs at the moments of the kills and drains."""
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        states = ", ".join(f"{count} {status}" for status, count in self.killed_at.most_common())
+        states = ", ".join(f"{count} {status}" for status, count in self.met_at.most_common())
         return (
-            f"{self.admitted} jobs admitted, {self.kills} kills (-9), {self.dropped} replies dropped, "
-            f"{self.seconds:.0f} s\nposted once {self.posted}, lost {self.unposted}, "
-            f"twice {self.duplicates}, given up and told {self.given_up}, "
-            f"orphaned waiting messages {self.leftovers}\nat the kills, jobs were: {states}\n"
-            + "\n".join(self.faults or ["the books balance"])
+            f"{self.admitted} jobs admitted, {self.kills} kills (-9), {self.drains} drains of at most "
+            f"{self.slowest:.1f} s, {self.dropped} replies dropped, {self.seconds:.0f} s\n"
+            f"posted once {self.posted}, lost {self.unposted}, twice {self.duplicates}, "
+            f"given up and told {self.given_up}, orphaned waiting messages {self.leftovers}\n"
+            f"at those moments, jobs were: {states}\n" + "\n".join(self.faults or ["the books balance"])
         )
 
 
@@ -110,7 +116,7 @@ class Crowd:
         await self._discord.wait_for(decided, 20.0, "orders decided")
 
 
-async def soak(folder: Path, jobs: int, kills: int, seed: int) -> Report:
+async def soak(folder: Path, jobs: int, kills: int, drains: int, seed: int) -> Report:
     """Run it; the report says what went wrong, nothing is raised for it."""
     dice, began = random.Random(seed), time.monotonic()
     report = Report()
@@ -119,8 +125,8 @@ async def soak(folder: Path, jobs: int, kills: int, seed: int) -> Report:
         drop = Fault(Way.DROP, "POST", re.compile(r"/channels/\d+/messages$"), times=jobs, every=7)
         discord.faults.add(drop)
         crowd = asyncio.create_task(Crowd(discord, books, jobs, dice).order())
-        for _ in range(kills):
-            await _killed_once(discord, folder, books, dice, report)
+        for end in dice.sample([_killed] * kills + [_drained] * drains, kills + drains):
+            await _ended_once(end, discord, folder, books, dice, report)
         async with BotProcess(discord, folder, environ=ENVIRON) as bot:
             await crowd
             try:
@@ -136,8 +142,13 @@ async def soak(folder: Path, jobs: int, kills: int, seed: int) -> Report:
     return report
 
 
-async def _killed_once(
-    discord: StandIn, folder: Path, books: Books, dice: random.Random, report: Report
+async def _ended_once(
+    end: Callable[[BotProcess, Report], Awaitable[None]],
+    discord: StandIn,
+    folder: Path,
+    books: Books,
+    dice: random.Random,
+    report: Report,
 ) -> None:
     # As if more than an hour lay between two kills: else the bot would space its logins.
     (folder / "data" / "logins.json").unlink(missing_ok=True)
@@ -147,13 +158,28 @@ async def _killed_once(
         if ended.done():
             report.faults.append(f"it ended by itself with {ended.result()}: {bot.log[-2000:]}")
             return
-        bot.kill()
-        await bot.killed()
+        await end(bot, report)
         ended.cancel()
-        report.kills += 1
-    report.killed_at.update(job.status for job in books.jobs() if not job.told)
+    report.met_at.update(job.status for job in books.jobs() if not job.told)
     if dice.random() < 0.5:
         discord.end_nonce_window()
+
+
+async def _killed(bot: BotProcess, report: Report) -> None:
+    bot.kill()
+    await bot.killed()
+    report.kills += 1
+
+
+async def _drained(bot: BotProcess, report: Report) -> None:
+    began = time.monotonic()
+    bot.terminate()
+    code = await bot.ended()
+    took = time.monotonic() - began
+    report.drains += 1
+    report.slowest = max(report.slowest, took)
+    if code or took > DRAIN_S:
+        report.faults.append(f"asked to stop, it ended with {code} after {took:.1f} s: {bot.log[-2000:]}")
 
 
 def _count(report: Report, discord: StandIn, books: Books) -> None:
@@ -190,10 +216,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.wire.soak", description=__doc__)
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--drains", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tessera-soak-") as folder:
-        report = asyncio.run(soak(Path(folder), asked.jobs, asked.kills, asked.seed))
+        report = asyncio.run(soak(Path(folder), asked.jobs, asked.kills, asked.drains, asked.seed))
     print(report)
     sys.exit(1 if report.faults or report.duplicates or report.unposted else 0)
 

@@ -82,11 +82,30 @@ ENGINE: dict[str, str] = {
     "{model} cannot paint a picture larger in a second pass.": "{model} 不能用第二遍绘制放大图片。",
     "style": "风格",
     "character": "角色",
-    "{model} has no adapter for {kind} references: {reason}.": "{model} 没有{kind}参考的适配器：{reason}。",
     "{model} has no adapter for {kind} references; leave them out.": (
         "{model} 没有{kind}参考的适配器；请去掉这些参考。"
     ),
     "LoRA {name!r} does not fit {model}: {reason}.": "LoRA {name!r} 不适合 {model}：{reason}。",
+    "{file} is a LoHa, LoKr, DoRA of kohya's or the like, which is not read here; choose a LoRA or LoCon": (
+        "{file} 是 LoHa、LoKr、kohya 的 DoRA 或类似文件，这里无法读取；请选用 LoRA 或 LoCon"
+    ),
+    "{file} holds no LoRA": "{file} 中没有 LoRA",
+    "{file} was made for another kind of model: its {layer} takes {taken} values, and this model's {own}": (
+        "{file} 是为另一种模型制作的：它的 {layer} 接收 {taken} 个值，而此模型的接收 {own} 个"
+    ),
+    "{file} was made for another kind of model: its {layer} is not in this one": (
+        "{file} 是为另一种模型制作的：此模型没有它的 {layer}"
+    ),
+    "{file} was made for another kind of model: none of its layers is in this one": (
+        "{file} 是为另一种模型制作的：此模型没有它的任何一层"
+    ),
+    "{file} is a pickle, which is never loaded; convert it to safetensors": (
+        "{file} 是 pickle 文件，一律不会加载；请转换为 safetensors"
+    ),
+    "{file} is missing; put it there, or mend its path": "找不到 {file}；请放入该文件，或改正其路径",
+    "{file} is not a whole safetensors file; copy it again": (
+        "{file} 不是完整的 safetensors 文件；请重新复制"
+    ),
     "{model} has no LoRA {name!r}; choose one of {names}.": (
         "{model} 没有 LoRA {name!r}；请从 {names} 中选择。"
     ),
@@ -100,10 +119,16 @@ ENGINE: dict[str, str] = {
     "The nudity check is not installed here; type: pip install 'tessera[safety]'": (
         "这里没有安装裸露检查；请运行：pip install 'tessera[safety]'"
     ),
-    "The model in {folder} brings no safety_checker; use the check 'nudity' instead.": (
-        "{folder} 中的模型没有 safety_checker；请改用检查 'nudity'。"
+    "This model brings no safety_checker; use the check 'nudity' instead.": (
+        "此模型没有 safety_checker；请改用检查 'nudity'。"
     ),
     # While it is painted
+    "The model {model} cannot be used here now, since something that it needs is missing or damaged; choose "
+    "another model, and tell those who run this bot.": (
+        "模型 {model} 目前无法使用，它所需的某些文件缺失或损坏；请另选模型，并告知本机器人的管理者。"
+    ),
+    "A device stopped working.": "一台设备已停止工作。",
+    "The engine stopped working; tell those who run this bot.": ("引擎已停止工作；请告知本机器人的管理者。"),
     "{sampler} cannot do {steps} steps with {model}; choose another sampler or another number of steps.": (
         "{sampler} 无法在 {model} 上用 {steps} 步绘制；请换一个采样器或步数。"
     ),
@@ -137,6 +162,8 @@ ENGINE: dict[str, str] = {
         "没有分割模型；可在 [segmentation] 下用 `path` 指定一个 CLIPSeg 文件夹。"
     ),
     "the segmentation model lacks {files}.": "分割模型缺少 {files}。",
+    "The segmentation model is {kind!r}, not clipseg.": "分割模型的类型是 {kind!r}，而不是 clipseg。",
+    "The segmentation model cannot be read": "分割模型无法读取",
     "Regions cannot be named: {fault}": "无法按名称选择区域：{fault}",
     "The picture to look at cannot be read": "要查看的图片无法读取",
     "I do not see {text!r} in this picture; name something else, or choose numbered fields": (
@@ -147,5 +174,7 @@ ENGINE: dict[str, str] = {
     "The captioning model lacks {files}.": "描述模型缺少 {files}。",
     "The picture to describe cannot be read": "要描述的图片无法读取",
     "The captioning model does not say how large its pictures are.": "描述模型没有说明图片的大小。",
+    "The captioning model is {kind!r}; {kinds} are known.": "描述模型的类型是 {kind!r}；支持的有 {kinds}。",
+    "The captioning model cannot be read": "描述模型无法读取",
     "{sentence}.": "{sentence}。",
 }

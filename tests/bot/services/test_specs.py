@@ -10,8 +10,10 @@ import pytest
 from bot.config import Settings, load
 from bot.domain.job import CHANGES, Action, Job, JobStatus, Place, Requester
 from bot.domain.prompt import Prompt, parse
+from bot.domain.sentence import say
 from bot.errors import PromptError
 from bot.services import specs
+from bot.ui.locales import translated
 from engine.api import Hires, ModelInfo
 from engine.fake import SKETCH
 
@@ -322,6 +324,20 @@ def test_faults_of_the_model_come_in_the_parsers_answer(text: str, sentence: str
         specs.read(f"cat {text} --seed x", SETTINGS, MODELS)
     assert caught.value.faults[0].startswith("`--seed x`") or caught.value.faults[1].startswith("`--seed x`")
     assert any(fault.startswith(sentence) for fault in caught.value.faults)
+
+
+def test_a_lora_that_is_there_and_does_not_fit_says_why() -> None:
+    unfit = {"ink": say("{file} is not a whole safetensors file; copy it again", file="ink.safetensors")}
+    models = {"sketch": replace(MODELS["sketch"], unfit_loras=unfit)}
+    with pytest.raises(PromptError) as caught:
+        specs.read("cat <lora:ink>", SETTINGS, models)
+    (fault,) = caught.value.faults
+    assert fault == (
+        "LoRA 'ink' does not fit `sketch`: ink.safetensors is not a whole safetensors file; copy it again."
+    )
+    assert translated(fault, "zh-CN") == (
+        "LoRA 'ink' 不适合 `sketch`：ink.safetensors 不是完整的 safetensors 文件；请重新复制。"
+    )
 
 
 def test_the_limit_of_the_typed_text_is_the_servers() -> None:

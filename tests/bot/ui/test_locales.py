@@ -16,6 +16,7 @@ from bot.domain.sentence import Sentence, dumped, join, loaded, say, sentence_of
 from bot.errors import UserError
 from bot.services.dispatcher import PictureUnreadable
 from bot.ui.locales import TABLES, translated
+from engine.api import EngineError, unusable
 from engine.fake import Failure
 from tests.bot.ui.world import World, answers
 
@@ -128,12 +129,25 @@ async def test_what_the_engine_refuses_is_refused_in_chinese(world: World, text:
     assert told.ephemeral and sentence in told.content
 
 
-async def test_what_fails_in_the_engine_is_told_in_chinese(world: World) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PictureUnreadable(), "它的起始图片无法读取；请附上或链接另一张。没有扣费。"),
+        (
+            unusable("sketch"),
+            "模型 sketch 目前无法使用，它所需的某些文件缺失或损坏；请另选模型，"
+            "并告知本机器人的管理者。没有扣费。",
+        ),
+    ],
+)
+async def test_what_fails_in_the_engine_is_told_in_chinese(
+    world: World, error: EngineError, told: str
+) -> None:
     """Where the picture was to appear; the sentence is kept in the job's row till then."""
     world.speaks(world.lin, "zh-CN")
     asked = await world.imagine("a cat")
     await world.until(lambda: world.engine.submitted, "the engine has it")
-    world.engine.failures["a cat"] = Failure(PictureUnreadable())
+    world.engine.failures["a cat"] = Failure(error)
     world.engine.step()
     await world.until(lambda: "没有扣费" in asked.response.content, "told")
-    assert "它的起始图片无法读取；请附上或链接另一张。没有扣费。" in asked.response.content
+    assert told in asked.response.content
