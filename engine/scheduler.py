@@ -34,7 +34,7 @@ SLICE = 2.0
 """Ordinary jobs' worth of virtual time after which a long job gives way."""
 PATIENCE_S = 600.0
 LOOKS = 64
-"""Tickets that are looked at for the room that is left."""
+"""Tickets that one plan looks at for the room that is left, and that it moves up a lane."""
 LEARNED = 0.1
 """Weight of the newest job in what is ordinary."""
 AHEAD = 1.0
@@ -263,8 +263,9 @@ class Scheduler:
         """One ticket of each user who waited too long in a lane that is not served goes one lane up."""
         now = self._clock()
         for lane, quiet in enumerate(self._quiet):
-            while lane and quiet and now - self._served_at[lane] >= self._patience:
-                user, since = next(iter(quiet.items()))
+            unserved = lane > 0 and now - self._served_at[lane] >= self._patience
+            # A crowd that came together moves up over some plans, so that none of them takes long.
+            for user, since in list(islice(quiet.items(), LOOKS if unserved else 0)):
                 if now - since < self._patience:
                     break
                 quiet[user] = now

@@ -127,13 +127,14 @@ class Outbox:
 
     async def _attempt(self, job_id: str) -> None:
         await self._feeds.stop(job_id)
-        job = await self._database.read(lambda connection: jobs.find(connection, job_id))
+        # It may have been told since the list was read that it stood on.
+        job = await self._database.read(lambda connection: jobs.find_owed(connection, job_id))
         if job is None:
             return
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             await self._sink.tell(job, job.error or CANCELLED)
             await self._change(job_id, told=True)
-        elif job.status in (JobStatus.RENDERED, JobStatus.POSTING):
+        else:
             await self._post(job)
 
     async def _post(self, job: Job) -> None:

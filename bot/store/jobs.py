@@ -17,6 +17,7 @@ from bot.store.tables import erased, jobs
 LANES = ("turbo", "fast", "relax")
 _OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.RENDERED, JobStatus.POSTING)
 _OWED = (JobStatus.RENDERED, JobStatus.POSTING, JobStatus.FAILED, JobStatus.CANCELLED)
+_OWED_JOBS = select(jobs).where(jobs.c.told.is_(False), jobs.c.status.in_(_OWED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +199,13 @@ def in_status(connection: Connection, status: JobStatus) -> list[Job]:
 
 def owed(connection: Connection) -> list[Job]:
     """Jobs whose end has not reached Discord yet, oldest first."""
-    query = select(jobs).where(jobs.c.told.is_(False), jobs.c.status.in_(_OWED)).order_by(jobs.c.seq)
-    return [as_job(row) for row in connection.execute(query)]
+    return [as_job(row) for row in connection.execute(_OWED_JOBS.order_by(jobs.c.seq))]
+
+
+def find_owed(connection: Connection, job_id: str) -> Job | None:
+    """The job, while its end has not reached Discord."""
+    row = connection.execute(_OWED_JOBS.where(jobs.c.id == job_id)).first()
+    return as_job(row) if row else None
 
 
 def erase(connection: Connection, job_id: str) -> None:

@@ -8,8 +8,9 @@ import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
-from bot.domain.job import JobStatus
+from bot.domain.job import Job, JobStatus
 from bot.errors import StoreError, UserError
 from bot.services import blackbox
 from bot.services.sink import SinkGone, SinkRefused
@@ -237,6 +238,31 @@ async def test_a_failed_job_is_told_and_refunded(tmp_path: Path) -> None:
     assert await house.status(job.id) is JobStatus.FAILED and await house.books() == []
     info = await house.services.quotas.info(ANN, job.place)
     assert all(bucket.used == 0 for bucket in info.standing.buckets)
+    await house.stop()
+
+
+async def test_a_list_that_was_read_too_early_tells_nobody_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is told while the outbox reads what is owed stands on its list still."""
+    failures = {"black": Failure(EngineError("The picture came out black"))}
+    house = await build(tmp_path / "data", engine=FakeEngine(failures=failures))
+    listed: dict[str, Job] = {}
+    owed = jobs.owed
+
+    def late(connection: Connection) -> list[Job]:
+        listed.update((job.id, job) for job in owed(connection))
+        return list(listed.values())
+
+    monkeypatch.setattr(jobs, "owed", late)
+    house.start()
+    failed = (await house.order("black")).job
+    await house.sink.until(lambda: bool(house.sink.told))
+    for _ in range(3):
+        other = (await house.order()).job
+        await house.until_status(other.id, JobStatus.POSTED)
+    assert [job_id for job_id, _ in house.sink.told] == [failed.id]
+    assert len(house.sink.posted) == 3
     await house.stop()
 
 
