@@ -12,7 +12,8 @@ import copy
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ from engine import samplers, schedulers, stages
 from engine.api import GenerationSpec
 from engine.blending import from_mean
 from engine.masks import read_picture
-from engine.memory import is_out_of_memory
+from engine.memory import free, is_out_of_memory
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import OwnCourse, OwnWay
 from engine.models.family import Family
@@ -131,14 +132,25 @@ class StockPipeline(Borrower, OwnWay):
         pixels: torch.Tensor = self._vae.decode(latents.to(self.dtype), return_dict=False)[0]
         return (pixels.float() / 2 + 0.5).clamp(0, 1)
 
-    def spare_memory(self) -> None:
-        """From now on pictures are decoded in tiles, which takes less and differs a little at their seams."""
+    @contextmanager
+    def sparing(self, on: bool) -> Iterator[None]:
+        """Within the block, and only with ``on``, pictures are decoded in tiles, which takes less and differs
+        at their seams: so the pictures of others do not change.
+        """
+        if not on:
+            yield
+            return
+        try:
+            self._switch("enable")
+            yield
+        finally:
+            self._switch("disable")
+
+    def _switch(self, verb: str) -> None:
         for part in self.pipeline.components.values():
-            for name in ("enable_tiling", "enable_slicing"):
-                if isinstance(part, torch.nn.Module) and hasattr(part, name):
-                    getattr(part, name)()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            for way in ("tiling", "slicing"):
+                if isinstance(part, torch.nn.Module) and hasattr(part, f"{verb}_{way}"):
+                    getattr(part, f"{verb}_{way}")()
 
     @torch.inference_mode()
     def _fitted(self) -> torch.Tensor | None:
@@ -206,7 +218,7 @@ class StockCourse(OwnCourse):
             self._spared = True
             self.step -= self._taken
             self._taken = 0
-            self.family.spare_memory()
+            free(self.family.device)
 
     def pictures(self) -> list[Image.Image]:
         """The finished pictures, what a mask keeps as it was given; EngineError when one is not a picture."""
@@ -228,7 +240,8 @@ class StockCourse(OwnCourse):
             seed = self._seeds[len(self._pixels)]
             self._turn = greenlet(functools.partial(_paint, self.family, self.spec, seed, self._wish))
         self.family.wear(self.spec.loras)
-        with torch.no_grad():  # a pipeline leaves its own way of not keeping gradients at the end of its call
+        # A pipeline leaves its own way of not keeping gradients at the end of its call.
+        with torch.no_grad(), self.family.sparing(self._spared):
             said = self._turn.switch()
         self.step += 1
         self._taken += 1

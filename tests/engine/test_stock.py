@@ -393,15 +393,26 @@ def test_an_error_ends_its_job_alone(mixed: Registry, monkeypatch: pytest.Monkey
 def test_out_of_memory_begins_the_image_again_with_less_once(
     mixed: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In tiles, as no other job's pictures are."""
     here: Any = mixed.load(ONE, CPU, torch.float32)
     job = order(here, job_id="a", steps=3)
+    decode, tiled = here.pipeline.vae.decode, []
+
+    def noted(*given: Any, **options: Any) -> Any:
+        tiled.append(here.pipeline.vae.use_tiling)
+        return decode(*given, **options)
+
     with monkeypatch.context() as patch:
         failing(1, torch.OutOfMemoryError("CUDA out of memory"), patch, here)
+        patch.setattr(here.pipeline.vae, "decode", noted)
         bench = Bench(mixed)
-        bench.run(job)
-    ours = torch.from_numpy(np.array(bench.finished("a").images[0])).movedim(-1, 0) / 255
-    assert here.pipeline.vae.use_tiling
-    assert float((ours - painted(here, job)[0]).abs().max()) <= 1 / 255
+        bench.run(job, order(here, job_id="b", steps=3))
+    assert sorted(tiled) == [False, True]
+    assert not here.pipeline.vae.use_tiling
+    for name, tiles in (("a", True), ("b", False)):
+        ours = torch.from_numpy(np.array(bench.finished(name).images[0])).movedim(-1, 0) / 255
+        with here.sparing(tiles):
+            assert float((ours - painted(here, job)[0]).abs().max()) <= 1 / 255
     with monkeypatch.context() as patch:
         failing(9, torch.OutOfMemoryError("CUDA out of memory"), patch, here)
         bench = Bench(mixed)
