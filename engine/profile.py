@@ -3,8 +3,7 @@
 A folder may carry ``tessera.json`` beside ``model_index.json`` with any of: ``description``, ``native_size``,
 ``shown_size``, ``size_multiple``, ``min_size``, ``max_size``, ``steps``, ``max_steps``, ``guidance_scale``,
 ``sampler``, ``guidance_rescale``, ``true_cfg_scale``, ``upscaler``, ``tile_after``, ``most_detail`` and
-``latent_rgb``. What the operator
-configured goes before it.
+``latent_rgb``. What the operator configured goes before it.
 """
 
 from __future__ import annotations
@@ -294,7 +293,7 @@ def _family(source: ModelSource, index: Mapping[str, Any], families: Mapping[str
     architecture, root = str(index.get("_class_name")), source.path
     family = families.get(architecture) or _unlisted(architecture, root, index)
     for name in family.needs:
-        if not isinstance(index.get(name), list) or index[name][0] is None:
+        if not is_component(index.get(name)):
             raise ModelUnavailable(
                 f"{root / 'model_index.json'} names no {name}: it is a part of {family.title} (a refiner, "
                 "say) and paints nothing by itself; choose the base model."

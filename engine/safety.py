@@ -65,10 +65,10 @@ class SafetyChecker:
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
         from transformers import CLIPImageProcessor
 
-        from engine.models.encoders import read_encoder
+        from engine.models.networks import read_network
 
         checker = folder / "safety_checker"
-        self._model: Any = read_encoder(StableDiffusionSafetyChecker, checker, torch.float32)
+        self._model: Any = read_network(StableDiffusionSafetyChecker, checker, torch.float32)
         self._processor = CLIPImageProcessor.from_pretrained(
             folder / "feature_extractor", local_files_only=True
         )

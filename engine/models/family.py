@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 
@@ -232,6 +233,26 @@ def _stock(
 
 _PLAIN = ("ddim", "ddpm", "dpm++ 2m", "dpm++ 2m sde", "dpm++ 2s", "deis", "unipc")
 """For pipelines that index by timesteps or count them: others make them fractions, or repeat some."""
+
+
+def _kandinsky(name: str, title: str, stem: str) -> tuple[Family, Family]:
+    """The models of a version that paint, and those that were trained to repaint."""
+    kind, from_picture, inpainter = (f"{stem}{task}CombinedPipeline" for task in ("", "Img2Img", "Inpaint"))
+    plain = partial(
+        _stock,
+        denoiser="unet",
+        samplers=_PLAIN,
+        size=512,
+        multiple=64,
+        steps=50,
+        guidance=4.0,
+    )
+    return (
+        plain(name, title, kind, from_picture=from_picture),
+        plain(f"{name}-inpaint", f"{title}, inpainting", inpainter, inpainter=inpainter),
+    )
+
+
 _STOCK = (
     _stock(
         "kolors",
@@ -280,54 +301,8 @@ _STOCK = (
         loras=True,
         looks=True,
     ),
-    _stock(
-        "kandinsky21",
-        "Kandinsky 2.1",
-        "KandinskyCombinedPipeline",
-        denoiser="unet",
-        samplers=_PLAIN,
-        size=512,
-        multiple=64,
-        steps=50,
-        guidance=4.0,
-        from_picture="KandinskyImg2ImgCombinedPipeline",
-    ),
-    _stock(
-        "kandinsky21-inpaint",
-        "Kandinsky 2.1, inpainting",
-        "KandinskyInpaintCombinedPipeline",
-        denoiser="unet",
-        samplers=_PLAIN,
-        size=512,
-        multiple=64,
-        steps=50,
-        guidance=4.0,
-        inpainter="KandinskyInpaintCombinedPipeline",
-    ),
-    _stock(
-        "kandinsky22",
-        "Kandinsky 2.2",
-        "KandinskyV22CombinedPipeline",
-        denoiser="unet",
-        samplers=_PLAIN,
-        size=512,
-        multiple=64,
-        steps=50,
-        guidance=4.0,
-        from_picture="KandinskyV22Img2ImgCombinedPipeline",
-    ),
-    _stock(
-        "kandinsky22-inpaint",
-        "Kandinsky 2.2, inpainting",
-        "KandinskyV22InpaintCombinedPipeline",
-        denoiser="unet",
-        samplers=_PLAIN,
-        size=512,
-        multiple=64,
-        steps=50,
-        guidance=4.0,
-        inpainter="KandinskyV22InpaintCombinedPipeline",
-    ),
+    *_kandinsky("kandinsky21", "Kandinsky 2.1", "Kandinsky"),
+    *_kandinsky("kandinsky22", "Kandinsky 2.2", "KandinskyV22"),
     _stock(
         "kandinsky3",
         "Kandinsky 3",

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from engine.api import ModelUnavailable
-from engine.models.encoders import incomplete, read_encoder
+from engine.models.networks import incomplete, read_network
 from engine.models.single_file import index_of, load_single_file, unread
 from engine.profile import Profile, is_component
 
@@ -58,7 +58,7 @@ def _encoders(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]
         # Of tokenizers and the like a folder may give names that only diffusers still understands.
         kind = getattr(transformers, value[1], None) if ours else None
         if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
-            yield name, read_encoder(kind, profile.source.path / name, dtype, profile.variant)
+            yield name, read_network(kind, profile.source.path / name, dtype, profile.variant)
 
 
 def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
@@ -68,13 +68,7 @@ def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
     for name, value in index_of(profile).items():
         kind = _stray(module, *value) if is_component(value) else None
         if kind is not None:
-            found[name] = kind.from_pretrained(
-                profile.source.path / name,
-                use_safetensors=True,
-                local_files_only=True,
-                variant=profile.variant,
-                torch_dtype=dtype,
-            )
+            found[name] = read_network(kind, profile.source.path / name, dtype, profile.variant)
     return found
 
 

@@ -23,7 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from engine.api import EngineError, GenerationSpec, ReferenceKind
 from engine.ip_adapter import AdapterFiles, part_of
 from engine.masks import REFERENCE, opened
-from engine.models.encoders import read_encoder
+from engine.models.networks import read_network
 from engine.sentence import say
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class References(ABC):
         kind, processor = self._vision()
         with torch.inference_mode(False):
             state = _sorted(load_file(self._files.weights))
-            encoder = read_encoder(kind, self._files.encoder, self._place["dtype"])
+            encoder = read_network(kind, self._files.encoder, self._place["dtype"])
             projection = self._denoiser._convert_ip_adapter_image_proj_to_diffusers(
                 state["image_proj"], low_cpu_mem_usage=False
             )

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from engine.api import ModelUnavailable
 from engine.checkpoint import INDEX, PREFIX
-from engine.models.encoders import read_encoder
+from engine.models.networks import read_network
 from engine.profile import Profile, is_component
 
 
@@ -94,19 +94,7 @@ def _beside(profile: Profile, dtype: torch.dtype, given: Container[str]) -> Iter
         if not weights or name in profile.held or name in given or not ours:
             continue
         kind = getattr(import_module(value[0]), value[1])
-        if value[0] == "transformers":
-            yield name, read_encoder(kind, root / name, dtype, profile.variant)
-        else:
-            yield (
-                name,
-                kind.from_pretrained(
-                    root / name,
-                    dtype=dtype,
-                    variant=profile.variant,
-                    use_safetensors=True,
-                    local_files_only=True,
-                ),
-            )
+        yield name, read_network(kind, root / name, dtype, profile.variant)
 
 
 def index_of(profile: Profile) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Encoders of texts and pictures as transformers has them, with no weight made up."""
+"""Networks of a model's folder, each read by its own library, with no weight made up."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from engine.api import ModelUnavailable
 
 
-def read_encoder(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:
+def read_network(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:
     """A network of the class ``kind``, of whose files those of ``variant`` are taken where there are any.
 
-    ModelUnavailable where weights are missing: transformers draws them at random and only logs it.
+    ModelUnavailable where weights are missing that transformers would draw at random, and only log; what
+    diffusers does not find stays on the meta device.
     """
     varied = variant is not None and any(folder.glob(f"*.{variant}*.safetensors"))
-    network, report = kind.from_pretrained(
-        folder,
-        dtype=dtype,
-        variant=variant if varied else None,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
+    options: dict[str, Any] = {
+        "variant": variant if varied else None,
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
+    if not issubclass(kind, PreTrainedModel):
+        return kind.from_pretrained(folder, torch_dtype=dtype, **options)
+    network, report = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
     if lacking := sorted(report["missing_keys"]):
         raise incomplete(folder, lacking)
     return network
