@@ -38,7 +38,7 @@ class Crash:
         when, what, *times = point.split()
         self._wanted = (when, what, int(times[0]) if times else 1)
         self._passed: Counter[tuple[str, str]] = Counter()
-        self._pending: list[str] = []
+        self._pending: dict[object, list[str]] = {}
         self._end = end
 
     def reach(self, when: str, what: str) -> None:
@@ -46,27 +46,27 @@ class Crash:
         if self._wanted == (when, what, self._passed[when, what]):
             self._end()
 
-    def statement(self, text: str, parameters: Any) -> None:
-        """Remember what the transaction under way writes."""
+    def statement(self, connection: object, text: str, parameters: Any) -> None:
+        """Remember what the transaction under way on ``connection`` writes."""
         if not WRITE.match(text) or "alembic_version" in text:
             return
-        if not self._pending:
-            self._pending.append("write")
+        pending = self._pending.setdefault(connection, ["write"])
         if text.startswith("INSERT INTO jobs"):
-            self._pending.append("insert")
-        self._pending += written(text, parameters)
+            pending.append("insert")
+        pending += written(text, parameters)
 
-    def commit(self, work: Callable[[], None]) -> None:
-        """Run the commit ``work`` between its two boundaries."""
-        written, self._pending = self._pending, []
+    def commit(self, connection: object, work: Callable[[], None]) -> None:
+        """Run the commit ``work`` between its two boundaries; readers beside it have none."""
+        written = self.rollback(connection)
         for what in written:
             self.reach("before", what)
         work()
         for what in written:
             self.reach("after", what)
 
-    def rollback(self) -> None:
-        self._pending = []
+    def rollback(self, connection: object) -> list[str]:
+        """Forget what the transaction of ``connection`` would have written; what that was."""
+        return self._pending.pop(connection, [])
 
 
 def written(text: str, parameters: Any) -> list[str]:
@@ -78,6 +78,11 @@ def written(text: str, parameters: Any) -> list[str]:
     return columns + [f"{column}={value}" for column, value in zip(columns, parameters, strict=False)]
 
 
+def raw(connection: Any) -> object:
+    """The driver's connection, whether or not the pool has wrapped it."""
+    return getattr(connection, "dbapi_connection", connection)
+
+
 def install(crash: Crash) -> None:
     """Listen to every SQLAlchemy engine and to file moves of this process."""
     from sqlalchemy import event
@@ -86,18 +91,18 @@ def install(crash: Crash) -> None:
 
     @event.listens_for(Engine, "before_cursor_execute")
     def _statement(
-        connection: object, cursor: object, text: str, parameters: Any, context: object, many: bool
+        connection: Any, cursor: object, text: str, parameters: Any, context: object, many: bool
     ) -> None:
-        crash.statement(text, parameters)
+        crash.statement(raw(connection.connection), text, parameters)
 
     do_commit: Any = DefaultDialect.do_commit
     do_rollback: Any = DefaultDialect.do_rollback
 
     def commit(self: DefaultDialect, connection: Any) -> None:
-        crash.commit(lambda: do_commit(self, connection))
+        crash.commit(raw(connection), lambda: do_commit(self, connection))
 
     def rollback(self: DefaultDialect, connection: Any) -> None:
-        crash.rollback()
+        crash.rollback(raw(connection))
         do_rollback(self, connection)
 
     DefaultDialect.do_commit = commit  # type: ignore[method-assign]

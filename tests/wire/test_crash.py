@@ -57,6 +57,23 @@ def test_dies_just_before_or_just_after_a_commit(tmp_path: Path, point: str, lef
     plain.dispose()
 
 
+@pytest.mark.parametrize("end_reading", ["commit", "rollback"])
+def test_a_reader_that_ends_meanwhile_moves_no_boundary(tmp_path: Path, end_reading: str) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(jobs).values(id=1, status="queued"))
+    crash.install(crash.Crash("after status=running", end))
+    with pytest.raises(Died), engine.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == 1).values(status="running", attempts=1))
+        with engine.connect() as reader:
+            reader.execute(jobs.select())
+            getattr(reader, end_reading)()
+    with engine.connect() as connection:
+        assert [row.status for row in connection.execute(jobs.select())] == ["running"]
+    engine.dispose()
+
+
 @pytest.mark.parametrize(("point", "left"), [("before replace 2", "a"), ("after replace 2", "b")])
 def test_dies_just_before_or_just_after_a_move(tmp_path: Path, point: str, left: str) -> None:
     crash.install(crash.Crash(point, end))
