@@ -1,6 +1,7 @@
 # Every target makes .venv by itself; a second run starts at once.
 PYTHON ?= python3
 PORT ?= 8765
+JOBS ?= logical
 BIN := .venv/bin
 SETUP := pyproject.toml requirements.lock
 
@@ -28,8 +29,8 @@ demo: .venv/.demo  ## the real bot in a simulated Discord, in your browser (PORT
 run: .venv/.run  ## serve a Discord server: make run CONFIG=config.toml
 	$(BIN)/tessera run $(if $(CONFIG),--config $(CONFIG))
 
-test: .venv/.dev  ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/.dev  ## all tests, one worker a core up to four (JOBS=0: none beside)
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/.dev  ## format, lint, types, import rules, generated docs
 	$(BIN)/ruff format --check .

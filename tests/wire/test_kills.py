@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +12,6 @@ from tests.wire.books import Books
 from tests.wire.process import BotProcess
 from tests.wire.standin import StandIn, is_progress
 from tests.wire.world import Interaction, Message
-
-AT_ONCE = 2
-"""Scenarios side by side; each has a process of its own, and the machine has two cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +46,13 @@ STEPS = (
 )
 
 
-@pytest.mark.timeout(2400)
-async def test_killed_at_each_named_step(tmp_path: Path) -> None:
-    scenarios = [survive(step, tmp_path / str(n)) for n, step in enumerate(STEPS)]
-    assert await side_by_side(scenarios) == []
-
-
-async def side_by_side(scenarios: Iterable[Awaitable[None]]) -> list[str]:
-    """Run some at a time; what failed, in words."""
-    free = asyncio.Semaphore(AT_ONCE)
-
-    async def one(scenario: Awaitable[None]) -> str:
-        async with free:
-            try:
-                await scenario
-            except Exception as error:
-                return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-            return ""
-
-    return [words for words in await asyncio.gather(*map(one, scenarios)) if words]
-
-
-async def survive(step: Step, folder: Path) -> None:
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+async def test_killed_at_each_named_step(discord: StandIn, tmp_path: Path, step: Step) -> None:
     """One order, one death, one restart outside the nonce window."""
-    async with StandIn() as discord:
-        try:
-            order = await _until_killed(step, discord, folder)
-            discord.end_nonce_window()
-            async with BotProcess(discord, folder) as bot:
-                await _afterwards(step, discord, bot, order)
-        except BaseException as error:
-            error.add_note(f"step: {step.name}")
-            raise
+    order = await _until_killed(step, discord, tmp_path)
+    discord.end_nonce_window()
+    async with BotProcess(discord, tmp_path) as bot:
+        await _afterwards(step, discord, bot, order)
 
 
 async def _until_killed(step: Step, discord: StandIn, folder: Path) -> Interaction:
@@ -118,58 +88,54 @@ def leftovers(discord: StandIn) -> list[Message]:
     return [m for m in discord.world.standing() if is_progress(m) or m.loading]
 
 
-async def test_killed_between_the_acceptance_of_a_send_and_its_reply(tmp_path: Path) -> None:
+@pytest.mark.parametrize("window", ["inside", "outside"])
+async def test_killed_between_the_acceptance_of_a_send_and_its_reply(
+    discord: StandIn, tmp_path: Path, window: str
+) -> None:
     """The server has the message, the bot does not know; found again, inside the nonce window and outside."""
-    scenarios = (_accepted(tmp_path / name, name == "outside") for name in ("inside", "outside"))
-    assert await side_by_side(scenarios) == []
-
-
-async def _accepted(folder: Path, outside: bool) -> None:
-    async with StandIn() as discord:
-        async with BotProcess(discord, folder, environ={"WIRE_HELD": "1"}) as bot:
-            held = discord.faults.hold("POST", r"/channels/\d+/messages$")
-            await discord.slash(discord.user("ann"), "imagine", prompt="a red apple")
-            for number in range(600):
-                discord.say(discord.user("ben"), f"while it is painted {number}")
-            bot.go()
-            await discord.wait_for(lambda: grids(discord))
-            bot.kill()
-            await bot.killed()
-            held.released.set()
-        if outside:
-            discord.end_nonce_window()
+    async with BotProcess(discord, tmp_path, environ={"WIRE_HELD": "1"}) as bot:
+        held = discord.faults.hold("POST", r"/channels/\d+/messages$")
+        await discord.slash(discord.user("ann"), "imagine", prompt="a red apple")
         for number in range(600):
-            discord.say(discord.user("ben"), f"chatter {number}")
-        async with BotProcess(discord, folder) as bot:
-            books = Books(bot.data)
-            await discord.wait_for(lambda: books.settled(1))
-            assert len(grids(discord)) == 1
-            assert leftovers(discord) == []
-            assert books.faults() == []
+            discord.say(discord.user("ben"), f"while it is painted {number}")
+        bot.go()
+        await discord.wait_for(lambda: grids(discord))
+        bot.kill()
+        await bot.killed()
+        held.released.set()
+    if window == "outside":
+        discord.end_nonce_window()
+    for number in range(600):
+        discord.say(discord.user("ben"), f"chatter {number}")
+    async with BotProcess(discord, tmp_path) as bot:
+        books = Books(bot.data)
+        await discord.wait_for(lambda: books.settled(1))
+        assert len(grids(discord)) == 1
+        assert leftovers(discord) == []
+        assert books.faults() == []
 
 
-async def test_killed_with_many_under_way(tmp_path: Path) -> None:
+async def test_killed_with_many_under_way(discord: StandIn, tmp_path: Path) -> None:
     """Several users, some running, some waiting: all of them are painted after the restart, once each."""
-    async with StandIn() as discord:
-        names = ("ann", "ben", "cat", "dan")
-        async with BotProcess(discord, tmp_path, environ={"WIRE_HELD": "1"}) as bot:
-            for name in names:
-                for number in range(3):
-                    await discord.slash(
-                        discord.user(name), "imagine", prompt=f"{name}s picture {number} --steps 4"
-                    )
-            books = Books(bot.data)
-            await discord.wait_for(lambda: len(books.jobs()) == 12)
-            bot.kill()
-            await bot.killed()
-        discord.expire_all()
-        async with BotProcess(discord, tmp_path) as bot:
-            await discord.wait_for(lambda: books.settled(12))
-            for name in names:
-                for number in range(3):
-                    assert len(discord.results_for(f"{name}s picture {number}")) == 1
-            assert leftovers(discord) == []
-            assert books.faults() == []
+    names = ("ann", "ben", "cat", "dan")
+    async with BotProcess(discord, tmp_path, environ={"WIRE_HELD": "1"}) as bot:
+        for name in names:
+            for number in range(3):
+                await discord.slash(
+                    discord.user(name), "imagine", prompt=f"{name}s picture {number} --steps 4"
+                )
+        books = Books(bot.data)
+        await discord.wait_for(lambda: len(books.jobs()) == 12)
+        bot.kill()
+        await bot.killed()
+    discord.expire_all()
+    async with BotProcess(discord, tmp_path) as bot:
+        await discord.wait_for(lambda: books.settled(12))
+        for name in names:
+            for number in range(3):
+                assert len(discord.results_for(f"{name}s picture {number}")) == 1
+        assert leftovers(discord) == []
+        assert books.faults() == []
 
 
 @pytest.mark.parametrize("point", ["at sent", "before status=posted", "at posting"])
