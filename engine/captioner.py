@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,14 +19,19 @@ from PIL import Image
 
 from engine.api import EngineError, ModelUnavailable
 from engine.masks import FORMATS
-from engine.segment import MEAN, STD, TOKENIZERS
+from engine.segment import MEAN, STD, TOKENIZERS, read_json
 from engine.sentence import say
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
-KINDS = ("blip", "git", "vision-encoder-decoder")
+KINDS = {
+    "blip": "BlipForConditionalGeneration",
+    "git": "GitForCausalLM",
+    "vision-encoder-decoder": "VisionEncoderDecoderModel",
+}
+"""Classes of transformers by the ``model_type`` of a folder's config.json."""
 NEEDED = ("config.json", "model.safetensors")
 """Files of a model's folder as transformers saves it; weights that could run code are not read."""
 WORDS = (("tokenizer.json",), ("vocab.txt",), *TOKENIZERS)
@@ -100,7 +104,7 @@ def _pixels(image: Image.Image, folder: Path, model: Any) -> torch.Tensor:
     import torch
 
     side = _side(model.config)
-    told = _json(folder / "preprocessor_config.json")
+    told = read_json(folder / "preprocessor_config.json")
     mean, std = told.get("image_mean", MEAN), told.get("image_std", STD)
     square = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC), np.float32) / 255
     normal = (square - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
@@ -116,27 +120,22 @@ def _side(config: Any) -> int:
     raise ModelUnavailable(say("The captioning model does not say how large its pictures are."))
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 def _load(folder: Path) -> tuple[Any, Any]:
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
+    import torch
+    import transformers
 
-    kind = _json(folder / "config.json").get("model_type")
-    if kind not in KINDS:
+    from engine.models.networks import read_network
+
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind not in tuple(KINDS):
         raise ModelUnavailable(
             say("The captioning model is {kind!r}; {kinds} are known.", kind=kind, kinds=", ".join(KINDS))
         )
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        model = read_network(getattr(transformers, KINDS[kind]), folder, torch.float32)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         # What transformers and tokenizers raise for files that make no sense is of every kind.
         log.warning("%s cannot be read: %s", folder, error)

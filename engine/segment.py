@@ -136,19 +136,26 @@ def _pixels(image: Image.Image, side: int) -> torch.Tensor:
     return torch.from_numpy(normal).movedim(-1, 0).unsqueeze(0)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What an object's file says; nothing where it is none."""
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 def _load(folder: Path) -> tuple[Any, Any]:
+    import torch
     from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
 
+    from engine.models.networks import read_network
+
+    if (kind := read_json(folder / "config.json").get("model_type")) != "clipseg":
+        raise ModelUnavailable(say("The segmentation model is {kind!r}, not clipseg.", kind=kind))
     try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
-        if kind != "clipseg":
-            raise ModelUnavailable(say("The segmentation model is {kind!r}, not clipseg.", kind=kind))
-        model = CLIPSegForImageSegmentation.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
-        )
+        model = read_network(CLIPSegForImageSegmentation, folder, torch.float32)
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except ModelUnavailable:
-        raise
     except Exception as error:
         # What transformers and tokenizers raise for files that make no sense is of every kind.
         log.warning("%s cannot be read: %s", folder, error)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from engine.api import EngineError, ModelUnavailable
 from engine.captioner import NEEDED, UNSET, Captioner
@@ -74,4 +76,14 @@ async def test_what_is_no_picture_or_no_captioner_is_told(folder: Path, tmp_path
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelUnavailable, match="The captioning model is 'bert'"):
+        await Captioner(tmp_path).captions(picture(), 4)
+
+
+async def test_weights_that_are_not_there_are_not_made_up(folder: Path, tmp_path: Path) -> None:
+    """transformers draws them at random and only logs it."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    state = load_file(tmp_path / "model.safetensors")
+    state.pop(next(key for key in state if key.endswith("weight")))
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelUnavailable, match="The captioning model cannot be read"):
         await Captioner(tmp_path).captions(picture(), 4)
