@@ -567,8 +567,10 @@ def _drawn(draws: Sequence[LatentSampler], generators: Sequence[torch.Generator]
 
 
 def _pixels(picture: Image.Image) -> torch.Tensor:
-    """(1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.array(picture)).movedim(-1, 0).unsqueeze(0).float() / 255
+    """(1, 3, H, W) in [0, 1], laid out channels last as the stock pipelines lay out theirs: on some
+    processors another layout is another kernel, which rounds differently.
+    """
+    return torch.from_numpy(np.array(picture)[None]).movedim(-1, 1).float() / 255
 
 
 def _model_input(part: Rows) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,6 +36,7 @@ from engine.models.sd1 import StableDiffusion1
 from engine.profile import ModelSource
 from engine.sentence import Sentence, sentence_of
 from tests import pipelines
+from tests.engine.company import alike
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
@@ -326,7 +327,7 @@ class TestOneFaultOneJob:
         assert str(failure.error) == "The picture could not be painted: a RuntimeError in the engine"
         assert failure.retryable
         assert here.finished("late")
-        assert here.finished("good").images[0].tobytes() == clean.finished("good").images[0].tobytes()
+        assert alike(here.finished("good").images, clean.finished("good").images)
 
     def test_in_the_scheduler(self, bench: BenchMaker, monkeypatch: pytest.MonkeyPatch) -> None:
         advance = stages.advance
@@ -548,7 +549,7 @@ def test_conditioning_is_not_mixed_up_when_jobs_change(bench: BenchMaker) -> Non
     alone.run(second)
     here.run(spec("first"))
     here.run(second)
-    assert here.finished("second").images[0].tobytes() == alone.finished("second").images[0].tobytes()
+    assert alike(here.finished("second").images, alone.finished("second").images)
 
 
 def test_a_pass_stays_small_however_many_prompts_are_joined(

@@ -284,7 +284,7 @@ def test_the_same_adapter_by_diffusers_names(shelf: Shelf, tmp_path: Path) -> No
     (ours,), (expected,) = (
         each.run([job]) for each in (Company(Registry({"sd3": source})), shelf.engine("sd3"))
     )
-    assert gap(ours, expected) == 0
+    assert gap(ours, expected) <= TOLERANCE
 
 
 class TestFilesThatCannotBeUsed:
@@ -380,7 +380,7 @@ def test_the_whole_model_will_do_as_the_encoder(shelf: Shelf, tmp_path: Path, na
     kind.from_pretrained(eyes).save_pretrained(tmp_path / "vision")
     job = order(name, lent(4))
     (whole,), (vision,) = (Company(Registry({name: each})).run([job]) for each in (source, alone))
-    assert gap(whole, vision) == 0
+    assert gap(whole, vision) <= TOLERANCE
     file = eyes / "model.safetensors"
     save_file({key: tensor for key, tensor in load_file(file).items() if "text" in key}, file)
     bench = Bench(Registry({name: source}))

@@ -17,11 +17,11 @@ from engine.models import adapters
 from engine.models.registry import Registry
 from engine.profile import ModelSource
 from engine.stages import Batcher
+from tests.engine.company import TOLERANCE, alike, gap
 from tests.engine.conftest import Bench
 from tests.engine.specs import spec
 
 CPU = torch.device("cpu")
-TOLERANCE = 1e-5
 
 
 def lora(path: Path, pipeline: StableDiffusionPipeline, seed: int, scale: float = 0.4) -> Path:
@@ -115,10 +115,6 @@ def theirs(folder: Path, shelf: dict[str, Path], job: GenerationSpec) -> torch.T
     return result
 
 
-def gap(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).abs().max())
-
-
 def test_on_together_and_off_again(
     registry: Registry, folders: dict[str, Path], shelf: dict[str, Path]
 ) -> None:
@@ -177,7 +173,7 @@ def test_jobs_with_and_without_take_turns(registry: Registry) -> None:
     for job in jobs:
         alone = Bench(registry)
         alone.run(job)
-        assert together.finished(job.job_id).images == alone.finished(job.job_id).images
+        assert alike(together.finished(job.job_id).images, alone.finished(job.job_id).images)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +376,7 @@ def test_what_could_only_spoil_pictures_fails_its_job_alone(
         "The LoRA 'odd' cannot be used with this model; leave it out, or choose another."
     )
     assert f"{file} cannot be loaded: " in caplog.text
-    assert here.finished("good").images == here.finished("more").images
+    assert alike(here.finished("good").images, here.finished("more").images)
 
 
 @pytest.mark.parametrize("spoilt", [torch.full((2, 32), torch.nan), torch.ones((2, 32), dtype=torch.int8)])

@@ -160,7 +160,7 @@ def test_a_lora_of_all_three_networks(
         stock.load_lora_weights(str(shelf["ink"].parent), weight_name="ink.safetensors", adapter_name="ink")
     stock.set_adapters(["ink"], [0.8])
     assert gap(worn, painted(stock, job)) <= TOLERANCE
-    assert gap(before, after) == 0
+    assert gap(before, after) <= TOLERANCE
     assert gap(before, worn) > 100 * TOLERANCE
 
 
