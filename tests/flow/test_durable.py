@@ -163,7 +163,7 @@ async def test_a_job_that_crashes_the_process_is_given_up_and_its_neighbour_wait
     house: House, tmp_path: Path
 ) -> None:
     poison = (await house.order("poison")).job
-    neighbour = (await house.order("an apple")).job
+    await house.order("an apple")
     await house.submitted(2)
     second = await _after_crash(house, tmp_path, FakeEngine(manual=True), trace=TRACE)
     second.orders = 10
@@ -179,8 +179,9 @@ async def test_a_job_that_crashes_the_process_is_given_up_and_its_neighbour_wait
         await third.submitted(count)
         assert [spec.prompt for spec in third.engine.submitted][-1] == prompt
         if prompt != "poison":
-            third.engine.finish(third.engine.submitted[-1].job_id)
-    assert await third.status(neighbour.id) is not JobStatus.RUNNING
+            innocent = third.engine.submitted[-1].job_id
+            third.engine.finish(innocent)
+            await third.until_status(innocent, JobStatus.RENDERED, JobStatus.POSTING, JobStatus.POSTED)
     last = await _after_crash(third, tmp_path, trace=TRACE)
     assert await last.status(poison.id) is JobStatus.FAILED and await last.books() == []
     last.start()
