@@ -20,7 +20,6 @@ from bot.domain.job import (
     ENLARGING,
     PAINTS_FROM,
     UNFINISHED,
-    VARIATIONS,
     Action,
     Job,
     JobStatus,
@@ -49,7 +48,7 @@ TOKEN_LASTS = 12 * 60
 """Seconds that a job may be expected to take where only the 15-minute token can answer."""
 MAX_SEED = 2**32
 BLANK = encoding.png(Image.new("RGB", (8, 8)), {})
-"""Stands for a picture of a blend while its cost is estimated."""
+"""Stands for a picture, or its mask, while the cost of a job is estimated."""
 ORIGIN_GONE = say(
     "The picture that this one was made from was deleted, so it cannot be painted again; use Vary instead."
 )
@@ -316,9 +315,9 @@ class Admission:
         if parent is not None and parent.job.model in models:
             default = parent.job.model
         model = specs.model_of(prompt, models, default, self._settings)
-        # Of parts that are painted anew, and of pictures that only grow, `derived.lacks` says it.
-        anew = order.action in VARIATIONS or order.action not in PAINTS_FROM
-        specs.check(prompt, model, self._settings, pictures=anew and self._starts(order, prompt))
+        # Of the picture that a button belongs to, `derived.lacks` says it.
+        given = order.action not in PAINTS_FROM and self._starts(order, prompt)
+        specs.check(prompt, model, self._settings, pictures=given)
         return model
 
     def _starts(self, order: Order, prompt: Prompt) -> bool:
@@ -390,7 +389,8 @@ class Admission:
         return Intake(lane, price, price * pictures, seconds, inputs, strength)
 
     def _estimate(self, job: Job, model: ModelInfo, lane: str, strength: float | None) -> float:
-        init = None if strength is None else InitImage(BLANK, strength)
+        masked = job.change is not None and job.change.layout is not None
+        init = None if strength is None else InitImage(BLANK, strength, BLANK if masked else None)
         references = [BLANK] * len(specs.reference_links(job.prompt))
         mixed = [BLANK] * len(job.prompt.images) if init is None and specs.blends(job) else []
         spec = specs.build(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bot.domain.change import Change, Layout
 from bot.domain.flags import BY_NAME
-from bot.domain.job import CHANGES, ENLARGING, PAINTS_FROM, Action, Job
+from bot.domain.job import CHANGES, ENLARGING, PAINTS_FROM, VARIATIONS, Action, Job
 from bot.domain.prompt import Prompt, quoted
 from bot.domain.sentence import Sentence, say
 from bot.errors import UserError
@@ -38,7 +38,7 @@ UPSCALED_ALREADY = say(
     "This picture is upscaled already; go back to the one it was made from to upscale that another way."
 )
 NOTHING_TO_PAINT = say(
-    "A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2, or another `--ar`."
+    "This zoom leaves nothing to paint; choose a larger one, up to 2, or another shape by `--ar`."
 )
 
 
@@ -66,17 +66,25 @@ def apply(
         sized = replace(change, size=_inherited(prompt, parent, model))
         return prompt, None if sized == Change() else sized
     size = _grown(change, before)
-    _refuse(change, before, size)
-    return _shaped(prompt, size), replace(change, size=_fitting(size, model))
-
-
-def _refuse(change: Change, before: tuple[int, int], size: tuple[float, float]) -> None:
+    painted = _fitting(size, model)
     if change.layout is Layout.SQUARE and before[0] == before[1]:
         raise UserError(SQUARE_ALREADY)
-    if change.layout is Layout.ZOOM and change.factor == 1 and size[0] / size[1] == before[0] / before[1]:
-        raise UserError(NOTHING_TO_PAINT)
     if not BY_NAME["ar"].low <= size[0] / size[1] <= BY_NAME["ar"].high:
         raise UserError(NO_MORE)
+    if change.layout is Layout.ZOOM and _margin(change.factor, before, size, painted) < 1:
+        raise UserError(NOTHING_TO_PAINT)
+    return _shaped(prompt, size), replace(change, size=painted)
+
+
+def _margin(
+    factor: float, before: tuple[int, int], size: tuple[float, float], painted: tuple[int, int]
+) -> float:
+    """Painted pixels of new ground that a zoom has on the sides where it has most: its canvas of ``size`` is
+    cropped to the shape that the model paints.
+    """
+    scale = min(1.0, size[0] / before[0], size[1] / before[1]) / factor
+    grain = max(painted[0] / size[0], painted[1] / size[1])
+    return max((side - old * scale * grain) / 2 for side, old in zip(painted, before, strict=True))
 
 
 def seen_shape(job: Job) -> tuple[int, int]:
@@ -100,7 +108,14 @@ def lacks(action: Action, change: Change | None, model: ModelInfo) -> Iterator[S
             "that.",
             model=name,
         )
-    if action not in ENLARGING and change is not None and change.layout is not None and not model.inpaint:
+    part = action not in ENLARGING and change is not None and change.layout is not None
+    if ((part and not model.inpaint) or action in VARIATIONS) and not model.image_to_image:
+        yield say(
+            "The model {model} cannot start from a picture, which this button needs. Re-roll paints other "
+            "pictures of the prompt; or paint it with another `--model` first.",
+            model=name,
+        )
+    elif part and not model.inpaint:
         yield say(
             "The model {model} cannot repaint a part of a picture, which this button needs. Vary (Subtle) "
             "and Vary (Strong) paint all of it anew; or paint the prompt with another `--model` first.",

@@ -492,7 +492,11 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
             "another `--model`.",
             model=name,
         )
-    lacking = {"no": not model.negative_prompt, "tile": not model.tile}
+    lacking = {
+        "no": not model.negative_prompt,
+        "tile": not model.tile,
+        "stop": not model.stop and prompt.number("stop") < 100,
+    }
     for flag in (flag for flag, lacks in lacking.items() if lacks and prompt.get(flag)):
         yield say(
             "The model {model} cannot honour `--{flag}`; leave it out, or choose another `--model`.",

@@ -125,8 +125,12 @@ async def test_a_custom_zoom_gives_the_canvas_another_shape(seeing: House) -> No
     job = await press(seeing, parent, Action.ZOOM_OUT, Change(Layout.ZOOM, factor=1.0, ratio=(2, 1)))
     spec = await painted(seeing, job)
     assert (spec.width, spec.height) == (88, 48)
-    with pytest.raises(UserError, match="leaves nothing to paint"):
-        await press(seeing, parent, Action.ZOOM_OUT, Change(Layout.ZOOM, factor=1.0, ratio=(1, 1)))
+    nothing = Change(Layout.ZOOM, factor=1.0, ratio=(1, 1))
+    less_than_a_pixel = replace(nothing, factor=1.02)
+    of_the_same_size_to_the_model = replace(nothing, ratio=(20, 19))
+    for change in (nothing, less_than_a_pixel, of_the_same_size_to_the_model):
+        with pytest.raises(UserError, match="leaves nothing to paint"):
+            await press(seeing, parent, Action.ZOOM_OUT, change)
 
 
 async def test_pans_end_where_the_shape_would_be_absurd(seeing: House) -> None:
@@ -265,8 +269,21 @@ async def test_what_a_model_lacks_is_said_before_anything_is_taken(tmp_path: Pat
     house.start()
     parent = await grid(house)
     change = None if action in CHANGES else REGION if action is Action.VARY_REGION else None
-    with pytest.raises(UserError, match=r"The model `sketch` cannot (start from a picture|repaint|paint a)"):
+    told = (
+        "paint a picture larger" if action is Action.UPSCALE_CREATIVE else "start from a picture, which this"
+    )
+    with pytest.raises(UserError, match=f"The model `sketch` cannot {told}"):
         await press(house, parent, action, change)
+    await house.stop()
+
+
+async def test_what_can_only_repaint_a_part_does(tmp_path: Path) -> None:
+    """Its models start from no picture, and zoom, pan and mark all the same."""
+    repainter = replace(SKETCH, image_to_image=False)
+    house = await build(tmp_path / "data", engine=FakeEngine({"sketch": repainter}, manual=True))
+    house.start()
+    spec = await painted(house, await press(house, await grid(house), Action.ZOOM_OUT))
+    assert spec.init is not None and spec.init.mask is not None
     await house.stop()
 
 

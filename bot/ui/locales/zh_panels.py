@@ -246,11 +246,17 @@ PANELS: dict[str, str] = {
     "the other way, or use Make Square first.": (
         "这张图不能再往那个方向扩展：长宽比会超过四倍。请往另一方向平移，或先变方。"
     ),
-    "A zoom by 1 in the same shape leaves nothing to paint; choose more than 1, up to 2, or another "
-    "`--ar`.": "比例不变时缩放 1 倍没有可画的内容；请选择大于 1、不超过 2 的值，或换一个 `--ar`。",
+    "This zoom leaves nothing to paint; choose a larger one, up to 2, or another shape by `--ar`.": (
+        "这样缩放没有可画的内容；请选择更大的值（不超过 2），或用 `--ar` 换一个比例。"
+    ),
     "The model {model} cannot paint a picture larger in a second pass, which Upscale (Creative) needs. "
     "Upscale (Subtle) works with it; or paint the prompt with another `--model` and upscale that.": (
         "模型 {model} 不能用第二遍放大，而创意放大需要它。细微放大可用；或换一个 `--model` 画好再放大。"
+    ),
+    "The model {model} cannot start from a picture, which this button needs. Re-roll paints other "
+    "pictures of the prompt; or paint it with another `--model` first.": (
+        "模型 {model} 不能从图片开始，而这个按钮需要它。重新生成会按提示词画出别的图片；或先换一个 "
+        "`--model`。"
     ),
     "The model {model} cannot repaint a part of a picture, which this button needs. Vary (Subtle) and "
     "Vary (Strong) paint all of it anew; or paint the prompt with another `--model` first.": (

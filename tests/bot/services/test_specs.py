@@ -135,6 +135,7 @@ def test_the_servers_negative_prompt_is_added(tmp_path: Path) -> None:
         ),
         (replace(SD15, image_to_image=False), "x", 1, "The model `sd15` cannot start from a picture"),
         (replace(SD15, negative_prompt=False), "x --no fog", 0, "The model `sd15` cannot honour `--no`"),
+        (replace(SD15, stop=False), "x --stop 50", 0, "The model `sd15` cannot honour `--stop`"),
     ],
 )
 def test_what_a_model_cannot_do(model: ModelInfo, text: str, pictures: int, sentence: str) -> None:
