@@ -196,6 +196,7 @@ class ModelInfo:
     sampler: str
     samplers: tuple[str, ...]
     """Samplers this model accepts, by the names people know."""
+    min_steps: int = 1
     negative_prompt: bool = True
     image_to_image: bool = True
     stop: bool = True

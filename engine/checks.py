@@ -67,9 +67,10 @@ def _size(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
 
 
 def _steps(spec: GenerationSpec, info: ModelInfo) -> Iterator[Sentence]:
-    if not 1 <= spec.steps <= info.max_steps:
+    if not info.min_steps <= spec.steps <= info.max_steps:
         yield say(
-            "The number of steps must lie between 1 and {most} for {model}, not {steps}.",
+            "The number of steps must lie between {least} and {most} for {model}, not {steps}.",
+            least=info.min_steps,
             most=info.max_steps,
             model=info.name,
             steps=spec.steps,

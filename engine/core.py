@@ -83,7 +83,8 @@ class _Job:
     parts: list[_Part] = field(default_factory=list)
     started: bool = False
     seconds: float = 0.0
-    told: int = 0
+    told: tuple[int, int] = (0, 1)
+    """Steps of those there were, as it was last said."""
 
 
 class Core:
@@ -329,8 +330,8 @@ class Core:
         told = [part.told for part in job.parts]
         steps = max(steps for _, steps in told)
         step = sum(steps * step // max(1, own) for step, own in told) // len(told)
-        if step > job.told:
-            job.told = step
+        if step * job.told[1] > job.told[0] * steps:  # what was guessed may turn out to be more
+            job.told = (step, steps)
             self._emit(Progress(job.spec.job_id, step, steps, self._preview(job)))
 
     def _decode_together(self, stepped: Sequence[_Part]) -> None:

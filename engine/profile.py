@@ -415,6 +415,7 @@ def _stock_info(
         upscale=max(1, round(_size(own, "shown_size", native) / native)),
         steps=_size(own, "steps", family.steps),
         max_steps=_size(own, "max_steps", 150),
+        min_steps=family.min_steps,
         guidance_scale=float(own.get("guidance_scale", family.guidance_scale)),
         sampler=_sampler(source, own, scheduler, samplers) if own.get("sampler") else DEFAULT,
         samplers=samplers,

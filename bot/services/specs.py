@@ -452,12 +452,12 @@ def _around(side: float, model: ModelInfo) -> list[int]:
 
 
 def steps_of(prompt: Prompt, model: ModelInfo, settings: Settings) -> int:
-    """Number of denoising steps, at least 1."""
+    """Number of denoising steps, at least as many as the model needs."""
     most = min(model.max_steps, settings.limits.max_steps)
     if prompt.get("steps") is not None:
         return min(int(prompt.number("steps")), most)
     share = prompt.number("quality") * (DRAFT if prompt.get("draft") else 1)
-    return max(1, min(round(model.steps * share), most))
+    return max(model.min_steps, min(round(model.steps * share), most))
 
 
 def guidance_of(prompt: Prompt, model: ModelInfo, settings: Settings | None = None) -> float:

@@ -32,6 +32,7 @@ class Family:
     size: int = 512
     """Side in pixels where the folder does not say what the model was trained on."""
     steps: int = 25
+    min_steps: int = 1
     guidance_scale: float = 7.5
     native: bool = True
     """Batched step by step with others, rather than one job through the stock pipeline."""
@@ -320,6 +321,7 @@ _STOCK = (
         denoiser="decoder",
         size=256,
         guidance=8.0,
+        min_steps=2,
         negative_prompt=False,
         fixed_size=True,
     ),

@@ -14,7 +14,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -85,6 +85,9 @@ class StockPipeline(Borrower, OwnWay):
             own["scheduler"] = _scheduler(spec.sampler, self.profile.scheduler)
         pipeline = _placed(kind, self.device)(**own)
         pipeline.set_progress_bar_config(disable=True)
+        if (decoder := getattr(pipeline, "decoder_pipe", None)) and hasattr(decoder, "image_processor"):
+            # Kandinsky's take the width for the height, and what they are given has its size already.
+            decoder.image_processor.register_to_config(do_resize=False)
         return pipeline
 
     def wear(self, loras: Worn) -> None:
@@ -225,8 +228,9 @@ class StockCourse(OwnCourse):
         images = stages.checked_pictures(torch.cat(self._pixels))
         if self.spec.init is None or self.spec.init.mask is None:
             return images
-        kept = read_picture(self.spec.init.data, self.spec.width, self.spec.height)
-        return stages.put_back(self.spec, images, (kept,))
+        width, height = images[0].size  # IF repaints in a size of its own
+        kept = read_picture(self.spec.init.data, width, height)
+        return stages.put_back(replace(self.spec, width=width, height=height), images, (kept,))
 
     def close(self) -> None:
         """Unwind the pipeline where it stands; its tensors are free then."""
@@ -288,7 +292,8 @@ def _handing_over(
         rough = shown(*given[:3]) if wish.estimate and len(given) > 2 else None
         result = step(*given, **options)
         getcurrent().parent.switch(rough)
-        return result
+        # Of a single step PixArt-α takes the clean picture, which few samplers add: that step ends there.
+        return 2 * result if isinstance(result, tuple) and len(result) == 1 else result
 
     return handing_over
 
@@ -379,6 +384,6 @@ def _expected_turns(family: StockPipeline, spec: GenerationSpec) -> int:
     """Steps of every scheduler of the pipeline, and the decoding; a guess until one image is done."""
     known = parameters(_kind(family.profile.family, spec))
     counts = {name: item.default for name, item in known.items() if name.endswith("num_inference_steps")}
-    counts.update({name: spec.steps for name in _STEPS if name in counts})
     share = spec.init.strength if spec.init and "strength" in known else 1.0
-    return max(1, round(int(sum(counts.values())) * share)) + 1
+    counts.update({name: round(spec.steps * share) for name in _STEPS if name in counts})
+    return max(1, int(sum(counts.values()))) + 1

@@ -211,6 +211,52 @@ def test_what_a_mask_keeps_is_given_back(family: Callable[[str], StockPipeline],
     assert np.array_equal(np.asarray(course.pictures()[0])[kept], np.asarray(given)[kept])
 
 
+@pytest.mark.parametrize(
+    ("name", "masked"), [*((name, False) for name in FROM_PICTURES), *((name, True) for name in MASKED)]
+)
+def test_a_picture_that_is_not_square_keeps_its_shape(
+    family: Callable[[str], StockPipeline], name: str, masked: bool
+) -> None:
+    """Kandinsky's mistake its width for its height; IF repaints in a size of its own."""
+    here = family(name)
+    side = here.profile.info.min_size
+    job = order(here, init=True, masked=masked, width=side, height=2 * side)
+    course = here.begin(job, job.seeds)
+    while not course.done:
+        course.take_turn(want_clean=False)
+    (made,) = course.pictures()
+    assert made.height == 2 * made.width
+
+
+def test_a_single_step_is_done_by_those_that_can(family: Callable[[str], StockPipeline]) -> None:
+    alpha, unclip = family("pixart-alpha"), family("unclip")
+    assert bool(painted(alpha, order(alpha, steps=1)).isfinite().all())
+    with pytest.raises(InvalidSpec, match="The number of steps must lie between 2 and 150 for unclip, not 1"):
+        check_spec(order(unclip, steps=1), {"unclip": unclip.profile.info})
+
+
+def test_the_prior_of_a_picture_takes_all_its_steps(family: Callable[[str], StockPipeline]) -> None:
+    """Only those of the picture itself are fewer where it is to stay like what was given."""
+    here = family("kandinsky22")
+    job = order(here, init=True, steps=10)
+    course = here.begin(job, job.seeds)
+    expected = course.end
+    while not course.done:
+        course.take_turn(want_clean=False)
+    assert course.end == expected
+
+
+@pytest.mark.parametrize("sampler", ["heun", "dpm2"])
+def test_what_takes_longer_than_was_guessed_never_goes_back(
+    family: Callable[[str], StockPipeline], sampler: str
+) -> None:
+    here = family("kolors")
+    bench = Bench(Registry({"kolors": here.profile.source}))
+    bench.run(order(here, seeds=(1, 2), steps=5, sampler=sampler))
+    told = [event.step / event.steps for event in bench.events if isinstance(event, Progress)]
+    assert told == sorted(told) and told[-1] == 1
+
+
 def test_a_strength_of_less_than_a_step_is_one_step(family: Callable[[str], StockPipeline]) -> None:
     here = family("amused")
     job = order(here, init=True)

@@ -16,8 +16,8 @@ ENGINE: dict[str, str] = {
     "The {side} must be a multiple of {raster} for {model}, not {value}.": (
         "{model} 的图片{side}必须是 {raster} 的倍数，不能是 {value}。"
     ),
-    "The number of steps must lie between 1 and {most} for {model}, not {steps}.": (
-        "{model} 的步数必须在 1 到 {most} 之间，不能是 {steps}。"
+    "The number of steps must lie between {least} and {most} for {model}, not {steps}.": (
+        "{model} 的步数必须在 {least} 到 {most} 之间，不能是 {steps}。"
     ),
     "A prompt may join at most {most} parts with AND.": "一个提示词最多可用 AND 连接 {most} 个部分。",
     "The guidance scale must lie between 0 and {most:g}, not {scale:g}.": (
