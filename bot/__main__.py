@@ -304,7 +304,7 @@ def describe_device(settings: Settings) -> str:
     small, large = (
         str(each).removeprefix("torch.") for each in pick_dtypes(settings.engine.dtype, devices[0])
     )
-    numbers = small if small == large else f"{small}, models over {LARGE >> 30} GiB in {large}"
+    numbers = small if small == large else f"{small}, models over {LARGE >> 20} MiB in {large}"
     return f"{', '.join(map(describe, devices))}, {numbers}"
 
 

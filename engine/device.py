@@ -19,9 +19,9 @@ KEPT, MAPPED = 2**29, 2**25
 """Bytes: free memory that a thread keeps, and the size from which a block is the kernel's (glibc's most)."""
 FASTER_WITH = ("amx_bf16", "avx512_bf16")
 """What a CPU is able to that multiplies bfloat16 itself, in torch's words."""
-LARGE = 1 << 30
-"""Bytes of weights from which a CPU that multiplies bfloat16 gains by it; in small models, most of the time
-goes into other things.
+LARGE = 1 << 28
+"""Bytes of weights from which a CPU that multiplies bfloat16 surely gains by it (``benchmarks.numbers``); in
+small models, most of the time goes into other things.
 """
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
