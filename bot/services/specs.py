@@ -492,17 +492,7 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
             "another `--model`.",
             model=name,
         )
-    lacking = {
-        "no": not model.negative_prompt,
-        "tile": not model.tile,
-        "stop": not model.stop and prompt.number("stop") < 100,
-    }
-    for flag in (flag for flag, lacks in lacking.items() if lacks and prompt.get(flag)):
-        yield say(
-            "The model {model} cannot honour `--{flag}`; leave it out, or choose another `--model`.",
-            model=name,
-            flag=flag,
-        )
+    yield from _not_honoured(prompt, model)
     for flag in REFERENCES:
         if prompt.listed(flag) and KINDS[flag] not in model.references:
             yield say(
@@ -526,6 +516,20 @@ def _faults(prompt: Prompt, model: ModelInfo, settings: Settings, pictures: bool
     yield from _many_parts(prompt, model)
     yield from _unknown_preset(prompt, model, settings)
     yield from _bad_blend(prompt, model)
+
+
+def _not_honoured(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
+    lacking = {
+        "no": not model.negative_prompt,
+        "tile": not model.tile,
+        "stop": not model.stop and prompt.number("stop") < 100,
+    }
+    for flag in (flag for flag, lacks in lacking.items() if lacks and prompt.get(flag)):
+        yield say(
+            "The model {model} cannot honour `--{flag}`; leave it out, or choose another `--model`.",
+            model=quoted(model.name),
+            flag=flag,
+        )
 
 
 def _many_parts(prompt: Prompt, model: ModelInfo) -> Iterator[Sentence]:
