@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import diffusers
+import torch
 
 from engine.samplers import (
     FLOW,
@@ -19,6 +20,34 @@ from engine.samplers import (
 )
 
 
+class EulerAncestralDiscreteScheduler(diffusers.EulerAncestralDiscreteScheduler):
+    """Where a sigma is thousands of times the next, as with a step or three down from pure noise, the root
+    that its step takes is of less than nothing in diffusers' single precision."""
+
+    def set_timesteps(self, *args: Any, **options: Any) -> None:
+        super().set_timesteps(*args, **options)
+        self.sigmas = self.sigmas.double()
+
+
+class KDPM2AncestralDiscreteScheduler(diffusers.KDPM2AncestralDiscreteScheduler):
+    """The same root is taken here: what it comes to in exact numbers, where single precision loses it.
+
+    To go down to is next² / sigma, and half of the way there, by logarithms, is next itself.
+    """
+
+    def set_timesteps(self, *args: Any, **options: Any) -> None:
+        super().set_timesteps(*args, **options)
+        following = torch.cat([self.sigmas[2:], torch.zeros(2)])
+        lost = (following > 0) & ~(self.sigmas_down.cpu() > 0)
+        self.sigmas_down[lost] = (following**2 / self.sigmas)[lost].to(self.sigmas_down)
+        self.sigmas_interpol[lost] = following[lost].to(self.sigmas_interpol)
+        between = 2 * lost[:-2:2].nonzero() + 1
+        self.timesteps[between] = self.timesteps[between + 1]
+
+
+_OWN = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, KDPM2AncestralDiscreteScheduler)}
+
+
 def build(name: str, config: Mapping[str, Any], shift: float | None = None) -> Any:
     """A fresh diffusers scheduler for ``name``, on the model's own scheduler configuration.
 
@@ -28,9 +57,8 @@ def build(name: str, config: Mapping[str, Any], shift: float | None = None) -> A
     if prediction_of(config) == FLOW:
         return _flow(FLOW_SAMPLERS[sampler_name(name)], config, shift)
     sampler = table_of(prediction_of(config))[sampler_name(name)]
-    return getattr(diffusers, sampler.scheduler).from_config(
-        {"clip_sample": False, **config}, **sampler.settings
-    )
+    kind = _OWN.get(sampler.scheduler) or getattr(diffusers, sampler.scheduler)
+    return kind.from_config({"clip_sample": False, **config}, **sampler.settings)
 
 
 def _flow(sampler: Sampler, config: Mapping[str, Any], shift: float | None) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from engine import samplers, schedulers
-from engine.api import EngineError, GenerationSpec
+from engine.api import GenerationSpec
 from engine.conditioning import Conditioning, stack
 from engine.models.adapters import Adapters, Worn
 from engine.models.base import LatentSampler
@@ -23,7 +23,6 @@ from engine.models.references import Borrower, References
 from engine.models.tiling import circular, padded
 from engine.profile import Profile, factor_of
 from engine.prompting import Fragment, compositions
-from engine.sentence import say
 
 log = logging.getLogger(__name__)
 TEXTS_KEPT, SCHEDULERS_KEPT = 256, 64
@@ -156,22 +155,8 @@ class LatentFamily(Borrower, ABC):
         if key not in self._schedulers:
             if len(self._schedulers) >= SCHEDULERS_KEPT:
                 self._schedulers.clear()
-            self._schedulers[key] = self._sound(self._scheduler(spec), spec)
+            self._schedulers[key] = self._scheduler(spec)
         return copy.deepcopy(self._schedulers[key])
-
-    def _sound(self, scheduler: Any, spec: GenerationSpec) -> Any:
-        """Some samplers divide by zero on few steps of some schedules."""
-        if not bool(scheduler.timesteps.isfinite().all()):
-            raise EngineError(
-                say(
-                    "{sampler} cannot do {steps} steps with {model}; choose another sampler or another "
-                    "number of steps.",
-                    sampler=spec.sampler,
-                    steps=spec.steps,
-                    model=self.profile.info.name,
-                )
-            )
-        return scheduler
 
     def _scheduler(self, spec: GenerationSpec) -> Any:
         """Built from the folder's scheduler configuration, its timesteps set."""

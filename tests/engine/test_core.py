@@ -568,16 +568,6 @@ def test_a_pass_stays_small_however_many_prompts_are_joined(
     assert sizes == [32, 32, 8] and prediction.shape == rows.latents.shape
 
 
-def test_a_sampler_that_cannot_do_so_few_steps_says_so(bench: BenchMaker) -> None:
-    here = bench(preview_interval=0.0)
-    here.run(spec(model="sketchy", sampler="dpm2 a sgm uniform", steps=3), spec("good", user="bob"))
-    assert str(here.failed("job").error) == (
-        "dpm2 a sgm uniform cannot do 3 steps with sketchy; "
-        "choose another sampler or another number of steps."
-    )
-    assert here.finished("good")
-
-
 def test_large_models_calculate_in_numbers_of_their_own(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import diffusers
 import pytest
+import torch
 
 from engine import samplers, schedulers
 from engine.samplers import FLOW_SAMPLERS, SAMPLERS, SCHEDULES, sampler_choice, sampler_name
@@ -99,6 +100,30 @@ def test_few_steps_are_enough_for_each(name: str, steps: int) -> None:
     built = schedulers.build(name, {**BETAS, "_class_name": "PNDMScheduler", "skip_prk_steps": False})
     built.set_timesteps(steps)
     assert len(built.timesteps) >= steps
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "pure"),
+    [
+        ("euler a sgm uniform", 3, False),
+        ("dpm2 a sgm uniform", 3, False),
+        ("dpm2 a sgm uniform", 3, True),
+        ("dpm2 a karras", 2, True),
+        ("dpm2 a beta", 25, True),
+    ],
+)
+def test_noise_that_all_but_vanishes_in_one_step(name: str, steps: int, pure: bool) -> None:
+    """As on cosine schedules, down from pure noise above all; what is all black is found to be black."""
+    config = {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": pure}
+    built = schedulers.build(name, {**config, "timestep_spacing": "trailing"})
+    stock = getattr(diffusers, type(built).__name__).from_config(built.config)
+    for scheduler, ends in ((built, True), (stock, False)):
+        scheduler.set_timesteps(steps)
+        x = scheduler.init_noise_sigma * torch.ones(1, 1, 2, 2)
+        for t in scheduler.timesteps:
+            sigma = (x / scheduler.scale_model_input(x, t)).square().sub(1).sqrt()
+            x = scheduler.step(x / sigma, t, x, generator=torch.Generator().manual_seed(0)).prev_sample
+        assert torch.allclose(x, torch.zeros(1), atol=1e-2) == ends
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,16 @@ def test_two_jobs_whose_pipelines_change_the_network_do_not_meet(
             assert float((ours - expected).abs().max()) <= TOLERANCE
 
 
+def test_a_pipeline_that_fails_unguided_is_guided_by_nothing(family: Callable[[str], StockPipeline]) -> None:
+    here = family("HunyuanDiTPAGPipeline")
+    job = order(here.profile.info, guidance_scale=1.0)
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        stock(here, job, "HunyuanDiTPAGPipeline")
+    unguided = painted(here, job)
+    assert torch.equal(painted(here, replace(job, negative_prompt="the sea", guidance_scale=0.0)), unguided)
+    assert float((painted(here, replace(job, guidance_scale=2.0)) - unguided).abs().max()) > TOLERANCE
+
+
 def test_weights_are_shared_by_what_is_changed(family: Callable[[str], StockPipeline]) -> None:
     here = family(PAG)
     bound = here.bound(order(here.profile.info))

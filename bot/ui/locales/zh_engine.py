@@ -129,9 +129,6 @@ ENGINE: dict[str, str] = {
     ),
     "A device stopped working.": "一台设备已停止工作。",
     "The engine stopped working; tell those who run this bot.": ("引擎已停止工作；请告知本机器人的管理者。"),
-    "{sampler} cannot do {steps} steps with {model}; choose another sampler or another number of steps.": (
-        "{sampler} 无法在 {model} 上用 {steps} 步绘制；请换一个采样器或步数。"
-    ),
     "The model returned no numbers for this picture; try another seed or fewer flags.": (
         "模型没有为这张图返回有效数值；请换一个种子或减少参数。"
     ),
