@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.api import ModelInfo, ModelUnavailable
+from engine.building import BUILDING
 from engine.models.family import PIPELINES
 from engine.profile import ModelSource, Profile, read_profile
 
@@ -166,7 +167,8 @@ class Registry:
 
         profile = self.profiles[key[0]]
         loader = getattr(import_module(profile.family.module), profile.family.loader)
-        family: ModelFamily = loader(profile, device, dtype)
+        with BUILDING:
+            family: ModelFamily = loader(profile, device, dtype)
         tune(family, self.compile)
         self._depot = self._depot or Depot(device)
         self._sizes[key] = size_of(family)
