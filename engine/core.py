@@ -128,6 +128,7 @@ class Core:
         self._meter = Meter(device, clock)
         self._most: dict[Hashable, int] = {}
         self._departures = 0
+        self._idle = False
         self._now: frozenset[str] = frozenset()
         """Models of the tick at work."""
 
@@ -135,6 +136,11 @@ class Core:
     def busy(self) -> bool:
         """Whether a tick has something to do."""
         return bool(self._jobs) or self._queue.waiting > 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last tick found nothing to do: what waits may be left to another device."""
+        return self._idle
 
     def family(self, name: str, *, safely: bool = False) -> ModelFamily | OwnWay:
         """The loaded model, in float32 if ``safely``; ModelUnavailable with the file that is wrong."""
@@ -165,6 +171,7 @@ class Core:
 
     def abandon(self) -> tuple[str, ...]:
         """The device is lost: its jobs' ids; they are no longer queued, and no event is told of them."""
+        self._queue.leave(self._place)
         for part in self._parts.values():
             self._queue.remove(part.key)
         return tuple(self._jobs)
@@ -172,6 +179,7 @@ class Core:
     def tick(self) -> None:
         """One denoising step for the planned rows, with all that comes before and after it."""
         tickets, begun = self._queue.plan(self._place)
+        self._idle = not tickets
         for spec in begun:
             self._adopt(spec)
         planned = [part for ticket in tickets if (part := self._parts.get(ticket.key)) is not None]

@@ -19,12 +19,15 @@ from tests.engine.specs import spec
 CPU = torch.device("cpu")
 
 
-def test_two_devices_load_one_after_another(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_devices_load_one_after_another(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else each puts back the dtype that it found the other in, and finds weights of the other's missing."""
     first = Registry({"classic": ModelSource("classic", folders["classic"])})
     second = first.for_another_device()
     other = threading.Thread(target=second.load, args=("classic", CPU, torch.bfloat16))
-    load, within = latent.load_pipeline, []
+    load: Any = vars(latent)["load_pipeline"]
+    within: list[threading.Thread] = []
 
     def watched(*given: Any) -> Any:
         within.append(threading.current_thread())

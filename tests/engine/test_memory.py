@@ -421,6 +421,18 @@ class TestBudget:
         assert registry.loading("classic") == 0.0
         assert registry.loading("velocity") == 1.0
 
+    def test_what_could_not_be_loaded_never_will_be_as_far_as_others_know(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "_read", lambda *_: (_ for _ in ()).throw(out_of_memory()))
+            with pytest.raises(torch.OutOfMemoryError):
+                registry.load("classic", CPU, torch.float32)
+        assert registry.loading("classic") == float("inf")
+        assert registry.loading("velocity") < float("inf")
+        registry.load("classic", CPU, torch.float32)
+        assert registry.loading("classic") == 0.0
+
 
 class TestDepot:
     """Weights on their way; ``meta`` stands in for a device, since it is another one at least."""
