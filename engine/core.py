@@ -251,13 +251,14 @@ class Core:
         self._queue.update({part.key: spent * share for part, share in shares})
 
     def _advance(self, part: _Part, row: Rows | OwnCourse, prediction: torch.Tensor) -> None:
-        """A step; a course of its own that finds no memory begins again when some has been freed."""
+        """A step; where there is no memory for it the part begins again when some has been freed: a sampler
+        that failed half-way cannot go on.
+        """
         try:
             ease = partial(self._ease, row.family)
             stages.advance(row, prediction, self._preview_due(part.job), ease)
         except Exception as error:
-            own = isinstance(row, OwnCourse) and is_out_of_memory(error)
-            if not own or not self._ease(row.family):
+            if not is_out_of_memory(error) or not self._ease(row.family):
                 raise
             self._begin_again(part)
 
@@ -319,6 +320,7 @@ class Core:
     def _begin_again(self, part: _Part) -> None:
         _close(part)
         part.rows = part.finishing = None
+        self._queue_anew(part, part.job.spec)
 
     def _report(self, part: _Part) -> None:
         """Tell how far its job is; after the last step, take a turn at what comes then."""
@@ -386,9 +388,8 @@ class Core:
     def _paint_safely(self, part: _Part) -> None:
         """All over, in numbers that do not overflow."""
         log.warning("job %s painted no picture and is painted again in float32", part.job.spec.job_id)
-        self._begin_again(part)
         part.safely = True
-        self._queue_anew(part, part.job.spec)
+        self._begin_again(part)
 
     def _queue_anew(self, part: _Part, spec: GenerationSpec) -> None:
         """The part's next pass, in a group of its own kind."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine import stages
 from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory
 from engine.conditioning import Conditioning
 from engine.fake import gradient
@@ -177,6 +179,29 @@ class TestTheLadder:
         here.run(edited)
         assert refused == [1]
         assert close(pictures(here, "job"), pictures(clean, "job"))
+
+    @pytest.mark.parametrize("at", [2, 5], ids=["first pass", "second pass"])
+    def test_a_step_of_the_sampler_begins_the_job_again(
+        self, here: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch, at: int
+    ) -> None:
+        """Half of a step may have been done; the picture is the same, and so are the neighbour's."""
+        larger = spec(hires=Hires(2.0, 0.5))
+        clean = Bench(registry)
+        clean.run(larger, spec("other", user="bob"))
+        registry.load("sketchy", CPU, torch.float32)
+        advance, steps = stages._advance, count(1)
+
+        def limited(part: stages.Rows, *given: Any) -> None:
+            if part.spec.job_id == "job" and next(steps) == at:
+                part.scheduler.step(torch.zeros_like(part.latents), part.timesteps[part.step], part.latents)
+                raise out_of_memory()
+            advance(part, *given)
+
+        monkeypatch.setattr(stages, "_advance", limited)
+        here.run(larger, spec("other", user="bob"))
+        for job in ("job", "other"):
+            assert close(pictures(here, job), pictures(clean, job))
+        assert here.kinds("job").count("Started") == 1
 
     def test_enlarging_frees_memory_too(
         self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
