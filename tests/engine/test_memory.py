@@ -182,12 +182,18 @@ class TestTheLadder:
 
     @pytest.mark.parametrize("at", [2, 5], ids=["first pass", "second pass"])
     def test_a_step_of_the_sampler_begins_the_job_again(
-        self, here: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch, at: int
+        self,
+        here: Bench,
+        registry: Registry,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        at: int,
     ) -> None:
         """Half of a step may have been done; the picture is the same, and so are the neighbour's."""
         larger = spec(hires=Hires(2.0, 0.5))
         clean = Bench(registry)
-        clean.run(larger, spec("other", user="bob"))
+        other = spec("other", user="bob", width=128, height=128, steps=12)
+        clean.run(larger, other)
         registry.load("sketchy", CPU, torch.float32)
         advance, steps = stages._advance, count(1)
 
@@ -198,7 +204,8 @@ class TestTheLadder:
             advance(part, *given)
 
         monkeypatch.setattr(stages, "_advance", limited)
-        here.run(larger, spec("other", user="bob"))
+        here.run(larger, other)
+        assert "a shared forward pass failed" not in caplog.text
         for job in ("job", "other"):
             assert close(pictures(here, job), pictures(clean, job))
         assert here.kinds("job").count("Started") == 1
