@@ -12,6 +12,7 @@ ALL = (
     "admission",
     "engine_overhead",
     "throughput",
+    "numbers",
     "startup",
     "ack_latency",
     "sketch_grid",

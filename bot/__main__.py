@@ -298,11 +298,14 @@ def _bytes(gibibytes: float | None) -> int | None:
 
 def describe_device(settings: Settings) -> str:
     """The device that would be used, in words; EngineError when the configured one is not there."""
-    from engine.device import describe, pick_devices, pick_dtype
+    from engine.device import LARGE, describe, pick_devices, pick_dtypes
 
     devices = pick_devices(settings.engine.device)
-    dtype = str(pick_dtype(settings.engine.dtype, devices[0])).removeprefix("torch.")
-    return f"{', '.join(map(describe, devices))}, {dtype}"
+    small, large = (
+        str(each).removeprefix("torch.") for each in pick_dtypes(settings.engine.dtype, devices[0])
+    )
+    numbers = small if small == large else f"{small}, models over {LARGE >> 20} MiB in {large}"
+    return f"{', '.join(map(describe, devices))}, {numbers}"
 
 
 def describe_model(settings: Settings, name: str) -> str:

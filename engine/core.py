@@ -32,6 +32,7 @@ from engine.api import (
     Started,
     unusable,
 )
+from engine.device import LARGE
 from engine.estimates import Estimates
 from engine.finishing import TURN_S, Finisher, Finishing, eased, enlargements
 from engine.images import columns_for, grid, jpeg
@@ -90,9 +91,9 @@ class Core:
     """The engine without its thread. ``emit`` is called with every event, in order, from :meth:`tick`.
 
     ``preview_interval`` in seconds, per job; ``clock`` in seconds. Several devices share one ``queue``, each
-    at its own ``place``. Forward passes are filled up to one of ``sizes`` rows. ``beat`` is called when a
-    model has been loaded, which may take long and is no stall. :meth:`tick` raises EngineBroken when the
-    device cannot go on.
+    at its own ``place``. Models of :data:`engine.device.LARGE` bytes and more calculate in ``large_dtype``.
+    Forward passes are filled up to one of ``sizes`` rows. ``beat`` is called when a model has been loaded,
+    which may take long and is no stall. :meth:`tick` raises EngineBroken when the device cannot go on.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Core:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        large_dtype: torch.dtype | None = None,
         max_rows: int = 8,
         preview_interval: float = 1.0,
         estimates: Estimates | None = None,
@@ -114,7 +116,7 @@ class Core:
         self._registry = registry
         self._emit = emit
         self._device = device
-        self._dtype = dtype
+        self._dtypes = (dtype, large_dtype or dtype)
         self._preview_interval = preview_interval
         self._clock = clock
         self._beat = beat
@@ -144,7 +146,7 @@ class Core:
 
     def family(self, name: str, *, safely: bool = False) -> ModelFamily | OwnWay:
         """The loaded model, in float32 if ``safely``; ModelUnavailable with the file that is wrong."""
-        dtype = torch.float32 if safely else self._dtype
+        dtype = torch.float32 if safely else self._dtypes[self._registry.weight(name) >= LARGE]
         return in_less_memory(
             lambda: self._registry.load(name, self._device, dtype, self._now | self._begun()), self._set_aside
         )

@@ -17,6 +17,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's rules, from malloc.h."""
 KEPT, MAPPED = 2**29, 2**25
 """Bytes: free memory that a thread keeps, and the size from which a block is the kernel's (glibc's most)."""
+FASTER_WITH = ("amx_bf16", "avx512_bf16")
+"""What a CPU is able to that multiplies bfloat16 itself, in torch's words."""
+LARGE = 1 << 28
+"""Bytes of weights from which a CPU that multiplies bfloat16 surely gains by it (``benchmarks.numbers``); in
+small models, most of the time goes into other things.
+"""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -80,8 +86,9 @@ def room(device: torch.device, devices: int = 1) -> tuple[int, int]:
     return whole // 2 // devices, 0
 
 
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format ``name``; ``auto`` is exact on a CPU and half as wide on a GPU that has bfloat16.
+def pick_dtypes(name: str, device: torch.device) -> tuple[torch.dtype, torch.dtype]:
+    """The number format ``name`` for models, and for those of :data:`LARGE` bytes and more; ``auto`` is
+    bfloat16 where that is faster: on a GPU that has it for all, on a CPU that has it for large ones.
 
     EngineError for float16 on a CPU, which takes more than thirty times as long as float32.
     """
@@ -90,12 +97,14 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in DTYPES:
         raise EngineError(f"There is no dtype {name!r}; choose one of {', '.join(DTYPES)}.")
     if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
+        if device.type == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.bfloat16, torch.bfloat16
+        able = device.type == "cpu" and any(map(torch.cpu.get_capabilities().get, FASTER_WITH))
+        return torch.float32, torch.bfloat16 if able else torch.float32
     if name == "float16" and device.type == "cpu":
         raise EngineError("float16 is many times slower on a CPU; set dtype to float32 or bfloat16.")
     dtype: torch.dtype = getattr(torch, name)
-    return dtype
+    return dtype, dtype
 
 
 def describe(device: torch.device) -> str:

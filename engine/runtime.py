@@ -278,7 +278,7 @@ class LocalEngine:
         import torch
 
         from engine.core import Core
-        from engine.device import claim, describe, keep_memory, pick_devices, pick_dtype, room
+        from engine.device import claim, describe, keep_memory, pick_devices, pick_dtypes, room
         from engine.speed import buckets, prepare_cache
 
         if self._threads:
@@ -289,7 +289,7 @@ class LocalEngine:
         worker.described = describe(device)
         claim(device)
         keep_memory(device)
-        dtype = pick_dtype(self._dtype, device)
+        dtype, large = pick_dtypes(self._dtype, device)
         if not worker.place:
             self._estimates.concern(f"{worker.described}, {dtype}")
         memory, spare = room(device, len(devices))
@@ -301,6 +301,7 @@ class LocalEngine:
             emit,
             device=device,
             dtype=dtype,
+            large_dtype=large,
             preview_interval=self._preview_interval,
             queue=self._queue,
             place=worker.place,

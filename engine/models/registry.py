@@ -7,6 +7,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,12 +226,15 @@ class Registry:
 
     def _size(self, key: _Name) -> int:
         """Bytes of weights; before it was loaded, those of its files."""
-        if key not in self._sizes:
-            source = self.profiles[key[0]].source
-            self._sizes[key] = _file_sizes(source.checkpoint or source.path)
-        return self._sizes[key]
+        return self._sizes.get(key) or self.weight(key[0])
+
+    def weight(self, name: str) -> int:
+        """Bytes of a model's files."""
+        source = self.profiles[name].source
+        return _file_sizes(source.checkpoint or source.path)
 
 
+@cache
 def _file_sizes(path: Path) -> int:
     files = [path] if path.is_file() else path.rglob("*.safetensors")
     return sum(file.stat().st_size for file in files)

@@ -69,8 +69,7 @@ class Bench:
             registry,
             self.events.append,
             device=torch.device("cpu"),
-            dtype=torch.float32,
-            **{"preview_interval": 1e9, **options},  # type: ignore[arg-type]
+            **{"dtype": torch.float32, "preview_interval": 1e9, **options},  # type: ignore[arg-type]
         )
 
     def run(self, *specs: GenerationSpec) -> None:

@@ -595,3 +595,17 @@ def test_what_a_lost_device_would_have_done_another_does(
     other.core.tick()
     assert other.kinds("job")[0] == "Started"
     other.run()
+
+
+def test_large_models_calculate_in_numbers_of_their_own(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = Registry({name: ModelSource(name, folders[name]) for name in ("classic", "xl")}, "classic")
+    assert fresh.weight("classic") < fresh.weight("xl")
+    monkeypatch.setattr("engine.core.LARGE", fresh.weight("xl"))
+    here = Bench(fresh, large_dtype=torch.bfloat16)
+    here.run(spec("small"), spec("large", "xl", user="bob"))
+    assert here.finished("large").images[0].size == here.finished("small").images[0].size
+    assert here.core.family("classic").dtype == torch.float32
+    assert here.core.family("xl").dtype == torch.bfloat16
+    assert here.core.family("xl", safely=True).dtype == torch.float32

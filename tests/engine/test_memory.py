@@ -521,9 +521,7 @@ class TestSaferNumbers:
     @pytest.fixture
     def narrow(self, registry: Registry) -> Bench:
         """A bench in bfloat16."""
-        bench = Bench(registry)
-        bench.core._dtype = torch.bfloat16
-        return bench
+        return Bench(registry, dtype=torch.bfloat16)
 
     def overflowing(self, registry: Registry, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
         """The model in bfloat16 answers ``value`` to one text."""
