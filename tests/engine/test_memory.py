@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine import stages
 from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory
 from engine.conditioning import Conditioning
 from engine.fake import gradient
@@ -177,6 +179,36 @@ class TestTheLadder:
         here.run(edited)
         assert refused == [1]
         assert close(pictures(here, "job"), pictures(clean, "job"))
+
+    @pytest.mark.parametrize("at", [2, 5], ids=["first pass", "second pass"])
+    def test_a_step_of_the_sampler_begins_the_job_again(
+        self,
+        here: Bench,
+        registry: Registry,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        at: int,
+    ) -> None:
+        """Half of a step may have been done; the picture is the same, and so are the neighbour's."""
+        larger = spec(hires=Hires(2.0, 0.5))
+        clean = Bench(registry)
+        other = spec("other", user="bob", width=128, height=128, steps=12)
+        clean.run(larger, other)
+        registry.load("sketchy", CPU, torch.float32)
+        advance, steps = stages._advance, count(1)
+
+        def limited(part: stages.Rows, *given: Any) -> None:
+            if part.spec.job_id == "job" and next(steps) == at:
+                part.scheduler.step(torch.zeros_like(part.latents), part.timesteps[part.step], part.latents)
+                raise out_of_memory()
+            advance(part, *given)
+
+        monkeypatch.setattr(stages, "_advance", limited)
+        here.run(larger, other)
+        assert "a shared forward pass failed" not in caplog.text
+        for job in ("job", "other"):
+            assert close(pictures(here, job), pictures(clean, job))
+        assert here.kinds("job").count("Started") == 1
 
     def test_enlarging_frees_memory_too(
         self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
@@ -420,6 +452,18 @@ class TestBudget:
         registry.load("classic", CPU, torch.float32)
         assert registry.loading("classic") == 0.0
         assert registry.loading("velocity") == 1.0
+
+    def test_what_could_not_be_loaded_never_will_be_as_far_as_others_know(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "_read", lambda *_: (_ for _ in ()).throw(out_of_memory()))
+            with pytest.raises(torch.OutOfMemoryError):
+                registry.load("classic", CPU, torch.float32)
+        assert registry.loading("classic") == float("inf")
+        assert registry.loading("velocity") < float("inf")
+        registry.load("classic", CPU, torch.float32)
+        assert registry.loading("classic") == 0.0
 
 
 class TestDepot:
