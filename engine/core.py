@@ -462,10 +462,14 @@ class Core:
             return None
         job.preview_at = self._clock() + self._preview_interval
         cell = PREVIEW_SIDE // columns_for(job.spec.count)
-        images = [image for row in rows for image in _rough(row, cell)]
-        for row in rows:
-            row.clean = None
-        return jpeg(grid(images))
+        try:
+            return jpeg(grid([image for row in rows for image in _rough(row, cell)]))
+        except Exception:  # A job does not end for want of a rough picture.
+            log.warning("job %s goes on without a preview", job.spec.job_id, exc_info=True)
+            return None
+        finally:
+            for row in rows:
+                row.clean = None
 
 
 def _close(part: _Part) -> None:

@@ -14,13 +14,14 @@ import pytest
 import torch
 
 from engine import stages
-from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory
+from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory, Progress
 from engine.conditioning import Conditioning
 from engine.fake import gradient
 from engine.images import jpeg
 from engine.memory import in_less_memory
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
+from engine.models.tiling import in_tiles
 from engine.offload import Depot, Rotation, parts_of
 from engine.profile import ModelSource
 from engine.upscale import Upscaler
@@ -97,6 +98,31 @@ class TestTheLadder:
         assert here.finished("job").images
         assert seen == [(1, False), (1, True), (1, False), (1, True)]
         assert not family._vae.use_tiling, "the next picture is tried whole again"
+
+    def test_the_tiles_of_an_autoencoder_of_another_factor(self, registry: Registry) -> None:
+        """As the embedded model's; diffusers takes it for one of factor 8, and its shapes do not meet."""
+        family: Any = registry.load("sketchy", CPU, torch.float32)
+        latents = torch.randn(1, 4, 24, 16, generator=torch.Generator().manual_seed(0))
+        whole = family.decode(latents, False)
+        with in_tiles(family, True):
+            family._vae.tile_sample_min_size = 64
+        with in_tiles(family, True):
+            tiled = family.decode(latents, False)
+        family._vae.tile_sample_min_size = 512
+        assert tiled.shape == whole.shape == (1, 3, 96, 64)
+        assert 0 < float((tiled - whole).abs().max()) and float((tiled - whole).abs().mean()) < 0.02
+
+    def test_a_preview_that_finds_no_memory_is_left_out(
+        self, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refusing(latents: torch.Tensor) -> torch.Tensor:
+            raise out_of_memory()
+
+        monkeypatch.setattr(family, "preview", refusing)
+        here = Bench(registry, preview_interval=0.0)
+        here.run(spec())
+        assert here.finished("job").images
+        assert not any(event.preview for event in here.events if isinstance(event, Progress))
 
     def test_a_picture_whose_edges_meet_is_not_cut(
         self, here: Bench, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
