@@ -20,16 +20,19 @@ from engine.samplers import (
 )
 
 
-class EulerAncestralDiscreteScheduler(diffusers.EulerAncestralDiscreteScheduler):
+class EulerAncestralDiscreteScheduler(diffusers.EulerAncestralDiscreteScheduler):  # type: ignore[misc]
     """Where a sigma is thousands of times the next, as with a step or three down from pure noise, the root
-    that its step takes is of less than nothing in diffusers' single precision."""
+    that its step takes is of less than nothing in diffusers' single precision (k-diffusion bounds it).
+    """
+
+    sigmas: torch.Tensor
 
     def set_timesteps(self, *args: Any, **options: Any) -> None:
         super().set_timesteps(*args, **options)
         self.sigmas = self.sigmas.double()
 
 
-class KDPM2AncestralDiscreteScheduler(diffusers.KDPM2AncestralDiscreteScheduler):
+class KDPM2AncestralDiscreteScheduler(diffusers.KDPM2AncestralDiscreteScheduler):  # type: ignore[misc]
     """The same root is taken here: what it comes to in exact numbers, where single precision loses it.
 
     To go down to is next² / sigma, and half of the way there, by logarithms, is next itself.
