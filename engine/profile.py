@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -281,8 +282,8 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
-    except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"{path} cannot be read as JSON: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelUnavailable(f"{path} cannot be read as JSON: {error}; copy it again.") from None
     if not isinstance(content, dict):
         raise ModelUnavailable(f"{path} is not a JSON object.")
     return content
@@ -321,8 +322,17 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
             continue
         if not (root / name).is_dir():
             raise ModelUnavailable(f"{root / name} is missing; copy the model's folder again.")
+        for file in sorted({*(root / name).glob("[!.]*.json"), *_description(root / name, str(value[1]))}):
+            _json(file)
         folders.append(root / name)
     return folders
+
+
+def _description(folder: Path, kind: str) -> Iterator[Path]:
+    """The file without which a component of the class ``kind`` is read as if it were another."""
+    known = {"Scheduler": "scheduler_config.json", "Tokenizer": "tokenizer_config.json"}
+    if not re.search("Processor|Extractor", kind):
+        yield folder / next((file for word, file in known.items() if word in kind), "config.json")
 
 
 def _whole(folder: Path, source: ModelSource) -> str:
@@ -346,8 +356,14 @@ def _whole(folder: Path, source: ModelSource) -> str:
 
 def _shards(folder: Path) -> Iterator[Path]:
     for index in folder.glob("*.safetensors.index.json"):
-        for name in sorted(set(_json(index).get("weight_map", {}).values())):
+        for name in sorted(set(_weight_map(index).values())):
             yield folder / str(name)
+
+
+def _weight_map(index: Path) -> dict[str, Any]:
+    if not isinstance(named := _json(index).get("weight_map"), dict):
+        raise ModelUnavailable(f"{index} names no files in its weight_map; copy it again.")
+    return named
 
 
 def _info(
