@@ -146,6 +146,7 @@ def _read(source: ModelSource, families: Mapping[str, Family]) -> Profile:
     family = _family(source, index, families)
     inside = _held(source, family)
     variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
+    _refuse_strangers(source.path, family)
     own, scheduler = _own(source), _scheduler(source, family)
     denoiser = source.path / family.denoiser
     weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
@@ -238,6 +239,51 @@ def foreign(index: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 def is_component(value: object) -> bool:
     """Whether an entry of ``model_index.json`` is one that is there; options may be lists too."""
     return isinstance(value, list) and len(value) == 2 and value[0] is not None
+
+
+_TEXT: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "sd1": ("cross_attention_dim", ("text_encoder",)),
+    "sdxl": ("cross_attention_dim", ("text_encoder", "text_encoder_2")),
+    "sd3": ("joint_attention_dim", ("text_encoder_3",)),
+    "flux": ("joint_attention_dim", ("text_encoder_2",)),
+    "z-image": ("cap_feat_dim", ("text_encoder",)),
+    "qwen-image": ("joint_attention_dim", ("text_encoder",)),
+    "cogview4": ("text_embed_dim", ("text_encoder",)),
+}
+"""By family: how its denoiser calls the width of the text, and the encoders that make it up together."""
+
+
+def _refuse_strangers(root: Path, family: Family) -> None:
+    """ModelUnavailable for components that are whole, and not of one model; only of natively run families."""
+    if family.name not in _TEXT:
+        return
+    denoiser, (key, encoders) = settings_of(root / family.denoiser), _TEXT[family.name]
+    widths = [_width(settings_of(root / encoder)) for encoder in encoders]
+    vae = settings_of(root / "vae")
+    made = vae.get("latent_channels") or vae.get("z_dim")
+    painted = denoiser.get("out_channels") or denoiser.get("in_channels")
+    if isinstance(made, int) and isinstance(painted, int) and painted not in (made, 4 * made):
+        raise _strangers(root / "vae", f"{made} channels", root / family.denoiser, str(painted))
+    wanted = denoiser.get(key)
+    if all(widths) and isinstance(wanted, int) and sum(widths) != wanted:
+        raise _strangers(
+            root / encoders[-1], f"{sum(widths)} values of text", root / family.denoiser, str(wanted)
+        )
+
+
+def _width(encoder: Mapping[str, Any]) -> int:
+    """Length of a text encoder's hidden states; 0 where it is not said."""
+    inner = encoder.get("text_config")
+    told = {**encoder, **inner} if isinstance(inner, dict) else encoder
+    width = told.get("hidden_size") or told.get("d_model")
+    return width if isinstance(width, int) else 0
+
+
+def _strangers(part: Path, gives: str, denoiser: Path, takes: str) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"{part / 'config.json'} is of another model than {denoiser / 'config.json'}: it gives {gives}, and "
+        f"that takes {takes}; copy the model's folder again."
+    )
 
 
 def _variant(source: ModelSource, folders: Sequence[Path]) -> str | None:

@@ -18,7 +18,6 @@ from engine.models.networks import incomplete, read_network, read_part, refuse_s
 from engine.models.single_file import index_of, load_single_file, unread
 from engine.profile import Profile, is_component
 
-
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 
 
@@ -31,9 +30,7 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     kind = _pipeline(profile)
     try:
         if profile.source.checkpoint:
-            pipeline = load_single_file(
-                kind, profile, dtype, _without_extras(kind) | _absent(profile, kind)
-            )
+            pipeline = load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile, kind))
             refuse_strange_tokenizers(pipeline.components, profile.source.path)
             return pipeline
         parts = {**_absent(profile, kind), **strays(profile, dtype)}

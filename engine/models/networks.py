@@ -64,13 +64,13 @@ def refuse_strange_tokenizers(parts: Mapping[str, Any], folder: Path) -> None:
         most, longest = getattr(config, "vocab_size", None), tokenizer.model_max_length
         if most and tokenizer.vocab_size > most:
             raise ModelUnavailable(
-                f"{folder / name} knows {tokenizer.vocab_size} words, and its text encoder {most}: they are of "
-                f"different models; {_AGAIN}."
+                f"{folder / name} knows {tokenizer.vocab_size} words, and its text encoder {most}: they are "
+                f"of different models; {_AGAIN}."
             )
         if config.model_type.startswith("clip") and not 2 < longest <= config.max_position_embeddings:
             raise ModelUnavailable(
-                f"{folder / name / 'tokenizer_config.json'} gives a model_max_length of {longest:.4g}, and its "
-                f"text encoder takes {config.max_position_embeddings}; {_AGAIN}."
+                f"{folder / name / 'tokenizer_config.json'} gives a model_max_length of {longest:.4g}, and "
+                f"its text encoder takes {config.max_position_embeddings}; {_AGAIN}."
             )
 
 
