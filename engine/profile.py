@@ -262,7 +262,8 @@ def _refuse_strangers(root: Path, family: Family) -> None:
     vae = settings_of(root / "vae")
     made = vae.get("latent_channels") or vae.get("z_dim")
     painted = denoiser.get("out_channels") or denoiser.get("in_channels")
-    if isinstance(made, int) and isinstance(painted, int) and painted not in (made, 4 * made):
+    # FLUX's takes two by two latents as one.
+    if isinstance(made, int) and painted and painted != made * (4 if family.name == "flux" else 1):
         raise _strangers(root / "vae", f"{made} channels", root / family.denoiser, str(painted))
     wanted = denoiser.get(key)
     if all(widths) and isinstance(wanted, int) and sum(widths) != wanted:

@@ -18,8 +18,6 @@ from engine.models.networks import incomplete, read_network, read_part, refuse_s
 from engine.models.single_file import index_of, load_single_file, unread
 from engine.profile import Profile, is_component
 
-_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
-
 
 def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     """The folder as its family's stock pipeline: safetensors only, no code of its own, nothing from the
@@ -62,9 +60,9 @@ def _known(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
     wanted = inspect.signature(pipeline).parameters.keys() - _without_extras(pipeline)
     for name, value in index_of(profile).items():
         folder = profile.source.path / name
-        ours = name in wanted and is_component(value) and value[0] in _LIBRARIES and folder.is_dir()
+        ours = name in wanted and is_component(value) and folder.is_dir()
         # Of feature extractors and the like a folder may give names that only diffusers still understands.
-        kind = getattr(_LIBRARIES[value[0]], value[1], None) if ours else None
+        kind = getattr(_library(value[0]), value[1], None) if ours else None
         if not isinstance(kind, type):
             continue
         if issubclass(kind, torch.nn.Module):
@@ -75,6 +73,12 @@ def _known(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
 
 def _pipeline(profile: Profile) -> Any:
     return getattr(diffusers, profile.family.pipelines[0])
+
+
+def _library(name: str) -> Any:
+    """A library, or the module of a pipeline that brings classes of its own (``kolors``)."""
+    own = {"diffusers": diffusers, "transformers": transformers}
+    return own.get(name) or getattr(diffusers.pipelines, name, None)
 
 
 def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:

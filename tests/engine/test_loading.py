@@ -27,6 +27,7 @@ def kinds(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
         "classic": folders["classic"],
         "sd3": flow_pipelines.build("sd3", root / "sd3"),
         "pixart-sigma": stock_pipelines.build("pixart-sigma", root / "pixart"),
+        "kolors": stock_pipelines.build("kolors", root / "kolors"),
     }
 
 
@@ -78,6 +79,8 @@ def wordy(folder: Path) -> None:
          "{folder}/tokenizer cannot be loaded: Special token eos_token has to be .*; copy the model's"),
         ("classic", wordless, "{folder}/tokenizer has none of merges.txt, tokenizer.json, vocab.json; copy"),
         ("pixart-sigma", wordless, "{folder}/tokenizer has none of spiece.model, tokenizer.json; copy"),
+        ("kolors", lambda folder: (folder / "tokenizer" / "tokenizer.model").unlink(),
+         "{folder}/tokenizer has none of tokenizer.model; copy the model's folder again"),
         ("classic", wordy, r"{folder}/tokenizer knows 500 words, and its text encoder \d+: they are"),
         ("classic", edited("tokenizer/tokenizer_config.json", model_max_length=-3),
          "{folder}/tokenizer/tokenizer_config.json gives a model_max_length of -3, and its text encoder"),
