@@ -17,6 +17,7 @@ from engine.profile import ModelSource
 from tests import flow_pipelines, stock_pipelines
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.filterwarnings("ignore")  # Kolors' tokenizer is of an older transformers
 
 
 @pytest.fixture(scope="module")
