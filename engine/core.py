@@ -131,6 +131,7 @@ class Core:
         self._meter = Meter(device, clock)
         self._most: dict[Hashable, int] = {}
         self._departures = 0
+        self._idle = False
         self._now: frozenset[str] = frozenset()
         """Models of the tick at work."""
 
@@ -138,6 +139,11 @@ class Core:
     def busy(self) -> bool:
         """Whether a tick has something to do."""
         return bool(self._jobs) or self._queue.waiting > 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last tick found nothing to do: what waits may be left to another device."""
+        return self._idle
 
     def family(self, name: str, *, safely: bool = False) -> ModelFamily | OwnWay:
         """The loaded model, in float32 if ``safely``; ModelUnavailable with the file that is wrong."""
@@ -168,6 +174,7 @@ class Core:
 
     def abandon(self) -> tuple[str, ...]:
         """The device is lost: its jobs' ids; they are no longer queued, and no event is told of them."""
+        self._queue.leave(self._place)
         for part in self._parts.values():
             self._queue.remove(part.key)
         return tuple(self._jobs)
@@ -175,6 +182,7 @@ class Core:
     def tick(self) -> None:
         """One denoising step for the planned rows, with all that comes before and after it."""
         tickets, begun = self._queue.plan(self._place)
+        self._idle = not tickets
         for spec in begun:
             self._adopt(spec)
         planned = [part for ticket in tickets if (part := self._parts.get(ticket.key)) is not None]
@@ -246,13 +254,14 @@ class Core:
         self._queue.update({part.key: spent * share for part, share in shares})
 
     def _advance(self, part: _Part, row: Rows | OwnCourse, prediction: torch.Tensor) -> None:
-        """A step; a course of its own that finds no memory begins again when some has been freed."""
+        """A step; where there is no memory for it the part begins again when some has been freed: a sampler
+        that failed half-way cannot go on.
+        """
         try:
             ease = partial(self._ease, row.family)
             stages.advance(row, prediction, self._preview_due(part.job), ease)
         except Exception as error:
-            own = isinstance(row, OwnCourse) and is_out_of_memory(error)
-            if not own or not self._ease(row.family):
+            if not is_out_of_memory(error) or not self._ease(row.family):
                 raise
             self._begin_again(part)
 
@@ -314,6 +323,7 @@ class Core:
     def _begin_again(self, part: _Part) -> None:
         _close(part)
         part.rows = part.finishing = None
+        self._queue_anew(part, part.job.spec)
 
     def _report(self, part: _Part) -> None:
         """Tell how far its job is; after the last step, take a turn at what comes then."""
@@ -381,9 +391,8 @@ class Core:
     def _paint_safely(self, part: _Part) -> None:
         """All over, in numbers that do not overflow."""
         log.warning("job %s painted no picture and is painted again in float32", part.job.spec.job_id)
-        self._begin_again(part)
         part.safely = True
-        self._queue_anew(part, part.job.spec)
+        self._begin_again(part)
 
     def _queue_anew(self, part: _Part, spec: GenerationSpec) -> None:
         """The part's next pass, in a group of its own kind."""
@@ -461,10 +470,14 @@ class Core:
             return None
         job.preview_at = self._clock() + self._preview_interval
         cell = PREVIEW_SIDE // columns_for(job.spec.count)
-        images = [image for row in rows for image in _rough(row, cell)]
-        for row in rows:
-            row.clean = None
-        return jpeg(grid(images))
+        try:
+            return jpeg(grid([image for row in rows for image in _rough(row, cell)]))
+        except Exception:  # A job does not end for want of a rough picture.
+            log.warning("job %s goes on without a preview", job.spec.job_id, exc_info=True)
+            return None
+        finally:
+            for row in rows:
+                row.clean = None
 
 
 def _close(part: _Part) -> None:

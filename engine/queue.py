@@ -28,8 +28,17 @@ class JobQueue:
         self._waiting: dict[str, GenerationSpec] = {}
 
     def join(self, place: int, loading: Callable[[str], float]) -> None:
-        """A device that takes part; ``loading`` says in how many seconds a model could run there."""
-        self._loading[place] = loading
+        """A device that takes part; ``loading`` says in how many seconds a model could run there; every
+        device's thread asks.
+        """
+        with self._lock:
+            self._loading[place] = loading
+            self._scheduler.join(place)
+
+    def leave(self, place: int) -> None:
+        """A device that is lost; what waits is left to it no more."""
+        with self._lock:
+            self._scheduler.leave(place)
 
     @property
     def waiting(self) -> int:

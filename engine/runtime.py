@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,8 @@ class _Close:
 
 
 _Message = _Cancel | _Wake | _Close
+LEFT_S = 0.05
+"""After which a device looks again at what it left to others."""
 CLOSE_S = 5.0
 """How long :meth:`LocalEngine.close` waits for the threads."""
 
@@ -313,7 +316,7 @@ class LocalEngine:
         core = worker.core
         assert core is not None
         while True:
-            for message in _messages(worker, wait=not core.busy):
+            for message in _messages(worker, None if not core.busy else LEFT_S if core.idle else 0.0):
                 if isinstance(message, _Close):
                     core.settle()
                     return
@@ -359,12 +362,15 @@ class LocalEngine:
         self._receive(lost)
 
 
-def _messages(worker: _Worker, wait: bool) -> list[_Message]:
-    """What the worker was told since it last asked; waits for something if ``wait``."""
+def _messages(worker: _Worker, wait: float | None) -> list[_Message]:
+    """What the worker was told since it last asked; waits so many seconds for something, None: as long as it
+    takes.
+    """
     messages: list[_Message] = []
-    if wait:
+    if wait != 0:
         worker.beat = None
-        messages.append(worker.inbox.get())
+        with suppress(Empty):
+            messages.append(worker.inbox.get(timeout=wait))
     while True:
         try:
             messages.append(worker.inbox.get_nowait())

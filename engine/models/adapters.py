@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.api import EngineError
+from engine.building import BUILDING
 from engine.lora import EMBEDDING_KEYS, embedding_misfit
 from engine.sentence import say
 
@@ -76,7 +77,7 @@ class Adapters:
         # PEFT takes no dots in names, and diffusers reads more into them.
         key, file = f"lora{next(self._numbers)}", self._files[name]
         try:
-            with torch.inference_mode(False), warnings.catch_warnings():
+            with BUILDING, torch.inference_mode(False), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 weights = load_file(file)
                 _refuse_no_numbers(weights)

@@ -63,5 +63,5 @@ def _framed(chunk: Chunk, first: int, last: int, fill: int, length: int, device:
     return Tokens(
         torch.tensor([ids], device=device),
         torch.tensor([[1] * own + [0] * (length - own)], device=device),
-        torch.tensor([weights], device=device),
+        torch.tensor([weights], dtype=torch.float32, device=device),
     )

@@ -39,7 +39,8 @@ class Flux(FlowFamily):
         """The spec's guidance in every branch, where the model embeds it."""
         if not self._embeds_guidance:
             return {}
-        return {"guidance": torch.full((rows,), spec.guidance_scale, device=self.device)}
+        scale = torch.full((rows,), spec.guidance_scale, dtype=torch.float32, device=self.device)
+        return {"guidance": scale}
 
     def scale(self, spec: GenerationSpec) -> float:
         """Of a negative prompt: ``guidance_scale`` where the model does not embed that, else the folder's."""

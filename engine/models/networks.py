@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.api import ModelUnavailable
+from engine.building import BUILDING
 
 
 def read_network(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:
@@ -20,6 +21,11 @@ def read_network(kind: Any, folder: Path, dtype: torch.dtype, variant: str | Non
     shape that transformers would draw at random, and only log; what diffusers does not find stays on the meta
     device.
     """
+    with BUILDING:
+        return _read(kind, folder, dtype, variant)
+
+
+def _read(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None) -> Any:
     varied = variant is not None and any(folder.glob(f"*.{variant}*.safetensors"))
     options: dict[str, Any] = {
         "variant": variant if varied else None,

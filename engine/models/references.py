@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from engine.api import EngineError, GenerationSpec, ReferenceKind
+from engine.building import BUILDING
 from engine.ip_adapter import AdapterFiles, part_of
 from engine.masks import REFERENCE, opened
 from engine.models.networks import read_network
@@ -136,7 +137,7 @@ class References(ABC):
 
     def _read(self) -> None:
         kind, processor = self._vision()
-        with torch.inference_mode(False):
+        with BUILDING, torch.inference_mode(False):
             state = _sorted(load_file(self._files.weights))
             encoder = read_network(kind, self._files.encoder, self._place["dtype"])
             projection = self._denoiser._convert_ip_adapter_image_proj_to_diffusers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.api import ModelInfo, ModelUnavailable
+from engine.building import BUILDING
 from engine.models.family import PIPELINES
 from engine.profile import ModelSource, Profile, read_profile
 
@@ -87,11 +89,13 @@ class Registry:
         return {name: profile.info for name, profile in self.profiles.items()}
 
     def loading(self, name: str) -> float:
-        """Seconds until a model could run: 0 where it is loaded, else what loading took before."""
-        if any(name == loaded for loaded, _ in self._loaded):
+        """Seconds until a model could run: 0 where it is loaded, infinite where that failed, else what
+        loading took before. Any thread may ask.
+        """
+        if any(name == loaded for loaded, _ in list(self._loaded)):
             return 0.0
-        known = self._seconds
-        return known.get(name, max(known.values(), default=LOADING_S))
+        known = self._seconds.copy()
+        return known.get(name, max(filter(math.isfinite, known.values()), default=LOADING_S))
 
     def load(
         self, name: str, device: torch.device, dtype: torch.dtype, in_use: Collection[str] = ()
@@ -101,7 +105,11 @@ class Registry:
         if key not in self._loaded:
             began = self._clock()
             self._make_room(self._size(key), in_use)
-            self._loaded[key] = self._brought(key) or self._read(key, device, dtype)
+            try:
+                self._loaded[key] = self._brought(key) or self._read(key, device, dtype)
+            except Exception:
+                self._seconds[name] = math.inf
+                raise
             self._seconds[name] = self._clock() - began
         self._loaded.move_to_end(key)
         return self._loaded[key]
@@ -167,7 +175,8 @@ class Registry:
 
         profile = self.profiles[key[0]]
         loader = getattr(import_module(profile.family.module), profile.family.loader)
-        family: ModelFamily = loader(profile, device, dtype)
+        with BUILDING:
+            family: ModelFamily = loader(profile, device, dtype)
         tune(family, self.compile)
         self._depot = self._depot or Depot(device)
         self._sizes[key] = size_of(family)

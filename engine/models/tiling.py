@@ -44,6 +44,10 @@ def in_tiles(family: Any, on: bool) -> Iterator[None]:
     if not on or not hasattr(vae, "enable_tiling"):
         yield
         return
+    if hasattr(vae, "spatial_scale_factor"):
+        # diffusers takes every AutoencoderTiny for one of factor 8; each block but the first halves the side.
+        factor = vae.config.upsampling_scaling_factor ** (len(vae.config.decoder_block_out_channels) - 1)
+        vae.spatial_scale_factor, vae.tile_latent_min_size = factor, vae.tile_sample_min_size // factor
     vae.enable_tiling()
     try:
         yield

@@ -62,7 +62,7 @@ class UNetFamily(LatentFamily):
         """The guidance scale, for those UNets that take it."""
         if self._embedded is None:
             return {}
-        scale = torch.tensor(spec.guidance_scale - 1).repeat(rows)
+        scale = torch.tensor(spec.guidance_scale - 1, dtype=torch.float32).repeat(rows)
         embedded = self.pipeline.get_guidance_scale_embedding(scale, embedding_dim=self._embedded)
         return {GUIDANCE: embedded.to(self.device, self.dtype)}
 

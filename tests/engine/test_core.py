@@ -31,9 +31,11 @@ from engine.api import (
     Variation,
 )
 from engine.conditioning import Conditioning
+from engine.estimates import Estimates
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
 from engine.profile import ModelSource
+from engine.queue import JobQueue
 from engine.sentence import Sentence, sentence_of
 from tests import pipelines
 from tests.engine.company import alike
@@ -577,6 +579,23 @@ def test_a_sampler_that_cannot_do_so_few_steps_says_so(bench: BenchMaker) -> Non
         "choose another sampler or another number of steps."
     )
     assert here.finished("good")
+
+
+def test_what_a_lost_device_would_have_done_another_does(
+    registry: Registry, family: StableDiffusion1
+) -> None:
+    """It is left to the one that has the model for as long as that is there."""
+    assert registry.loading("classic") == 0.0
+    queue = JobQueue(registry.profiles, 8, Estimates())
+    lost = Bench(registry, queue=queue)
+    other = Bench(registry.for_another_device(), queue=queue, place=1)
+    other.core.submit(spec())
+    other.core.tick()
+    assert other.core.busy and other.core.idle and not other.events
+    assert lost.core.abandon() == ()
+    other.core.tick()
+    assert other.kinds("job")[0] == "Started"
+    other.run()
 
 
 def test_large_models_calculate_in_numbers_of_their_own(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory
+from engine import stages
+from engine.api import Failed, Finished, Hires, InitImage, Lane, OutOfMemory, Progress
 from engine.conditioning import Conditioning
 from engine.fake import gradient
 from engine.images import jpeg
 from engine.memory import in_less_memory
 from engine.models.registry import Registry
 from engine.models.sd1 import StableDiffusion1
+from engine.models.tiling import in_tiles
 from engine.offload import Depot, Rotation, parts_of
 from engine.profile import ModelSource
 from engine.upscale import Upscaler
@@ -95,6 +98,31 @@ class TestTheLadder:
         assert here.finished("job").images
         assert seen == [(1, False), (1, True), (1, False), (1, True)]
         assert not family._vae.use_tiling, "the next picture is tried whole again"
+
+    def test_the_tiles_of_an_autoencoder_of_another_factor(self, registry: Registry) -> None:
+        """As the embedded model's; diffusers takes it for one of factor 8, and its shapes do not meet."""
+        family: Any = registry.load("sketchy", CPU, torch.float32)
+        latents = torch.randn(1, 4, 24, 16, generator=torch.Generator().manual_seed(0))
+        whole = family.decode(latents, False)
+        with in_tiles(family, True):
+            family._vae.tile_sample_min_size = 64
+        with in_tiles(family, True):
+            tiled = family.decode(latents, False)
+        family._vae.tile_sample_min_size = 512
+        assert tiled.shape == whole.shape == (1, 3, 96, 64)
+        assert float((tiled - whole).abs().max()) > 0 and float((tiled - whole).abs().mean()) < 0.02
+
+    def test_a_preview_that_finds_no_memory_is_left_out(
+        self, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refusing(latents: torch.Tensor) -> torch.Tensor:
+            raise out_of_memory()
+
+        monkeypatch.setattr(family, "preview", refusing)
+        here = Bench(registry, preview_interval=0.0)
+        here.run(spec())
+        assert here.finished("job").images
+        assert not any(event.preview for event in here.events if isinstance(event, Progress))
 
     def test_a_picture_whose_edges_meet_is_not_cut(
         self, here: Bench, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +205,36 @@ class TestTheLadder:
         here.run(edited)
         assert refused == [1]
         assert close(pictures(here, "job"), pictures(clean, "job"))
+
+    @pytest.mark.parametrize("at", [2, 5], ids=["first pass", "second pass"])
+    def test_a_step_of_the_sampler_begins_the_job_again(
+        self,
+        here: Bench,
+        registry: Registry,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        at: int,
+    ) -> None:
+        """Half of a step may have been done; the picture is the same, and so are the neighbour's."""
+        larger = spec(hires=Hires(2.0, 0.5))
+        clean = Bench(registry)
+        other = spec("other", user="bob", width=128, height=128, steps=12)
+        clean.run(larger, other)
+        registry.load("sketchy", CPU, torch.float32)
+        advance, steps = stages._advance, count(1)
+
+        def limited(part: stages.Rows, *given: Any) -> None:
+            if part.spec.job_id == "job" and next(steps) == at:
+                part.scheduler.step(torch.zeros_like(part.latents), part.timesteps[part.step], part.latents)
+                raise out_of_memory()
+            advance(part, *given)
+
+        monkeypatch.setattr(stages, "_advance", limited)
+        here.run(larger, other)
+        assert "a shared forward pass failed" not in caplog.text
+        for job in ("job", "other"):
+            assert close(pictures(here, job), pictures(clean, job))
+        assert here.kinds("job").count("Started") == 1
 
     def test_enlarging_frees_memory_too(
         self, here: Bench, registry: Registry, family: StableDiffusion1, monkeypatch: pytest.MonkeyPatch
@@ -420,6 +478,18 @@ class TestBudget:
         registry.load("classic", CPU, torch.float32)
         assert registry.loading("classic") == 0.0
         assert registry.loading("velocity") == 1.0
+
+    def test_what_could_not_be_loaded_never_will_be_as_far_as_others_know(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "_read", lambda *_: (_ for _ in ()).throw(out_of_memory()))
+            with pytest.raises(torch.OutOfMemoryError):
+                registry.load("classic", CPU, torch.float32)
+        assert registry.loading("classic") == float("inf")
+        assert registry.loading("velocity") < float("inf")
+        registry.load("classic", CPU, torch.float32)
+        assert registry.loading("classic") == 0.0
 
 
 class TestDepot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable
 from itertools import pairwise
@@ -378,7 +379,7 @@ def test_a_crowd_does_not_move_up_in_one_plan() -> None:
         house.order(number, "ada", lane=Lane.TURBO)
         for _ in range(10):
             house.tick()
-            relaxed.append(house.scheduler._crowd[-1])
+            relaxed.append(house.scheduler._crowd[None, 2])
     assert max(before - later for before, later in pairwise(relaxed)) <= LOOKS
     assert relaxed[-1] == 0
 
@@ -475,6 +476,65 @@ def test_a_model_is_not_swapped_for_a_small_lag() -> None:
         loaded[:] = [model]
     assert 1 <= swaps <= 14
     assert house.ended["other", 0] < 400
+
+
+class TestSeveralDevices:
+    """Two of them, 0 and 1; ``costs`` says how long a model takes to load where it is not loaded."""
+
+    def two(self, costs: dict[tuple[str, int], float] | None = None, **options: Any) -> House:
+        house = House(loading=lambda model, place: (costs or {}).get((model, place), 0.0), **options)
+        for place in (0, 1):
+            house.scheduler.join(place)
+        return house
+
+    def test_what_waits_is_left_to_a_device_that_idles(self) -> None:
+        house = self.two()
+        for number in range(3):
+            house.order(number, "ada", rows=2)
+        assert house.tick(0) == [0]
+        assert house.tick(1) == [1, 2]
+
+    @pytest.mark.parametrize(
+        ("steps", "waiting", "loads"), [(3, 1, []), (10, 1, [1]), (3, 2, [1])], ids=["short", "long", "many"]
+    )
+    def test_a_model_is_loaded_twice_only_where_that_is_sooner(
+        self, steps: int, waiting: int, loads: list[int]
+    ) -> None:
+        house = self.two({("m", 1): 30.0})
+        house.order(0, "ada", steps=steps)
+        assert house.tick(1) == []
+        house.tick(0)
+        for number in range(waiting):
+            house.order(1 + number, "ada", group=number)
+        assert house.tick(1) == loads
+
+    def test_a_device_that_is_lost_is_left_nothing(self) -> None:
+        house = self.two({("m", 1): 30.0})
+        house.order(0, "ada")
+        house.scheduler.leave(0)
+        assert house.tick(1) == [0]
+
+    def test_who_kept_waiting_long_enough_is_left_to_none(self) -> None:
+        house = self.two({("m", 1): 30.0}, patience=100.0)
+        house.order(0, "ada", lane=Lane.TURBO)
+        house.now = 100.0
+        assert house.tick(1) == [0]
+
+    def test_what_could_not_be_loaded_is_left_to_who_can(self) -> None:
+        costs = {("m", 1): math.inf, ("m", 0): 1000.0}
+        house = self.two(costs)
+        house.order(0, "ada")
+        assert house.tick(1) == []
+        costs["m", 0] = math.inf
+        assert house.tick(1) == [0]
+
+    def test_those_at_work_elsewhere_keep_nobody_from_riding(self) -> None:
+        house = self.two()
+        house.order("elsewhere", "bob", group="wide")
+        house.tick(1)
+        for number in range(8):
+            house.order(number, "ada", rows=1)
+        assert house.tick(0) == list(range(8))
 
 
 def test_rows_share_a_pass_only_where_that_saves_time() -> None:

@@ -77,6 +77,13 @@ def test_two_devices_halve_the_wait() -> None:
     assert backlog.ahead("4") == (4, 20.0)
 
 
+def test_nobody_waits_while_a_device_is_free() -> None:
+    backlog = Backlog(devices=lambda: 2)
+    for number in range(2):
+        backlog.queued(str(number), "fast", ANN, 10.0)
+    assert backlog.ahead("1") == (1, 0.0)
+
+
 def test_a_weight_brings_turns_sooner() -> None:
     backlog = Backlog()
     for number in range(4):
