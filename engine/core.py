@@ -423,7 +423,15 @@ class Core:
         if self._jobs.get(job.spec.job_id) is not job:
             return
         self.settle()
-        log.warning("job %s failed: %s", job.spec.job_id, error, exc_info=not isinstance(error, EngineError))
+        source = self._registry.profiles[job.spec.model].source
+        log.warning(
+            "job %s failed on %s (%s): %s",
+            job.spec.job_id,
+            source.name,
+            source.checkpoint or source.path,
+            error,
+            exc_info=not isinstance(error, EngineError),
+        )
         self._end(job, _failure(job, error))
 
     def _raise_fatal(self, error: Exception) -> None:

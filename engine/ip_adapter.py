@@ -147,4 +147,4 @@ def _strange_encoder(folder: Path, name: str, eyes: tuple[str, str], key: str, w
     files = [shapes_of(file) for file in sorted(folder.glob("*.safetensors"))]
     if not files:
         yield f"{folder} has no .safetensors file; put the image encoder of {name} there"
-    yield from (shapes for shapes in files if isinstance(shapes, str))
+    yield from (f"of {folder}: {shapes}" for shapes in files if isinstance(shapes, str))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -145,6 +146,7 @@ def _read(source: ModelSource, families: Mapping[str, Family]) -> Profile:
     family = _family(source, index, families)
     inside = _held(source, family)
     variant = _variant(source, [part for part in _components(source.path, index) if part.name not in inside])
+    _refuse_strangers(source.path, family)
     own, scheduler = _own(source), _scheduler(source, family)
     denoiser = source.path / family.denoiser
     weights = [checkpoint] if checkpoint else sorted(denoiser.glob("*.safetensors"))
@@ -239,6 +241,52 @@ def is_component(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and value[0] is not None
 
 
+_TEXT: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "sd1": ("cross_attention_dim", ("text_encoder",)),
+    "sdxl": ("cross_attention_dim", ("text_encoder", "text_encoder_2")),
+    "sd3": ("joint_attention_dim", ("text_encoder_3",)),
+    "flux": ("joint_attention_dim", ("text_encoder_2",)),
+    "z-image": ("cap_feat_dim", ("text_encoder",)),
+    "qwen-image": ("joint_attention_dim", ("text_encoder",)),
+    "cogview4": ("text_embed_dim", ("text_encoder",)),
+}
+"""By family: how its denoiser calls the width of the text, and the encoders that make it up together."""
+
+
+def _refuse_strangers(root: Path, family: Family) -> None:
+    """ModelUnavailable for components that are whole, and not of one model; only of natively run families."""
+    if family.name not in _TEXT:
+        return
+    denoiser, (key, encoders) = settings_of(root / family.denoiser), _TEXT[family.name]
+    widths = [_width(settings_of(root / encoder)) for encoder in encoders]
+    vae = settings_of(root / "vae")
+    made = vae.get("latent_channels") or vae.get("z_dim")
+    painted = denoiser.get("out_channels") or denoiser.get("in_channels")
+    # FLUX's takes two by two latents as one.
+    if isinstance(made, int) and painted and painted != made * (4 if family.name == "flux" else 1):
+        raise _strangers(root / "vae", f"{made} channels", root / family.denoiser, str(painted))
+    wanted = denoiser.get(key)
+    if all(widths) and isinstance(wanted, int) and sum(widths) != wanted:
+        raise _strangers(
+            root / encoders[-1], f"{sum(widths)} values of text", root / family.denoiser, str(wanted)
+        )
+
+
+def _width(encoder: Mapping[str, Any]) -> int:
+    """Length of a text encoder's hidden states; 0 where it is not said."""
+    inner = encoder.get("text_config")
+    told = {**encoder, **inner} if isinstance(inner, dict) else encoder
+    width = told.get("hidden_size") or told.get("d_model")
+    return width if isinstance(width, int) else 0
+
+
+def _strangers(part: Path, gives: str, denoiser: Path, takes: str) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"{part / 'config.json'} is of another model than {denoiser / 'config.json'}: it gives {gives}, and "
+        f"that takes {takes}; copy the model's folder again."
+    )
+
+
 def _variant(source: ModelSource, folders: Sequence[Path]) -> str | None:
     """Every file of the components checked; ``fp16`` when one of them has that variant only."""
     variants = {_whole(folder, source) for folder in folders if (folder / "config.json").exists()}
@@ -281,8 +329,8 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
-    except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"{path} cannot be read as JSON: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelUnavailable(f"{path} cannot be read as JSON: {error}; copy it again.") from None
     if not isinstance(content, dict):
         raise ModelUnavailable(f"{path} is not a JSON object.")
     return content
@@ -321,8 +369,17 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
             continue
         if not (root / name).is_dir():
             raise ModelUnavailable(f"{root / name} is missing; copy the model's folder again.")
+        for file in sorted({*(root / name).glob("[!.]*.json"), *_description(root / name, str(value[1]))}):
+            _json(file)
         folders.append(root / name)
     return folders
+
+
+def _description(folder: Path, kind: str) -> Iterator[Path]:
+    """The file without which a component of the class ``kind`` is read as if it were another."""
+    known = {"Scheduler": "scheduler_config.json", "Tokenizer": "tokenizer_config.json"}
+    if not re.search("Processor|Extractor", kind):
+        yield folder / next((file for word, file in known.items() if word in kind), "config.json")
 
 
 def _whole(folder: Path, source: ModelSource) -> str:
@@ -346,8 +403,14 @@ def _whole(folder: Path, source: ModelSource) -> str:
 
 def _shards(folder: Path) -> Iterator[Path]:
     for index in folder.glob("*.safetensors.index.json"):
-        for name in sorted(set(_json(index).get("weight_map", {}).values())):
+        for name in sorted(set(_weight_map(index).values())):
             yield folder / str(name)
+
+
+def _weight_map(index: Path) -> dict[str, Any]:
+    if not isinstance(named := _json(index).get("weight_map"), dict):
+        raise ModelUnavailable(f"{index} names no files in its weight_map; copy it again.")
+    return named
 
 
 def _info(

@@ -33,18 +33,17 @@ def shapes_of(path: Path) -> Shapes:
         size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < min(size, MOST_HEADER) else None
+            header = json.loads(file.read(length) if length < min(size, MOST_HEADER) else b"")
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
+        expected = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     except FileNotFoundError:
         raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
-    except (OSError, struct.error, ValueError):
-        header = None
-    if not isinstance(header, dict):
-        raise ModelUnavailable(f"{path} is not a whole safetensors file; copy it again.")
-    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    expected = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    except (OSError, struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise ModelUnavailable(f"{path} is not a whole safetensors file; copy it again.") from None
     if size != expected:
         raise ModelUnavailable(f"{path} is cut short: {size:,} of {expected:,} bytes; copy it again.")
-    return {name: tuple(entry["shape"]) for name, entry in entries.items()}
+    return shapes
 
 
 def _begins_like_a_pickle(path: Path) -> bool:

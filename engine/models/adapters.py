@@ -81,6 +81,7 @@ class Adapters:
                 warnings.simplefilter("ignore")
                 weights = load_file(file)
                 _refuse_no_numbers(weights)
+                _refuse_halves(weights)
                 self._take(file, weights, key)
         except Exception as error:
             log.warning("%s cannot be loaded: %s", file, error)
@@ -114,6 +115,16 @@ def _refuse_no_numbers(weights: Mapping[str, torch.Tensor]) -> None:
         # float8 has no such question.
         if not bool(weight.float().isfinite().all()) or (weight.ndim > 1 and not weight.is_floating_point()):
             raise ValueError(f"its {name} is no number, or none that can be scaled")
+
+
+def _refuse_halves(weights: Mapping[str, torch.Tensor]) -> None:
+    """ValueError where what comes before a layer's ``B`` is not there: PEFT would draw it at random."""
+    for name in weights:
+        first = (
+            name.replace("lora_B", "lora_A").replace("lora_up", "lora_down").replace("lora.up", "lora.down")
+        )
+        if first not in weights:
+            raise ValueError(f"it holds {name} without {first}")
 
 
 _PEFT = "base_model.model."

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from engine.api import ModelUnavailable
-from engine.models.networks import incomplete, read_network
+from engine.models.networks import incomplete, read_network, read_part, refuse_strange_tokenizers
 from engine.models.single_file import index_of, load_single_file, unread
 from engine.profile import Profile, is_component
 
@@ -25,10 +25,12 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
     """
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     _hush()
-    kind = getattr(diffusers, profile.family.pipelines[0])
+    kind = _pipeline(profile)
     try:
         if profile.source.checkpoint:
-            return load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile, kind))
+            pipeline = load_single_file(kind, profile, dtype, _without_extras(kind) | _absent(profile, kind))
+            refuse_strange_tokenizers(pipeline.components, profile.source.path)
+            return pipeline
         parts = {**_absent(profile, kind), **strays(profile, dtype)}
         pipeline = kind.from_pretrained(
             profile.source.path,
@@ -38,11 +40,12 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
             variant=profile.variant,
             use_safetensors=True,
             local_files_only=True,
-            **_without_extras(kind) | dict(_encoders(profile, dtype)) | dict.fromkeys(parts),
+            **_without_extras(kind) | dict(_known(profile, dtype)) | dict.fromkeys(parts),
         )
         pipeline.register_modules(**parts)
         for name, lacking in unread(pipeline):
             raise incomplete(profile.source.path / name, lacking)
+        refuse_strange_tokenizers(pipeline.components, profile.source.path)
         return pipeline
     except ModelUnavailable:
         raise
@@ -51,19 +54,36 @@ def load_pipeline(profile: Profile, dtype: torch.dtype) -> Any:
         raise ModelUnavailable(f"{place} cannot be loaded: {error}") from error
 
 
-def _encoders(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
-    """Networks of transformers, by the names of their parts."""
+def _known(profile: Profile, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
+    """Parts whose class is one of the libraries' own, by their names."""
+    pipeline = _pipeline(profile)
+    wanted = inspect.signature(pipeline).parameters.keys() - _without_extras(pipeline)
     for name, value in index_of(profile).items():
-        ours = is_component(value) and value[0] == "transformers"
-        # Of tokenizers and the like a folder may give names that only diffusers still understands.
-        kind = getattr(transformers, value[1], None) if ours else None
-        if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
-            yield name, read_network(kind, profile.source.path / name, dtype, profile.variant)
+        folder = profile.source.path / name
+        ours = name in wanted and is_component(value) and folder.is_dir()
+        # Of feature extractors and the like a folder may give names that only diffusers still understands.
+        kind = getattr(_library(value[0]), value[1], None) if ours else None
+        if not isinstance(kind, type):
+            continue
+        if issubclass(kind, torch.nn.Module):
+            yield name, read_network(kind, folder, dtype, profile.variant)
+        elif issubclass(kind, transformers.PreTrainedTokenizerBase | diffusers.SchedulerMixin):
+            yield name, read_part(kind, folder)
+
+
+def _pipeline(profile: Profile) -> Any:
+    return getattr(diffusers, profile.family.pipelines[0])
+
+
+def _library(name: str) -> Any:
+    """A library, or the module of a pipeline that brings classes of its own (``kolors``)."""
+    own = {"diffusers": diffusers, "transformers": transformers}
+    return own.get(name) or getattr(diffusers.pipelines, name, None)
 
 
 def strays(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
     """Parts whose class diffusers 0.42 no longer finds by itself, since it moved the pipeline's module."""
-    module = import_module(getattr(diffusers, profile.family.pipelines[0]).__module__)
+    module = import_module(_pipeline(profile).__module__)
     found = {}
     for name, value in index_of(profile).items():
         kind = _stray(module, *value) if is_component(value) else None

@@ -513,7 +513,8 @@ def test_a_model_that_cannot_be_loaded_fails_its_job_alone(
         "The model velocity cannot be used here now, since something that it needs is missing or damaged; "
         "choose another model, and tell those who run this bot."
     )
-    assert "job gone failed: /srv/unet/diffusion_pytorch_model.safetensors is gone." in caplog.text
+    place = registry.profiles["velocity"].source.path
+    assert f"job gone failed on velocity ({place}): /srv/unet/diffusion_pytorch_model.saf" in caplog.text
     assert here.finished("good")
 
 

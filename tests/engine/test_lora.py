@@ -353,7 +353,7 @@ def test_what_would_be_left_out_or_not_read_is_refused(
     )
 
 
-@pytest.mark.parametrize("spoilt", ["nan", "inf", "whole numbers", "no layer of it"])
+@pytest.mark.parametrize("spoilt", ["nan", "inf", "whole numbers", "no layer of it", "one half"])
 def test_what_could_only_spoil_pictures_fails_its_job_alone(
     folders: dict[str, Path], tmp_path: Path, spoilt: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -362,6 +362,9 @@ def test_what_could_only_spoil_pictures_fails_its_job_alone(
     state = load_file(file)
     if spoilt == "whole numbers":
         state = {key: weight.to(torch.int8) for key, weight in state.items()}
+    elif spoilt == "one half":
+        state = load_file(written(file, folders["classic"], "peft"))
+        del state[next(key for key in state if "lora_A" in key)]
     elif spoilt == "no layer of it":
         key = "base_model.model.nowhere.attn2.to_k"
         state = {f"{key}.lora_A.weight": torch.ones(2, 32), f"{key}.lora_B.weight": torch.ones(16, 2)}

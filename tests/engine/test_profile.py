@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,12 @@ def test_samplers_follow_the_prediction_type(folders: dict[str, Path]) -> None:
 
 
 Break = Callable[[Path], object]
+
+
+def unlink(file: str, folder: Path) -> None:
+    (folder / file).unlink()
+
+
 BROKEN: list[tuple[str, Break, str]] = [
     ("no folder", shutil.rmtree, r"Model 'mine': there is no folder .*/model; put the model there"),
     ("no index", lambda f: (f / "model_index.json").unlink(), r"model_index.json is missing; copy"),
@@ -113,6 +120,44 @@ BROKEN: list[tuple[str, Break, str]] = [
     ),
     ("empty", lambda f: (f / WEIGHTS).write_bytes(b""), r"is not a whole safetensors file; copy it again"),
     ("noise", lambda f: (f / WEIGHTS).write_bytes(b"\x07" * 99), r"is not a whole safetensors file"),
+    (
+        "a header of another kind",
+        lambda f: (f / WEIGHTS).write_bytes(b'\x09\0\0\0\0\0\0\0{"a": {}}'),
+        r"unet/diffusion_pytorch_model.safetensors is not a whole safetensors file; copy it again",
+    ),
+    (
+        "a list of weights without files",
+        lambda f: (f / f"{WEIGHTS}.index.json").write_text('{"weight_map": [1]}'),
+        r"unet/diffusion_pytorch_model.safetensors.index.json names no files in its weight_map; copy it",
+    ),
+    (
+        "a tokenizer cut short",
+        lambda f: os.truncate(f / "tokenizer/tokenizer.json", 99),
+        r"tokenizer/tokenizer.json cannot be read as JSON: .*; copy it again",
+    ),
+    (
+        "a description too deep",
+        lambda f: (f / "tokenizer/tokenizer_config.json").write_text('{"a":' * 9999 + "1" + "}" * 9999),
+        r"tokenizer/tokenizer_config.json cannot be read as JSON: maximum recursion",
+    ),
+    *(
+        (f"no {file}", partial(unlink, file), rf"/{file} is missing; copy the model's folder again")
+        for file in (
+            "text_encoder/config.json",
+            "tokenizer/tokenizer_config.json",
+            "scheduler/scheduler_config.json",
+        )
+    ),
+    (
+        "a VAE of another model",
+        lambda f: edit(f / "vae/config.json", latent_channels=16),
+        r"/vae/config.json is of another model than .*/unet/config.json: it gives 16 channels, and",
+    ),
+    (
+        "a text encoder of another model",
+        lambda f: edit(f / "text_encoder/config.json", hidden_size=64),
+        r"/text_encoder/config.json is of another model than .*: it gives 64 values of text, and that",
+    ),
     (
         "unknown sampler",
         lambda f: describe(f, sampler="guess"),

@@ -378,7 +378,13 @@ class TestFilesThatCannotBeUsed:
             f"plain.safetensors takes 24 values of its image encoder, and the one in {tmp_path / 'other'} "
             "gives 9"
         )
-        (tmp_path / "other" / "model.safetensors").unlink()
+        weights = tmp_path / "other" / "model.safetensors"
+        shutil.copy(shelf / "image_encoder" / "config.json", config)
+        weights.write_bytes(b"")
+        assert self.reason(folders, file, tmp_path / "other") == (
+            f"of {tmp_path / 'other'}: model.safetensors is not a whole safetensors file; copy it again"
+        )
+        weights.unlink()
         assert "has no .safetensors file" in self.reason(
             folders, shelf / "plus.safetensors", tmp_path / "other"
         )
