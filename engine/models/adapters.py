@@ -120,6 +120,8 @@ def _refuse_no_numbers(weights: Mapping[str, torch.Tensor]) -> None:
 def _refuse_halves(weights: Mapping[str, torch.Tensor]) -> None:
     """ValueError where what comes before a layer's ``B`` is not there: PEFT would draw it at random."""
     for name in weights:
+        if name.endswith(".bias"):  # of the second alone, where a LoRA has any
+            continue
         first = (
             name.replace("lora_B", "lora_A").replace("lora_up", "lora_down").replace("lora.up", "lora.down")
         )
