@@ -265,7 +265,8 @@ def _refuse_strangers(root: Path, family: Family) -> None:
     # FLUX's takes two by two latents as one.
     if isinstance(made, int) and painted and painted != made * (4 if family.name == "flux" else 1):
         raise _strangers(root / "vae", f"{made} channels", root / family.denoiser, str(painted))
-    wanted = denoiser.get("encoder_hid_dim") or denoiser.get(key)
+    # Some UNets project the text first, and take another width than they are named for.
+    wanted = None if denoiser.get("encoder_hid_dim") else denoiser.get(key)
     if all(widths) and isinstance(wanted, int) and sum(widths) != wanted:
         raise _strangers(
             root / encoders[-1], f"{sum(widths)} values of text", root / family.denoiser, str(wanted)
