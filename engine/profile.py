@@ -324,17 +324,21 @@ def _index(source: ModelSource) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    content = _parsed(path)
+    if not isinstance(content, dict):
+        raise ModelUnavailable(f"{path} is not a JSON object.")
+    return content
+
+
+def _parsed(path: Path) -> object:
     try:
         if (size := path.stat().st_size) > MOST_JSON:
             raise ModelUnavailable(f"{path} has {size:,} bytes, too many for what it is to say.")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(f"{path} is missing; copy the model's folder again.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{path} cannot be read as JSON: {error}; copy it again.") from None
-    if not isinstance(content, dict):
-        raise ModelUnavailable(f"{path} is not a JSON object.")
-    return content
 
 
 def _family(source: ModelSource, index: Mapping[str, Any], families: Mapping[str, Family]) -> Family:
@@ -370,8 +374,10 @@ def _components(root: Path, index: Mapping[str, Any]) -> list[Path]:
             continue
         if not (root / name).is_dir():
             raise ModelUnavailable(f"{root / name} is missing; copy the model's folder again.")
-        for file in sorted({*(root / name).glob("[!.]*.json"), *_description(root / name, str(value[1]))}):
+        for file in _description(root / name, str(value[1])):
             _json(file)
+        for file in sorted((root / name).glob("[!.]*.json")):
+            _parsed(file)
         folders.append(root / name)
     return folders
 

@@ -291,7 +291,8 @@ class LocalEngine:
         keep_memory(device)
         dtype, large = pick_dtypes(self._dtype, device)
         if not worker.place:
-            self._estimates.concern(f"{worker.described}, {dtype}")
+            numbers = f"{dtype}" if large == dtype else f"{dtype} and {large}"
+            self._estimates.concern(f"{worker.described}, {numbers}")
         memory, spare = room(device, len(devices))
         worker.registry.limit(
             memory if self._memory is None else self._memory, spare if self._spare is None else self._spare

@@ -331,7 +331,8 @@ class Scheduler:
 
     def _left(self, entry: Entry, place: int, loading: float) -> bool:
         """Whether another device would come to it before its model is here, even after all that waits."""
-        before = self._waits - entry.ticket.cost
+        # Never less than nothing, by rounding: two devices would leave it to each other for ever.
+        before = max(0.0, self._waits - entry.ticket.cost)
         return any(
             self._occupied(begun) + before + self._loading(entry.ticket.model, other) < loading
             for other, begun in self._begun.items()
@@ -340,8 +341,8 @@ class Scheduler:
 
     @staticmethod
     def _occupied(begun: Mapping[Hashable, Entry]) -> float:
-        """Seconds that what a device has begun still takes."""
-        return sum(max(0.0, entry.ticket.cost - entry.spent) for entry in begun.values())
+        """Seconds that what a device has begun still takes; what took longer than expected, as long again."""
+        return sum(abs(entry.ticket.cost - entry.spent) for entry in begun.values())
 
     def _places(self, leader: Entry, place: int) -> tuple[int | None, ...]:
         """Where those that ride along may be: what waits is left to a device that could begin it now."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _Name = tuple[str, str]
 """Of a model in a number format."""
+SHUNNED_S = 300.0
+"""For which a device that could not load a model gets its jobs last: memory may be there again."""
 LOADING_S = 5.0
 """What loading is said to take before anything was loaded."""
 
@@ -62,6 +64,8 @@ class Registry:
         """How often a model has left the device."""
         self._sizes: dict[_Name, int] = {}
         self._seconds: dict[str, float] = {}
+        self._failed: dict[str, float] = {}
+        """When loading failed the last time."""
         self._depot: Depot | None = None
         self._rotations: dict[_Name, Any] = {}
         for name in sorted(sources, key=lambda name: name != default):
@@ -89,13 +93,15 @@ class Registry:
         return {name: profile.info for name, profile in self.profiles.items()}
 
     def loading(self, name: str) -> float:
-        """Seconds until a model could run: 0 where it is loaded, infinite where that failed, else what
-        loading took before. Any thread may ask.
+        """Seconds until a model could run: 0 where it is loaded, infinite where that failed in the last
+        :data:`SHUNNED_S`, else what loading took before. Any thread may ask.
         """
         if any(name == loaded for loaded, _ in list(self._loaded)):
             return 0.0
+        if self._clock() - self._failed.get(name, -math.inf) < SHUNNED_S:
+            return math.inf
         known = self._seconds.copy()
-        return known.get(name, max(filter(math.isfinite, known.values()), default=LOADING_S))
+        return known.get(name, max(known.values(), default=LOADING_S))
 
     def load(
         self, name: str, device: torch.device, dtype: torch.dtype, in_use: Collection[str] = ()
@@ -108,8 +114,9 @@ class Registry:
             try:
                 self._loaded[key] = self._brought(key) or self._read(key, device, dtype)
             except Exception:
-                self._seconds[name] = math.inf
+                self._failed[name] = self._clock()
                 raise
+            self._failed.pop(name, None)
             self._seconds[name] = self._clock() - began
         self._loaded.move_to_end(key)
         return self._loaded[key]

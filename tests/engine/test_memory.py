@@ -19,7 +19,7 @@ from engine.conditioning import Conditioning
 from engine.fake import gradient
 from engine.images import jpeg
 from engine.memory import in_less_memory
-from engine.models.registry import Registry
+from engine.models.registry import SHUNNED_S, Registry
 from engine.models.sd1 import StableDiffusion1
 from engine.models.tiling import in_tiles
 from engine.offload import Depot, Rotation, parts_of
@@ -479,15 +479,20 @@ class TestBudget:
         assert registry.loading("classic") == 0.0
         assert registry.loading("velocity") == 1.0
 
-    def test_what_could_not_be_loaded_never_will_be_as_far_as_others_know(
-        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    def test_what_could_not_be_loaded_is_not_asked_for_again_soon(
+        self, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        now = [0.0]
+        sources = {name: ModelSource(name, path) for name, path in folders.items()}
+        registry = Registry(sources, "classic", clock=lambda: now[0])
         with monkeypatch.context() as patch:
             patch.setattr(registry, "_read", lambda *_: (_ for _ in ()).throw(out_of_memory()))
             with pytest.raises(torch.OutOfMemoryError):
                 registry.load("classic", CPU, torch.float32)
         assert registry.loading("classic") == float("inf")
         assert registry.loading("velocity") < float("inf")
+        now[0] = SHUNNED_S
+        assert registry.loading("classic") < float("inf")
         registry.load("classic", CPU, torch.float32)
         assert registry.loading("classic") == 0.0
 

@@ -528,6 +528,22 @@ class TestSeveralDevices:
         costs["m", 0] = math.inf
         assert house.tick(1) == [0]
 
+    def test_no_rounding_makes_them_leave_a_job_to_each_other(self) -> None:
+        house = self.two()
+        for number, seconds in enumerate((28.034, 8.476, 32.357)):
+            house.order(number, str(number), group=number, cost=seconds)
+        for place in (0, 1):
+            house.scheduler.remove(house.scheduler.plan(place)[0].key)
+        assert len(house.scheduler.plan(0)) == 1
+
+    def test_a_device_whose_job_takes_longer_than_expected_is_not_about_to_be_free(self) -> None:
+        house = self.two({("m", 1): 40.0})
+        house.order("long", "ada", steps=3)
+        house.tick(0)
+        house.scheduler.update({"long": 60.0})
+        house.order("next", "bob", group="other")
+        assert house.tick(1) == ["next"]
+
     def test_those_at_work_elsewhere_keep_nobody_from_riding(self) -> None:
         house = self.two()
         house.order("elsewhere", "bob", group="wide")
