@@ -131,7 +131,8 @@ class Core:
         self._meter = Meter(device, clock)
         self._most: dict[Hashable, int] = {}
         self._departures = 0
-        self._idle = False
+        self.idle = False
+        """Whether the last tick found nothing to do: what waits may be left to another device."""
         self._now: frozenset[str] = frozenset()
         """Models of the tick at work."""
 
@@ -139,11 +140,6 @@ class Core:
     def busy(self) -> bool:
         """Whether a tick has something to do."""
         return bool(self._jobs) or self._queue.waiting > 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether the last tick found nothing to do: what waits may be left to another device."""
-        return self._idle
 
     def family(self, name: str, *, safely: bool = False) -> ModelFamily | OwnWay:
         """The loaded model, in float32 if ``safely``; ModelUnavailable with the file that is wrong."""
@@ -182,7 +178,7 @@ class Core:
     def tick(self) -> None:
         """One denoising step for the planned rows, with all that comes before and after it."""
         tickets, begun = self._queue.plan(self._place)
-        self._idle = not tickets
+        self.idle = not tickets
         for spec in begun:
             self._adopt(spec)
         planned = [part for ticket in tickets if (part := self._parts.get(ticket.key)) is not None]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageChops
+from safetensors.torch import load_file, save_file
 
 from engine import stages
 from engine.api import GenerationSpec
@@ -30,6 +33,15 @@ def encoded(image: Image.Image) -> bytes:
 def picture(width: int, height: int) -> bytes:
     """A PNG to start from."""
     return encoded(gradient(3, width, height))
+
+
+def lacking_a_weight(folder: Path, copy: Path) -> Path:
+    """A transformers model of one file, copied without the first of its weights."""
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    state = load_file(copy / "model.safetensors")
+    state.pop(next(key for key in state if key.endswith("weight")))
+    save_file(state, copy / "model.safetensors", {"format": "pt"})
+    return copy
 
 
 def disc(side: int) -> Image.Image:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from engine.api import EngineError, ModelUnavailable
 from engine.captioner import NEEDED, UNSET, Captioner
+from tests.engine.company import lacking_a_weight
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "fox", "in", "snow"]
 
@@ -81,9 +80,5 @@ async def test_what_is_no_picture_or_no_captioner_is_told(folder: Path, tmp_path
 
 async def test_weights_that_are_not_there_are_not_made_up(folder: Path, tmp_path: Path) -> None:
     """transformers draws them at random and only logs it."""
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    state = load_file(tmp_path / "model.safetensors")
-    state.pop(next(key for key in state if key.endswith("weight")))
-    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelUnavailable, match="The captioning model cannot be read"):
-        await Captioner(tmp_path).captions(picture(), 4)
+        await Captioner(lacking_a_weight(folder, tmp_path)).captions(picture(), 4)

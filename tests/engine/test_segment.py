@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from engine.api import EngineError, ModelUnavailable
 from engine.masks import size_of
 from engine.segment import NEEDED, SURE, TOKENIZERS, UNSET, Segmenter, found_in
+from tests.engine.company import lacking_a_weight
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{one}</w>" for one in LETTERS), "sk", "sky</w>"]
@@ -121,9 +120,5 @@ async def test_what_is_no_picture_is_refused(folder: Path) -> None:
 
 async def test_weights_that_are_not_there_are_not_made_up(folder: Path, tmp_path: Path) -> None:
     """transformers draws them at random and only logs it."""
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    state = load_file(tmp_path / "model.safetensors")
-    state.pop(next(key for key in state if key.endswith("weight")))
-    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelUnavailable, match="The segmentation model cannot be read"):
-        await Segmenter(tmp_path).mask(picture(), "sky")
+        await Segmenter(lacking_a_weight(folder, tmp_path)).mask(picture(), "sky")
